@@ -1,0 +1,108 @@
+//! Legal acts, as the audit log keeps them (Baseline Requirements 5.4.1): one event for each, in the batch of the change.
+
+use serde::{Deserialize, Serialize};
+
+use super::certificate::RevocationReason;
+use super::plan::Method;
+use super::{AccountId, AuthzId, CustomerId, OrderId, Problem, Serial, Timestamp};
+
+/// An act, and when.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AuditEvent {
+    /// When it was done.
+    pub at: Timestamp,
+    /// What was done.
+    pub act: Act,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "act", rename_all = "kebab-case")]
+pub enum Act {
+    AccountCreated {
+        account: AccountId,
+        thumbprint: String,
+        customer: Option<CustomerId>,
+    },
+    AccountUpdated {
+        account: AccountId,
+    },
+    AccountDeactivated {
+        account: AccountId,
+    },
+    AccountKeyChanged {
+        account: AccountId,
+        thumbprint: String,
+    },
+    CustomerCreated {
+        customer: CustomerId,
+    },
+    ExternalKeyCreated {
+        customer: CustomerId,
+        kid: String,
+    },
+    ExternalKeyRevoked {
+        kid: String,
+    },
+    OrderCreated {
+        order: OrderId,
+        account: AccountId,
+        product: String,
+        names: Vec<String>,
+    },
+    OrderFinalized {
+        order: OrderId,
+        serial: Serial,
+    },
+    OrderFailed {
+        order: OrderId,
+        problem: Problem,
+    },
+    AuthorizationCreated {
+        authz: AuthzId,
+        account: AccountId,
+        name: String,
+    },
+    ValidationBegun {
+        authz: AuthzId,
+        method: Method,
+    },
+    ValidationRetried {
+        authz: AuthzId,
+        method: Method,
+        problem: Problem,
+        evidence: Vec<String>,
+    },
+    ValidationSettled {
+        authz: AuthzId,
+        name: String,
+        method: Method,
+        problem: Option<Problem>,
+        evidence: Vec<String>,
+    },
+    AuthorizationDeactivated {
+        authz: AuthzId,
+    },
+    CaaChecked {
+        order: OrderId,
+        evidence: Vec<String>,
+    },
+    /// A serial whose signature may have been made and was never handed out.
+    SerialAbandoned {
+        order: OrderId,
+        serial: Serial,
+    },
+    CertificateIssued {
+        serial: Serial,
+        order: OrderId,
+    },
+    CertificateRevoked {
+        serial: Serial,
+        reason: RevocationReason,
+        authority: String,
+    },
+    ServerCertificateIssued {
+        serial: Serial,
+        names: Vec<String>,
+    },
+}

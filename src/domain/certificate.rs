@@ -1,0 +1,146 @@
+//! An issued certificate and its life.
+
+use serde::{Deserialize, Serialize};
+
+use super::csr::SubjectKey;
+use super::{AccountId, Error, Identifier, Kind, OrderId, Result, Serial, Timestamp};
+
+/// A certificate that this CA signed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Certificate {
+    /// Its serial number, which is also part of its URL.
+    pub serial: Serial,
+    /// The issuing intermediate's name in the configuration.
+    pub issuer: String,
+    /// Who it was issued to.
+    pub account: AccountId,
+    /// The order it fulfils.
+    pub order: OrderId,
+    /// The product it was ordered as.
+    pub product: String,
+    /// The names in it.
+    pub identifiers: Vec<Identifier>,
+    /// The kind of its key.
+    pub key: SubjectKey,
+    /// SHA-256 of its SubjectPublicKeyInfo.
+    #[serde(with = "hex32")]
+    pub spki_sha256: [u8; 32],
+    /// First second of its validity.
+    pub not_before: Timestamp,
+    /// Last second of its validity.
+    pub not_after: Timestamp,
+    /// The certificate, DER, base64.
+    #[serde(with = "base64_bytes")]
+    pub der: Vec<u8>,
+    /// When it was signed.
+    pub issued: Timestamp,
+    /// Where it stands.
+    pub standing: CertificateStanding,
+}
+
+/// Where a certificate stands; expiry is a matter of the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "lowercase")]
+pub enum CertificateStanding {
+    /// Good while its time lasts.
+    Good,
+    /// Withdrawn.
+    Revoked {
+        /// When.
+        at: Timestamp,
+        /// Why.
+        reason: RevocationReason,
+    },
+}
+
+/// Reasons a subscriber may give (RFC 5280 section 5.3.1, restricted by Baseline Requirements 7.2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RevocationReason {
+    Unspecified,
+    KeyCompromise,
+    AffiliationChanged,
+    Superseded,
+    CessationOfOperation,
+}
+
+impl RevocationReason {
+    /// From the number in a `revokeCert` request; others are `badRevocationReason`.
+    pub fn from_code(code: u64) -> Result<Self> {
+        match code {
+            0 => Ok(Self::Unspecified),
+            1 => Ok(Self::KeyCompromise),
+            3 => Ok(Self::AffiliationChanged),
+            4 => Ok(Self::Superseded),
+            5 => Ok(Self::CessationOfOperation),
+            other => Err(Error::new(
+                Kind::BadRevocationReason,
+                format!(
+                    "Reason {other} can't be given here. Allowed: 0 (unspecified), 1 (keyCompromise), \
+                     3 (affiliationChanged), 4 (superseded), 5 (cessationOfOperation)."
+                ),
+            )),
+        }
+    }
+}
+
+impl Certificate {
+    /// Withdraws it; a second time is `alreadyRevoked` (RFC 8555 section 7.6).
+    pub fn revoke(mut self, reason: RevocationReason, now: Timestamp) -> Result<Self> {
+        if let CertificateStanding::Revoked { .. } = self.standing {
+            return Err(Error::new(Kind::AlreadyRevoked, "Certificate already revoked"));
+        }
+        self.standing = CertificateStanding::Revoked { at: now, reason };
+        Ok(self)
+    }
+
+    /// Whether it was revoked.
+    pub fn is_revoked(&self) -> bool {
+        matches!(self.standing, CertificateStanding::Revoked { .. })
+    }
+}
+
+/// 32 octets as lower-case hexadecimal text.
+pub mod hex32 {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Writes the digits.
+    pub fn serialize<S: Serializer>(octets: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&encode(octets))
+    }
+
+    /// Reads the digits.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        decode(&text).ok_or_else(|| serde::de::Error::custom("expected 64 hexadecimal digits"))
+    }
+
+    /// The digits of `octets`.
+    pub fn encode(octets: &[u8]) -> String {
+        octets.iter().flat_map(|b| [b >> 4, b & 15]).filter_map(|d| char::from_digit(d.into(), 16)).collect()
+    }
+
+    fn decode(text: &str) -> Option<[u8; 32]> {
+        let digits: Vec<u8> = text.chars().map(|c| c.to_digit(16).map(|d| d as u8)).collect::<Option<_>>()?;
+        let octets: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+        octets.try_into().ok()
+    }
+}
+
+/// Octets as base64 text.
+pub mod base64_bytes {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Writes the text.
+    pub fn serialize<S: Serializer>(octets: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(octets))
+    }
+
+    /// Reads the text.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        STANDARD.decode(text.as_bytes()).map_err(serde::de::Error::custom)
+    }
+}

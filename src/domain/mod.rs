@@ -1,0 +1,21 @@
+//! Values and state rules: no async, no I/O, no knowledge of any other module; `now` always comes as a value.
+
+pub mod account;
+pub mod audit;
+pub mod authz;
+pub mod certificate;
+pub mod csr;
+pub mod customer;
+pub mod error;
+pub mod id;
+pub mod identifier;
+pub mod job;
+pub mod key;
+pub mod order;
+pub mod plan;
+pub mod timestamp;
+
+pub use error::{Error, Kind, Problem, Result};
+pub use id::{AccountId, AuthzId, CustomerId, JobId, OrderId, Serial};
+pub use identifier::{DnsName, Identifier};
+pub use timestamp::Timestamp;

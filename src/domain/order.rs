@@ -1,0 +1,218 @@
+//! An order (RFC 8555 section 7.1.3): from the names asked for to the certificate.
+
+use serde::{Deserialize, Serialize};
+
+use super::authz::{Authorization, AuthzState, AuthzStatus};
+use super::certificate::base64_bytes;
+use super::{AccountId, AuthzId, Error, Identifier, JobId, Kind, OrderId, Problem, Result, Serial, Timestamp};
+
+/// An order.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Order {
+    /// Part of its URL.
+    pub id: OrderId,
+    /// Whose it is.
+    pub account: AccountId,
+    /// The product, which is also the ACME profile.
+    pub product: String,
+    /// The names, without repetition, in the order asked for.
+    pub identifiers: Vec<Identifier>,
+    /// The authorizations, one for each name, in the same order.
+    pub authorizations: Vec<AuthzId>,
+    /// First moment of validity, if one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// Last moment of validity, if one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Timestamp>,
+    /// The certificate this order says it replaces (RFC 9773 section 5), as the client wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
+    /// When it was placed.
+    pub created: Timestamp,
+    /// When it ends if it is not fulfilled.
+    pub expires: Timestamp,
+    /// How far it has come.
+    pub phase: Phase,
+}
+
+/// How far an order has come. What the authorizations and the clock decide is not stored here but derived.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "lowercase")]
+pub enum Phase {
+    /// Waiting for authorizations or for a CSR.
+    Open,
+    /// A CSR was accepted; the certificate is being made.
+    Issuing {
+        /// The CSR, DER.
+        #[serde(with = "base64_bytes")]
+        csr: Vec<u8>,
+        /// The serial recorded for the signature that comes next.
+        serial: Serial,
+        /// The job that carries it out.
+        job: JobId,
+        /// When the CSR was accepted.
+        since: Timestamp,
+    },
+    /// Fulfilled.
+    Issued {
+        /// The CSR, DER, by which a repeated finalize is known.
+        #[serde(with = "base64_bytes")]
+        csr: Vec<u8>,
+        /// The certificate.
+        serial: Serial,
+    },
+    /// Ended without a certificate.
+    Failed {
+        /// Why.
+        problem: Problem,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// The status of an order at a moment (RFC 8555 section 7.1.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderStatus {
+    Pending,
+    Ready,
+    Processing,
+    Valid,
+    Invalid,
+}
+
+impl Order {
+    /// The status at `now`, derived from the phase, the authorizations and the clock.
+    pub fn status(&self, authzs: &[Authorization], now: Timestamp) -> OrderStatus {
+        match &self.phase {
+            Phase::Issued { .. } => OrderStatus::Valid,
+            Phase::Failed { .. } => OrderStatus::Invalid,
+            Phase::Issuing { .. } => OrderStatus::Processing,
+            Phase::Open if now >= self.expires => OrderStatus::Invalid,
+            Phase::Open => {
+                let mut status = OrderStatus::Ready;
+                for authz in authzs {
+                    match authz.status(now) {
+                        AuthzStatus::Valid => {}
+                        AuthzStatus::Pending => status = OrderStatus::Pending,
+                        AuthzStatus::Invalid | AuthzStatus::Deactivated | AuthzStatus::Expired => {
+                            return OrderStatus::Invalid;
+                        }
+                    }
+                }
+                status
+            }
+        }
+    }
+
+    /// Why the order is invalid, as far as that can be told (RFC 8555 section 7.1.3, "error").
+    pub fn problem(&self, authzs: &[Authorization], now: Timestamp) -> Option<Problem> {
+        if let Phase::Failed { problem, .. } = &self.phase {
+            return Some(problem.clone());
+        }
+        if self.status(authzs, now) != OrderStatus::Invalid {
+            return None;
+        }
+        let told = authzs.iter().filter_map(|authz| match (&authz.state, authz.status(now)) {
+            (AuthzState::Invalid { problem, .. }, _) => Some(problem.clone().of(&authz.identifier)),
+            (_, AuthzStatus::Deactivated) => Some(
+                Problem::new(
+                    Kind::Unauthorized,
+                    format!("The authorization for {} was deactivated.", authz.ordered_name()),
+                )
+                .of(&authz.identifier),
+            ),
+            (_, AuthzStatus::Invalid | AuthzStatus::Expired) => Some(
+                Problem::new(
+                    Kind::Unauthorized,
+                    format!("The authorization for {} expired at {}.", authz.ordered_name(), authz.expires),
+                )
+                .of(&authz.identifier),
+            ),
+            _ => None,
+        });
+        Some(Problem::merge(told.collect()).map_or_else(
+            || Problem::new(Kind::Malformed, format!("The order expired at {}.", self.expires)),
+            // RFC 8555 section 6.7.1: the top level of a problem has no identifier.
+            |problem| Problem { identifier: None, ..problem },
+        ))
+    }
+
+    /// Accepts a CSR: the order goes from `ready` to `processing` (RFC 8555 section 7.4).
+    pub fn finalize(
+        mut self,
+        csr: &[u8],
+        serial: Serial,
+        job: JobId,
+        authzs: &[Authorization],
+        now: Timestamp,
+    ) -> Result<Self> {
+        match self.status(authzs, now) {
+            OrderStatus::Ready => {
+                self.phase = Phase::Issuing { csr: csr.to_vec(), serial, job, since: now };
+                Ok(self)
+            }
+            status => Err(Error::new(
+                Kind::OrderNotReady,
+                format!(
+                    "The order is {}, so it can't be finalized: {}",
+                    status.as_str(),
+                    match status {
+                        OrderStatus::Pending => "complete a challenge for each of its authorizations first.",
+                        OrderStatus::Invalid => "place a new order.",
+                        _ => "another CSR was accepted before.",
+                    }
+                ),
+            )),
+        }
+    }
+
+    /// Whether `csr` is the one that was accepted before: then finalize is a harmless repetition.
+    pub fn accepted_csr(&self, csr: &[u8]) -> bool {
+        matches!(&self.phase, Phase::Issuing { csr: kept, .. } | Phase::Issued { csr: kept, .. } if kept == csr)
+    }
+
+    /// Puts another serial in the place of one whose signature may or may not have been made.
+    pub fn renumber(mut self, fresh: Serial) -> Result<Self> {
+        match &mut self.phase {
+            Phase::Issuing { serial, .. } => {
+                *serial = fresh;
+                Ok(self)
+            }
+            _ => Err(Error::internal(format!("order {} is not being issued", self.id))),
+        }
+    }
+
+    /// The certificate was signed: the order is `valid`.
+    pub fn fulfil(mut self, signed: Serial) -> Result<Self> {
+        match self.phase {
+            Phase::Issuing { csr, serial, .. } if serial == signed => {
+                self.phase = Phase::Issued { csr, serial };
+                Ok(self)
+            }
+            _ => Err(Error::internal(format!("order {} was not waiting for serial {signed}", self.id))),
+        }
+    }
+
+    /// Ends the order without a certificate; what has ended stays as it is.
+    #[must_use]
+    pub fn fail(mut self, problem: Problem, now: Timestamp) -> Self {
+        if let Phase::Open | Phase::Issuing { .. } = self.phase {
+            self.phase = Phase::Failed { problem, at: now };
+        }
+        self
+    }
+}
+
+impl OrderStatus {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Ready => "ready",
+            Self::Processing => "processing",
+            Self::Valid => "valid",
+            Self::Invalid => "invalid",
+        }
+    }
+}

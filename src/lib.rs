@@ -1,0 +1,17 @@
+//! Chancery: an ACME (RFC 8555) certificate authority server with a product catalogue.
+//!
+//! `app` puts everything together; requests walk from `http` through `acme` to `ra`, the only conductor, which asks
+//! `policy`, `va`, `ca` and `store`; all of them speak in the values of `domain`. ARCHITECTURE.md is the map.
+
+pub mod domain;
+
+pub mod ca;
+pub mod policy;
+pub mod store;
+pub mod va;
+
+pub mod ra;
+
+pub mod acme;
+
+pub mod clock;

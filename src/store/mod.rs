@@ -1,0 +1,114 @@
+//! Durability: an ordered key-value store of three calls, which knows nothing of what its records mean.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+
+/// A boxed future, so that engines can stand behind `dyn Kv`.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The name of a record: a space (a table, so to speak) and an id in it. Ordered by space, then bytewise by id.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// The table.
+    pub space: u8,
+    /// The record in it; at most 512 bytes.
+    pub id: Vec<u8>,
+}
+
+/// A record with the version that its last write gave it. Versions of one key only ever grow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The record's name.
+    pub key: Key,
+    /// What was last put: JSON text, of any size up to 1 MiB.
+    pub value: Bytes,
+    /// Greater than at any earlier write of this key.
+    pub version: u64,
+}
+
+/// What a commit demands of a key before it writes anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guard {
+    /// There is no such record.
+    Absent,
+    /// The record is still as it was read.
+    At(u64),
+}
+
+/// A change of a counter: counters are records of their own kind, absent ones stand at 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delta {
+    /// The counter.
+    pub key: Key,
+    /// What to add.
+    pub by: i64,
+    /// The commit is refused if the counter would fall below this.
+    pub floor: i64,
+}
+
+/// A set of writes: all of it happens, or nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WriteSet {
+    /// What must hold.
+    pub checks: Vec<(Key, Guard)>,
+    /// Counters to change.
+    pub deltas: Vec<Delta>,
+    /// Records to write.
+    pub puts: Vec<(Key, Bytes)>,
+    /// Records to remove.
+    pub deletes: Vec<Key>,
+}
+
+/// A stretch of a space: the records whose id begins with `prefix`, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Range {
+    /// The table.
+    pub space: u8,
+    /// What every id begins with.
+    pub prefix: Vec<u8>,
+    /// Begin behind this id; none for the beginning.
+    pub after: Option<Vec<u8>>,
+    /// At most so many records.
+    pub limit: usize,
+}
+
+/// Why a call failed.
+#[derive(Debug)]
+pub enum StoreError {
+    /// A guard did not hold: somebody else wrote in between. Nothing was written.
+    Conflict(Key),
+    /// A counter would have fallen below its floor. Nothing was written.
+    Floor(Key),
+    /// The engine failed; whether the set was written is not known.
+    Failed(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// An engine.
+pub trait Kv: Send + Sync + 'static {
+    /// The records of these keys, each none if absent, in the order of `keys`.
+    fn read<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Result<Vec<Option<Entry>>, StoreError>>;
+
+    /// The records of a range.
+    fn scan(&self, range: Range) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>>;
+
+    /// The value of a counter.
+    fn counter<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<i64, StoreError>>;
+
+    /// Carries out a set. When it returns `Ok`, the set is durable against a power cut and seen by every later call.
+    fn commit(&self, set: WriteSet) -> BoxFuture<'_, Result<(), StoreError>>;
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Conflict(key) => write!(f, "record {key:?} was changed by somebody else"),
+            Self::Floor(key) => write!(f, "counter {key:?} is exhausted"),
+            Self::Failed(source) => write!(f, "the store failed: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
