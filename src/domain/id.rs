@@ -49,6 +49,12 @@ macro_rules! ids {
             }
         }
 
+        impl AsRef<[u8]> for $name {
+            fn as_ref(&self) -> &[u8] {
+                self.0.as_bytes()
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&self.0)
@@ -92,6 +98,12 @@ impl Serial {
     pub fn from_der(octets: &[u8]) -> Option<Self> {
         let start = octets.iter().position(|b| *b != 0)?;
         <[u8; 20]>::try_from(&octets[start..]).ok().map(Self)
+    }
+}
+
+impl AsRef<[u8]> for Serial {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
     }
 }
 
