@@ -20,6 +20,8 @@ pub struct Authorization {
     pub token: String,
     /// The challenge types on offer.
     pub methods: Vec<Method>,
+    /// The issuer domain names of the product it was opened for: what CAA records are held against.
+    pub caa_identities: Vec<String>,
     /// When it was made.
     pub created: Timestamp,
     /// When it ends: first the deadline for its challenges, once valid the end of its reuse.
