@@ -27,6 +27,13 @@ pub struct AuthzView {
     pub new: bool,
 }
 
+impl AuthzView {
+    /// Whether a validation is under way.
+    pub fn in_progress(&self) -> bool {
+        matches!(self.authz.state, AuthzState::Pending { attempt: Some(_) })
+    }
+}
+
 impl Ra {
     /// Opens an authorization ahead of an order (RFC 8555 section 7.4.1); one that is valid already is returned.
     pub async fn pre_authorize(
