@@ -1,1 +1,4 @@
-
+mod ca_csr;
+mod ca_issue;
+mod ca_keys;
+mod ca_tools;
