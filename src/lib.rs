@@ -13,5 +13,8 @@ pub mod va;
 pub mod ra;
 
 pub mod acme;
+pub mod http;
 
 pub mod clock;
+pub mod config;
+pub mod telemetry;
