@@ -235,7 +235,8 @@ pub async fn new_product_order(
 async fn place_order(acme: &Acme, request: Signed<Object<wire::NewOrder>>, preset: Option<String>) -> Answer {
     let Object(asked) = request.payload;
     let replaces = asked.replaces.as_deref().map(|text| {
-        CertId::parse(text).ok_or_else(|| Error::malformed("\"replaces\" is not a certificate's name (RFC 9773 section 4.1)."))
+        CertId::parse(text)
+            .ok_or_else(|| Error::malformed("\"replaces\" is not a certificate's name (RFC 9773 section 4.1)."))
     });
     let order = ra::NewOrder {
         request: Request {
@@ -321,11 +322,7 @@ pub async fn finalize(State(acme): Shared, Path(id): Path<String>, request: Sign
     Ok(order_answer(&acme, &view))
 }
 
-pub async fn authz(
-    State(acme): Shared,
-    Path(id): Path<String>,
-    request: Signed<FetchOr<wire::AuthzUpdate>>,
-) -> Answer {
+pub async fn authz(State(acme): Shared, Path(id): Path<String>, request: Signed<FetchOr<wire::AuthzUpdate>>) -> Answer {
     let id: AuthzId = id.parse().map_err(|()| Error::not_found("There is no such authorization."))?;
     let view = match request.payload {
         FetchOr::Fetch => acme.ra.authorization(&request.account, &id).await?,
@@ -333,7 +330,9 @@ pub async fn authz(
             acme.ra.deactivate_authorization(&request.account, &id).await?
         }
         FetchOr::Object(_) => {
-            return Err(Error::malformed("The only change of an authorization is {\"status\": \"deactivated\"}.").into());
+            return Err(
+                Error::malformed("The only change of an authorization is {\"status\": \"deactivated\"}.").into()
+            );
         }
     };
     Ok(authz_answer(&acme, &view))
@@ -405,7 +404,9 @@ pub async fn revoke_cert(State(acme): Shared, request: SignedByEither<Object<wir
 
 pub async fn renewal_info(State(acme): Shared, Path(id): Path<String>) -> Answer {
     let id = CertId::parse(&id).ok_or_else(|| {
-        Error::malformed("A certificate is named by base64url(key identifier) \".\" base64url(serial) (RFC 9773 section 4.1).")
+        Error::malformed(
+            "A certificate is named by base64url(key identifier) \".\" base64url(serial) (RFC 9773 section 4.1).",
+        )
     })?;
     let renewal = acme.ra.renewal_info(&id).await?;
     let suggested_window =

@@ -76,7 +76,10 @@ pub fn router(acme: Arc<Acme>) -> Router {
 
 async fn no_such_resource(request: Request) -> Refusal {
     let path: String = request.uri().path().chars().take(200).collect();
-    Refusal(Error::not_found(format!("There is no resource \"{}\" here; start from the directory.", path.escape_debug())))
+    Refusal(Error::not_found(format!(
+        "There is no resource \"{}\" here; start from the directory.",
+        path.escape_debug()
+    )))
 }
 
 async fn method_not_allowed(method: Method) -> Refusal {

@@ -78,7 +78,9 @@ impl Payload for Fetch {
         if payload.is_empty() {
             return Ok(Self);
         }
-        Err(Error::malformed("This resource is fetched with POST-as-GET: the payload must be empty (RFC 8555 section 6.3)."))
+        Err(Error::malformed(
+            "This resource is fetched with POST-as-GET: the payload must be empty (RFC 8555 section 6.3).",
+        ))
     }
 }
 

@@ -162,9 +162,9 @@ impl<'a> OrderObject<'a> {
             authorizations: order.authorizations.iter().map(|id| links.authz(id)).collect(),
             finalize: links.finalize(&order.id),
             certificate,
-            error: view.problem().and_then(|problem| {
-                serde_json::value::to_raw_value(&Document::embedded(&problem)).ok()
-            }),
+            error: view
+                .problem()
+                .and_then(|problem| serde_json::value::to_raw_value(&Document::embedded(&problem)).ok()),
         }
     }
 }
@@ -228,7 +228,9 @@ impl<'a> ChallengeObject<'a> {
             AuthzState::Valid { method: proven, validated, .. } if *proven == method => {
                 ("valid", Some(Rfc3339(*validated)), None)
             }
-            AuthzState::Invalid { method: failed, problem, .. } if *failed == method => ("invalid", None, Some(problem)),
+            AuthzState::Invalid { method: failed, problem, .. } if *failed == method => {
+                ("invalid", None, Some(problem))
+            }
             _ => ("pending", None, None),
         };
         Self {

@@ -247,6 +247,19 @@ impl Ra {
         Ok(Next::Done)
     }
 
+    /// Up to `limit` certificates behind the one of that serial.
+    pub async fn certificates(&self, after: Option<&Serial>, limit: usize) -> Result<Vec<Certificate>> {
+        let after = after.map(|serial| serial.as_bytes().to_vec());
+        let found = self.records.list::<Certificate>(b"", after, limit).await?;
+        Ok(found.into_iter().map(Stored::into_value).collect())
+    }
+
+    /// The certificate of that serial, for the operator.
+    pub async fn certificate_of(&self, serial: &Serial) -> Result<Certificate> {
+        let found = self.records.find::<Certificate>(serial).await?;
+        Ok(found.ok_or_else(|| Error::not_found("There is no certificate of that serial."))?.into_value())
+    }
+
     /// A certificate for its owner, with the chain of that number (RFC 8555 section 7.4.2).
     pub async fn certificate(&self, account: &Account, serial: &Serial, chain: usize) -> Result<Download> {
         let none = || Error::not_found("This account has no such certificate.");
