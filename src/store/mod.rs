@@ -4,9 +4,22 @@ pub mod records;
 
 use std::fmt;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::Deserialize;
+
+mod committer;
+mod engine;
+mod group;
+mod journal;
+mod recovery;
+mod redb;
+mod row;
+mod sled;
+mod snapshot;
 
 /// A boxed future, so that engines can stand behind `dyn Kv`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -114,3 +127,91 @@ impl fmt::Display for StoreError {
 }
 
 impl std::error::Error for StoreError {}
+
+/// The section `[store]` of the configuration.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Which engine.
+    pub engine: EngineName,
+    /// The directory of an embedded engine; empty in the configuration, for `store` in the data directory.
+    pub path: PathBuf,
+    /// Where PostgreSQL is, with user and password.
+    pub url: Option<String>,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { engine, path, url } = self;
+        // The URL has a password in it.
+        let url = url.as_ref().map(|_| "[redacted]");
+        f.debug_struct("Settings").field("engine", engine).field("path", path).field("url", &url).finish()
+    }
+}
+
+/// An engine by its name in the configuration.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineName {
+    /// Embedded, the default.
+    #[default]
+    Sled,
+    /// Embedded.
+    Redb,
+    /// A server of its own, for several machines.
+    Postgres,
+}
+
+/// Why a store did not open.
+#[derive(Debug)]
+pub enum OpenError {
+    /// Another process has it open.
+    Locked(PathBuf),
+    /// This build does not have the engine.
+    NotBuilt(EngineName),
+    /// The engine's files are damaged, and so is the journal that would rebuild them. Nothing was changed.
+    Damaged {
+        /// The store.
+        path: PathBuf,
+        /// What is wrong with the engine.
+        engine: String,
+        /// What is wrong with the journal.
+        journal: String,
+    },
+    /// A file could not be read or written, or the engine gave up for a reason outside of its files.
+    Failed(PathBuf, Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Locked(path) => write!(f, "the store {} is in use by another process", path.display()),
+            Self::NotBuilt(engine) => write!(f, "the store engine {engine:?} is not part of this build yet"),
+            Self::Damaged { path, engine, journal } => {
+                let path = path.display();
+                write!(f, "the store {path} cannot be opened ({engine}) nor rebuilt ({journal}): restore a back-up")
+            }
+            Self::Failed(path, source) => write!(f, "the store {} does not open: {source}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+/// How long the journal of an embedded store may grow before a snapshot replaces it, in bytes, unless the snapshot is
+/// so large that twice its length is more.
+pub const JOURNAL_LIMIT: u64 = 64 << 20;
+
+/// Opens the store, or creates it. Blocks while everything in it is verified, and if need be rebuilt.
+pub fn open(settings: &Settings) -> Result<Arc<dyn Kv>, OpenError> {
+    open_with(settings, JOURNAL_LIMIT)
+}
+
+/// `open`, with another limit for the journal.
+pub fn open_with(settings: &Settings, journal_limit: u64) -> Result<Arc<dyn Kv>, OpenError> {
+    match settings.engine {
+        EngineName::Sled => Ok(Arc::new(committer::Embedded::<sled::Sled>::open(&settings.path, journal_limit)?)),
+        EngineName::Redb => Ok(Arc::new(committer::Embedded::<redb::Redb>::open(&settings.path, journal_limit)?)),
+        EngineName::Postgres => Err(OpenError::NotBuilt(settings.engine)),
+    }
+}

@@ -8,3 +8,5 @@ mod http_events;
 mod http_limits;
 mod http_support;
 mod http_tls;
+mod store_kv;
+mod store_support;

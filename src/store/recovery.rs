@@ -1,0 +1,264 @@
+//! Opening a store: find out what can be trusted, and bring the engine to where the journal ends.
+//!
+//! Why nothing that was acknowledged is lost:
+//!
+//! 1. A group is in the journal, and the journal's file synced, before the engine hears of it. So whatever a caller was
+//!    told, and whatever a reader saw, is in the journal or in the snapshot that replaced its older logs.
+//! 2. An engine is trusted only if it proves that it holds exactly the rows of the sequence that it says it is at: every
+//!    row's checksum is right and the sum of all marks is the digest in the meta row, which each batch carries with it.
+//!    A lost, stale or half-applied batch shows, even if the engine itself noticed nothing.
+//! 3. Every frame names the sequence it starts from and the one it leads to. Doing the frames again from the engine's
+//!    sequence on, none missing between, leads to the state at the journal's end.
+//! 4. An engine that is not trusted, or has fallen behind the snapshot, is moved aside and a new one filled from the
+//!    snapshot and the logs behind it. A snapshot is not of one moment (see `snapshot`), but the logs from its number on,
+//!    all done again, lead from it to the same end. A new engine does not say that it is at any sequence before the whole
+//!    snapshot is in, so that being interrupted only means beginning again.
+//! 5. If the journal cannot rebuild, nothing is moved and the store does not open.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::OpenError;
+use super::engine::{Engine, Fault, guarded};
+use super::group::Group;
+use super::journal::{Chain, Frame, Journal, Op, sync_dir, whole_frames};
+use super::row::{self, Meta};
+use super::snapshot;
+use crate::clock::{Clock, SystemClock};
+
+/// Frames are done again in batches of about so many bytes.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// A store that is ready to be written to.
+pub(super) struct Opened<E> {
+    pub engine: Arc<E>,
+    pub meta: Meta,
+    pub journal: Journal,
+    pub snapshot_bytes: u64,
+    /// The journal alone could not rebuild the engine: a snapshot is wanted at once.
+    pub incomplete: bool,
+    /// Keeps other processes out as long as it lives.
+    pub lock: File,
+}
+
+/// Opens the store in `path`, or creates it.
+pub(super) fn open<E: Engine>(path: &Path) -> Result<Opened<E>, OpenError> {
+    let failed = |fault: Fault| OpenError::Failed(path.to_owned(), Box::new(fault));
+    let journal_dir = path.join("journal");
+    create_dir(&journal_dir).map_err(failed)?;
+    let lock = lock(path)?;
+    let (chain, journal) = begin_journal(path, &journal_dir).map_err(|e| failed(e.into()))?;
+
+    let (engine, replayed) = match trusted::<E>(path, &chain) {
+        Ok(opened) => opened,
+        Err(fault) if fault.is_circumstance() => return Err(failed(fault)),
+        Err(fault) => rebuilt(path, &chain, &fault)?,
+    };
+    if replayed.incomplete {
+        tracing::error!(path = %path.display(), "the store's journal does not reach back or has gaps; the engine is whole, \
+            and a new snapshot is being written");
+    }
+    let snapshot_bytes = chain.snapshot_bytes().map_err(|e| failed(e.into()))?;
+    let Replayed { meta, incomplete } = replayed;
+    Ok(Opened { engine: Arc::new(engine), meta, journal, snapshot_bytes, incomplete, lock })
+}
+
+/// Tidies the journal up and begins its next log, and that before the engine's first file: so a store that has an engine
+/// and no log is not a new one, but one that has lost its journal.
+fn begin_journal(path: &Path, dir: &Path) -> io::Result<(Chain, Journal)> {
+    let mut chain = Chain::find(dir)?;
+    chain.sync_logs()?;
+    chain.remove_outdated()?;
+    if chain.logs.is_empty() && chain.snapshot.is_none() {
+        for entry in fs::read_dir(path)? {
+            chain.lost |= !["journal", "lock"].iter().any(|own| entry.as_ref().is_ok_and(|e| e.file_name() == *own));
+        }
+    }
+    let journal = Journal::begin(dir, &chain)?;
+    Ok((Chain::find(dir)?, journal))
+}
+
+/// Takes the lock of the store, so that no second server opens it.
+pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
+    let file = path.join("lock");
+    let failed = |e| OpenError::Failed(file.clone(), Box::new(Fault::Io(e)));
+    let lock = File::options().create(true).truncate(false).write(true).open(&file).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked(path.to_owned())),
+        Err(TryLockError::Error(e)) => Err(failed(e)),
+    }
+}
+
+fn create_dir(dir: &Path) -> Result<(), Fault> {
+    // Records hold personal data and secrets of accounts.
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    Ok(dir.parent().map_or(Ok(()), sync_dir)?)
+}
+
+/// What came of doing the journal again.
+struct Replayed {
+    meta: Meta,
+    incomplete: bool,
+}
+
+/// The engine as it is, if it can be trusted, with what the journal has beyond it.
+fn trusted<E: Engine>(path: &Path, chain: &Chain) -> Result<(E, Replayed), Fault> {
+    let dir = path.join(E::NAME);
+    create_dir(&dir)?;
+    let (engine, meta) = open_verified::<E>(&dir)?;
+    sync_dir(&dir)?;
+    let base = match &chain.snapshot {
+        Some((_, file)) => snapshot::base(file),
+        None => Ok(0),
+    };
+    // A snapshot that cannot be read is of no use, and does no harm to a trusted engine.
+    let incomplete = base.is_err() || !chain.has_beginning();
+    let base = base.unwrap_or(0);
+    if meta.sequence == 0 && !chain.has_beginning() {
+        return Err(Fault::Damaged("it is empty".into()));
+    }
+    if meta.sequence < base {
+        return Err(Fault::Damaged(format!("it is at sequence {}, the snapshot at {base}", meta.sequence)));
+    }
+    let mut replayed = replay(&engine, meta, base, chain)?;
+    replayed.incomplete |= incomplete;
+    Ok((engine, replayed))
+}
+
+/// Opens an engine and reads all of it.
+pub(super) fn open_verified<E: Engine>(dir: &Path) -> Result<(E, Meta), Fault> {
+    guarded(|| {
+        let engine = E::open(dir)?;
+        let meta = row::verify(&*engine.view()?, &mut |_| ())?;
+        Ok((engine, meta))
+    })
+}
+
+/// Does again what the logs have beyond `meta`. `base` is the sequence that the first log should go on from.
+fn replay<E: Engine>(engine: &E, meta: Meta, base: u64, chain: &Chain) -> Result<Replayed, Fault> {
+    let mut replay = Replay { engine, meta, frames: Vec::new(), bytes: 0, end: meta.sequence };
+    let (mut reached, mut gap) = (base, false);
+    for (_, log) in &chain.logs {
+        for frame in whole_frames(log)? {
+            gap |= frame.from != reached;
+            reached = frame.to;
+            if frame.to > replay.end {
+                replay.take(frame)?;
+            }
+        }
+    }
+    replay.flush()?;
+    if replay.end > meta.sequence {
+        tracing::info!(from = meta.sequence, to = replay.end, "the store's engine was brought up to its journal");
+        guarded(|| engine.sync())?;
+    }
+    Ok(Replayed { meta: replay.meta, incomplete: gap || reached != replay.end })
+}
+
+struct Replay<'e, E> {
+    engine: &'e E,
+    meta: Meta,
+    frames: Vec<Frame>,
+    bytes: usize,
+    end: u64,
+}
+
+impl<E: Engine> Replay<'_, E> {
+    fn take(&mut self, frame: Frame) -> Result<(), Fault> {
+        if frame.from != self.end {
+            return Err(Fault::Damaged(format!("the journal has nothing between {} and {}", self.end, frame.from)));
+        }
+        self.end = frame.to;
+        self.bytes += frame.ops.iter().map(Op::encoded_len).sum::<usize>();
+        self.frames.push(frame);
+        if self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), Fault> {
+        self.bytes = 0;
+        self.meta = apply(self.engine, self.meta, std::mem::take(&mut self.frames))?;
+        Ok(())
+    }
+}
+
+/// Carries frames out on an engine in one batch.
+fn apply<E: Engine>(engine: &E, meta: Meta, frames: Vec<Frame>) -> Result<Meta, Fault> {
+    if frames.is_empty() {
+        return Ok(meta);
+    }
+    guarded(|| {
+        let view = engine.view()?;
+        let mut group = Group::new(&*view, meta);
+        frames.into_iter().try_for_each(|frame| group.carry_out(frame))?;
+        let outcome = group.close();
+        drop(view);
+        engine.apply(outcome.rows)?;
+        Ok(outcome.meta)
+    })
+}
+
+/// A new engine, filled from the snapshot and the logs; the untrusted one is kept aside.
+fn rebuilt<E: Engine>(path: &Path, chain: &Chain, why: &Fault) -> Result<(E, Replayed), OpenError> {
+    let failed = |fault: Fault| OpenError::Failed(path.to_owned(), Box::new(fault));
+    let base = verify_chain(chain).map_err(|journal| OpenError::Damaged {
+        path: path.to_owned(),
+        engine: why.to_string(),
+        journal: journal.to_string(),
+    })?;
+    let aside = move_aside(path, E::NAME).map_err(failed)?;
+    tracing::error!(engine = E::NAME, fault = %why, aside = %aside.display(),
+        "THE STORE'S ENGINE IS NOT WHOLE: its files were moved aside and it is being rebuilt from the journal");
+    let fill = || {
+        let dir = path.join(E::NAME);
+        create_dir(&dir)?;
+        let (engine, mut meta) = open_verified::<E>(&dir)?;
+        sync_dir(&dir)?;
+        if let Some((_, file)) = &chain.snapshot {
+            snapshot::read(file, &mut |frame| {
+                meta = apply(&engine, meta, vec![Frame { from: 0, to: 0, ops: frame.ops }])?;
+                Ok(())
+            })?;
+            meta = apply(&engine, meta, vec![Frame { from: 0, to: base, ops: Vec::new() }])?;
+        }
+        let replayed = replay(&engine, meta, base, chain)?;
+        guarded(|| engine.sync())?;
+        Ok((engine, replayed))
+    };
+    let (engine, replayed) = fill().map_err(failed)?;
+    tracing::warn!(engine = E::NAME, sequence = replayed.meta.sequence, "the store was rebuilt; nothing is missing");
+    Ok((engine, replayed))
+}
+
+/// Whether the journal can rebuild all: it has its beginning, the snapshot is whole, and nothing is missing between two
+/// frames. Gives the sequence of the snapshot.
+pub(super) fn verify_chain(chain: &Chain) -> Result<u64, Fault> {
+    if !chain.has_beginning() {
+        return Err(Fault::Damaged("the journal has lost its beginning".into()));
+    }
+    let base = chain.snapshot.as_ref().map_or(Ok(0), |(_, file)| snapshot::read(file, &mut |_| Ok(())))?;
+    let mut reached = base;
+    for (_, log) in &chain.logs {
+        for frame in whole_frames(log)? {
+            if frame.from != reached {
+                return Err(Fault::Damaged(format!("the journal has nothing between {reached} and {}", frame.from)));
+            }
+            reached = frame.to;
+        }
+    }
+    Ok(base)
+}
+
+fn move_aside(path: &Path, name: &str) -> Result<PathBuf, Fault> {
+    let seconds = SystemClock.now().as_millis() / 1000;
+    let aside = (seconds..)
+        .map(|seconds| path.join(format!("{name}.damaged-{seconds}")))
+        .find(|aside| !aside.exists())
+        .expect("some number is not in use");
+    fs::rename(path.join(name), &aside)?;
+    sync_dir(path)?;
+    Ok(aside)
+}
