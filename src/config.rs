@@ -4,6 +4,7 @@
 
 mod check;
 mod document;
+mod files;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -13,7 +14,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use url::Url;
 
-use crate::{ca, http, telemetry, va};
+use crate::{ca, http, ra, telemetry, va};
 
 /// Where the file is looked for when none is named.
 const USUAL_FILE: &str = "config/chancery.toml";
@@ -32,8 +33,11 @@ pub struct Config {
     pub monitor: Monitor,
     /// Where records are kept.
     pub store: Store,
-    /// How ACME is served.
-    pub acme: Acme,
+    /// How orders are carried out.
+    pub acme: ra::Settings,
+    /// `website` of the directory. Written in the file as `acme.website`.
+    #[serde(skip)]
+    pub website: Option<String>,
     /// How the world is looked at; see also `Config::validation_settings`.
     pub validation: va::Settings,
     /// Whether names at and below `localhost` are this machine. Written in the file as `validation.localhost_names`.
@@ -125,30 +129,6 @@ pub enum Engine {
     Redb,
     /// A database server.
     Postgres,
-}
-
-/// `[acme]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Acme {
-    /// Whether a new account needs an external account binding (RFC 8555 section 7.3.4).
-    pub external_account_required: bool,
-    /// The product of an order that names none and that no purchase fits.
-    pub default_product: String,
-    /// `termsOfService` of the directory; when set, new accounts must agree.
-    pub terms_of_service: Option<String>,
-    /// `website` of the directory.
-    pub website: Option<String>,
-    /// Milliseconds that the answer to finalize waits for the certificate.
-    pub finalize_wait_ms: u64,
-    /// Milliseconds that the answer to a challenge, or to the first poll, waits for the outcome.
-    pub challenge_wait_ms: u64,
-    /// Days until an order that is not fulfilled ends.
-    pub order_days: u32,
-    /// Days until a pending authorization ends.
-    pub pending_authorization_days: u32,
-    /// Most days that a valid authorization may be used again; a product may allow fewer.
-    pub authorization_days: u32,
 }
 
 /// `[catalog]`.
@@ -330,22 +310,6 @@ impl Default for Monitor {
 impl Default for Store {
     fn default() -> Self {
         Self { engine: Engine::Sled, path: None, url: None }
-    }
-}
-
-impl Default for Acme {
-    fn default() -> Self {
-        Self {
-            external_account_required: false,
-            default_product: "trustasia-dv-free".to_owned(),
-            terms_of_service: None,
-            website: None,
-            finalize_wait_ms: 3000,
-            challenge_wait_ms: 500,
-            order_days: 7,
-            pending_authorization_days: 7,
-            authorization_days: 30,
-        }
     }
 }
 

@@ -4,8 +4,8 @@ use std::ops::RangeInclusive;
 
 use url::Url;
 
-use super::{Acme, Config, Engine, Fault, Pki, Server, Store};
-use crate::{ca, va};
+use super::{Config, Engine, Fault, Pki, Server, Store};
+use crate::{ca, ra, va};
 
 /// Collects faults of one section.
 struct Section<'f> {
@@ -21,7 +21,7 @@ impl Config {
         pki(&self.pki, &mut Section::new("pki", &mut faults));
         listeners(self, &mut Section::new("monitor", &mut faults));
         store(&self.store, &mut Section::new("store", &mut faults));
-        acme(&self.acme, &mut Section::new("acme", &mut faults));
+        acme(&self.acme, self.website.as_deref(), &mut Section::new("acme", &mut faults));
         validation(&self.validation, &mut Section::new("validation", &mut faults));
         ca(&self.ca, &mut Section::new("ca", &mut faults));
         if let Some(reason) = self.log.level_fault() {
@@ -115,18 +115,18 @@ fn store(store: &Store, section: &mut Section<'_>) {
     }
 }
 
-fn acme(acme: &Acme, section: &mut Section<'_>) {
+fn acme(acme: &ra::Settings, website: Option<&str>, section: &mut Section<'_>) {
     if acme.default_product.is_empty() {
         section.fault("default_product", "name a product of the catalogue");
     }
     section.web_page("terms_of_service", acme.terms_of_service.as_deref());
-    section.web_page("website", acme.website.as_deref());
+    section.web_page("website", website);
     section.within("finalize_wait_ms", acme.finalize_wait_ms, 0..=30_000);
     section.within("challenge_wait_ms", acme.challenge_wait_ms, 0..=30_000);
     section.within("order_days", acme.order_days, 1..=365);
     section.within("pending_authorization_days", acme.pending_authorization_days, 1..=365);
-    // Baseline Requirements 4.2.1: validations are good for 398 days at most; files may only tighten that.
-    section.within("authorization_days", acme.authorization_days, 0..=398);
+    section.within("validation_tries", acme.validation_tries, 1..=100);
+    section.within("validation_retry_ms", acme.validation_retry_ms, 0..=600_000);
 }
 
 fn validation(validation: &va::Settings, section: &mut Section<'_>) {

@@ -28,14 +28,26 @@ pub(super) fn read<'t>(text: &'t str, name: &'t str) -> Result<(Config, Document
     }
     let mut faults = Vec::new();
     let mut rest = document.table.clone();
-    let localhost_names = take_localhost_names(&mut rest).unwrap_or_else(|reason| {
-        faults.push(document.locate(Fault::new(name, "validation.localhost_names", reason)));
-        LocalhostNames::Auto
-    });
+    let (mut localhost_names, mut website) = (LocalhostNames::Auto, None);
+    match take(&mut rest, "validation", "localhost_names") {
+        None => {}
+        Some(DeValue::String(text)) if text == "auto" => {}
+        Some(DeValue::Boolean(true)) => localhost_names = LocalhostNames::Yes,
+        Some(DeValue::Boolean(false)) => localhost_names = LocalhostNames::No,
+        Some(_) => {
+            let reason = "this is \"auto\", true or false";
+            faults.push(document.locate(Fault::new(name, "validation.localhost_names", reason)));
+        }
+    }
+    match take(&mut rest, "acme", "website") {
+        None => {}
+        Some(DeValue::String(text)) => website = Some(text.into_owned()),
+        Some(_) => faults.push(document.locate(Fault::new(name, "acme.website", "this is a string"))),
+    }
     let config = loop {
         let whole = Spanned::new(0..text.len(), rest.clone());
         match Config::deserialize(toml::Deserializer::from(whole)) {
-            Ok(config) => break Config { localhost_names, ..config },
+            Ok(config) => break Config { localhost_names, website, ..config },
             // Serde stops at the first fault: tell it, take its key out, and read again for the next.
             Err(error) => {
                 let place = error.span().and_then(|span| path_at(&rest, &span));
@@ -73,18 +85,12 @@ impl Document<'_> {
     }
 }
 
-/// `validation.localhost_names` is not the validator's own setting (it asks where the server listens), so it is taken
-/// out before the validator's are read.
-fn take_localhost_names(table: &mut DeTable<'_>) -> Result<LocalhostNames, &'static str> {
-    let Some(DeValue::Table(validation)) = table.get_mut("validation").map(Spanned::get_mut) else {
-        return Ok(LocalhostNames::Auto);
-    };
-    match validation.remove("localhost_names").map(Spanned::into_inner) {
-        None => Ok(LocalhostNames::Auto),
-        Some(DeValue::String(text)) if text == "auto" => Ok(LocalhostNames::Auto),
-        Some(DeValue::Boolean(true)) => Ok(LocalhostNames::Yes),
-        Some(DeValue::Boolean(false)) => Ok(LocalhostNames::No),
-        Some(_) => Err("this is \"auto\", true or false"),
+/// Takes out a key that stands in a module's table but is not the module's own setting: whether `localhost` is known
+/// depends on where the server listens, and the web site is none of the use cases' business.
+fn take<'t>(table: &mut DeTable<'t>, section: &str, key: &str) -> Option<DeValue<'t>> {
+    match table.get_mut(section).map(Spanned::get_mut) {
+        Some(DeValue::Table(section)) => section.remove(key).map(Spanned::into_inner),
+        _ => None,
     }
 }
 
