@@ -1,4 +1,6 @@
+mod ca_crl;
 mod ca_csr;
 mod ca_issue;
 mod ca_keys;
+mod ca_lint;
 mod ca_tools;
