@@ -13,5 +13,6 @@ pub mod va;
 pub mod ra;
 
 pub mod acme;
+pub mod pki;
 
 pub mod clock;
