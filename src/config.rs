@@ -234,6 +234,15 @@ impl Config {
         settings
     }
 
+    /// The store's settings, its directory in the data directory unless the file says otherwise.
+    pub fn store_settings(&self) -> store::Settings {
+        let path = match self.store.path.as_os_str().is_empty() {
+            true => self.server.data_dir.join("store"),
+            false => self.store.path.clone(),
+        };
+        store::Settings { path, ..self.store.clone() }
+    }
+
     /// What connections to any listener may take.
     pub fn http_limits(&self) -> http::Limits {
         http::Limits {

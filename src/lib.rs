@@ -14,6 +14,7 @@ pub mod ra;
 
 pub mod acme;
 pub mod http;
+pub mod pki;
 
 pub mod clock;
 pub mod config;

@@ -79,6 +79,10 @@ fn read(der: &[u8]) -> Result<([der::Element<'_>; 4], X509CertificationRequest<'
     }
     let info = der::only(der, der::SEQUENCE)
         .and_then(der::elements::<3>)
+        .filter(|[_, algorithm, signature]| {
+            let name = der::only(algorithm.whole, der::SEQUENCE).and_then(der::take);
+            name.is_some_and(|(name, _)| name.tag == der::OBJECT_IDENTIFIER) && signature.tag == der::BIT_STRING
+        })
         .and_then(|[info, ..]| der::only(info.whole, der::SEQUENCE))
         .and_then(der::elements::<4>)
         .filter(|[version, ..]| version.whole == [der::INTEGER, 1, 0])

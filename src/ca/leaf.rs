@@ -7,7 +7,7 @@ use rcgen::{
 
 use super::hierarchy::Authority;
 use super::spki::PublicKey;
-use super::{LeafPlan, Urls, crl_shard, der, signer};
+use super::{LeafPlan, Urls, crl, der, signer};
 use crate::domain::{Error, Identifier, Result};
 
 /// Domain validated (Baseline Requirements 7.1.6.1).
@@ -47,7 +47,7 @@ fn params(plan: &LeafPlan, authority: &Authority, urls: &Urls, shards: u16) -> R
     params.use_authority_key_identifier_extension = true;
     let identifier = signer::key_identifier(PublicKey::read(&plan.spki)?.bits);
     params.key_identifier_method = KeyIdMethod::PreSpecified(identifier);
-    let crl = urls.crl(&authority.name, crl_shard(&plan.serial, shards));
+    let crl = urls.crl(&authority.name, crl::shard_of(&plan.serial, shards));
     params.crl_distribution_points = vec![CrlDistributionPoint { uris: vec![crl] }];
     params.custom_extensions =
         vec![authority_information_access(&urls.certificate(&authority.name)), certificate_policies(&DOMAIN_VALIDATED)];

@@ -13,13 +13,12 @@ use x509_parser::x509::X509Version;
 
 use super::hierarchy::Authority;
 use super::spki::PublicKey;
-use super::{LeafPlan, MAX_COMMON_NAME, Urls, crl_shard, der, signer};
+use super::{LeafPlan, MAX_COMMON_NAME, Urls, crl, der, signer};
 use crate::domain::csr::SubjectKey;
 use crate::domain::{Identifier, Timestamp};
 
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
-const OBJECT_IDENTIFIER: u8 = 0x06;
 const UTF8_STRING: u8 = 0x0c;
 const CRITICAL: [u8; 3] = [0x01, 0x01, 0xff];
 
@@ -152,7 +151,7 @@ impl<'a> Fields<'a> {
             None => der::encode(der::SEQUENCE, &[]),
             Some(name) => {
                 let name = der::encode(UTF8_STRING, &[name.to_string().as_bytes()]);
-                let attribute = [der::encode(OBJECT_IDENTIFIER, &[&COMMON_NAME]), name].concat();
+                let attribute = [der::encode(der::OBJECT_IDENTIFIER, &[&COMMON_NAME]), name].concat();
                 let attribute = der::encode(der::SEQUENCE, &[&attribute]);
                 der::encode(der::SEQUENCE, &[&der::encode(der::SET, &[&attribute])])
             }
@@ -215,7 +214,7 @@ fn extensions(plan: &LeafPlan, key: PublicKey<'_>, authority: &Authority, urls: 
     let sequence = |content: &[u8]| der::encode(der::SEQUENCE, &[content]);
     let usage = if key.kind.is_rsa() { SIGNATURE_AND_ENCIPHERMENT } else { DIGITAL_SIGNATURE };
     let names: Vec<u8> = plan.names.iter().flat_map(general_name).collect();
-    let crl = urls.crl(&authority.name, crl_shard(&plan.serial, shards));
+    let crl = urls.crl(&authority.name, crl::shard_of(&plan.serial, shards));
     let point = der::encode(0xa0, &[&der::encode(0xa0, &[&der::encode(0x86, &[crl.as_bytes()])])]);
     let issuer = der::encode(0x86, &[urls.certificate(&authority.name).as_bytes()]);
     let access = sequence(&[&CA_ISSUERS[..], &issuer].concat());
@@ -271,7 +270,7 @@ fn check_extensions(certificate: &TbsCertificate<'_>, expected: &[Expected]) -> 
 
 impl Expected {
     fn encode(&self) -> Vec<u8> {
-        let name = der::encode(OBJECT_IDENTIFIER, &[self.name]);
+        let name = der::encode(der::OBJECT_IDENTIFIER, &[self.name]);
         let critical: &[u8] = if self.critical { &CRITICAL } else { &[] };
         der::encode(der::SEQUENCE, &[&name, critical, &der::encode(der::OCTET_STRING, &[&self.value])])
     }

@@ -10,6 +10,7 @@ use crate::domain::csr::SubjectKey;
 use crate::domain::{Error, Identifier, Result, Serial, Timestamp};
 
 pub mod certificate;
+pub mod crl;
 pub mod csr;
 
 mod der;
@@ -230,15 +231,6 @@ impl Urls {
     fn crl(&self, name: &str, shard: u16) -> String {
         format!("{}/crl/{name}/{shard}.crl", self.base)
     }
-}
-
-/// The shard of a serial when there are `shards` of them, a power of two. Shards are numbered like the nodes of a
-/// binary tree: 0 is everything, 1 and 2 its halves, 3 to 6 the quarters. So a certificate keeps its shard when the
-/// number of shards changes, and the shard still says which serials it covers.
-fn crl_shard(serial: &Serial, shards: u16) -> u16 {
-    // The last octets of a serial are as random as any, and not among those that its form fixes.
-    let [.., high, low] = serial.as_bytes() else { return 0 };
-    shards - 1 + u16::from_be_bytes([*high, *low]) % shards
 }
 
 impl Prepared {

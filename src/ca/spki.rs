@@ -1,6 +1,7 @@
 //! Public keys of subjects: which are accepted, and whether a signature is theirs.
 
 use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
+use x509_parser::asn1_rs::{Any, Tag};
 use x509_parser::oid_registry as oid;
 use x509_parser::oid_registry::Oid;
 use x509_parser::signature_algorithm::RsaSsaPssParams;
@@ -98,6 +99,11 @@ impl<'a> PublicKey<'a> {
             n if *n == oid::OID_PKCS1_RSASSAPSS && self.kind.is_rsa() => return pss_verifier(algorithm),
             other => return refuse_signature(format_args!("an algorithm that is not known here (OID {other})")),
         };
+        // RFC 4055 section 5, RFC 5758 section 3.2: NULL or nothing for RSA, nothing for ECDSA.
+        let is_null = |any: &Any<'_>| any.tag() == Tag::Null && any.header.is_primitive() && any.data.is_empty();
+        if algorithm.parameters().is_some_and(|parameters| ecdsa || !is_null(parameters)) {
+            return refuse_signature("an algorithm whose parameters do not belong to it");
+        }
         Ok(match (self.kind, ecdsa, hash) {
             (P256, true, 256) => &signature::ECDSA_P256_SHA256_ASN1,
             (P256, true, 384) => &signature::ECDSA_P256_SHA384_ASN1,
@@ -249,6 +255,62 @@ fn describe_curve(parameters: &[u8]) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// An RSA SubjectPublicKeyInfo with that modulus and exponent, sign octets included.
+    fn rsa(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
+        let numbers = [der::encode(der::INTEGER, &[modulus]), der::encode(der::INTEGER, &[exponent])].concat();
+        let key = der::encode(der::BIT_STRING, &[&[0], &der::encode(der::SEQUENCE, &[&numbers])]);
+        der::encode(der::SEQUENCE, &[&RSA, &key])
+    }
+
+    fn why(spki: &[u8]) -> String {
+        let key = PublicKey::read(spki).and_then(PublicKey::check_factors);
+        key.err().map(|error| error.problem().detail.clone()).unwrap_or_default()
+    }
+
+    #[test]
+    fn rsa_keys_are_held_to_size_exponent_form_and_factors() {
+        let modulus = |octets: usize, last: u8| {
+            let mut modulus = vec![0; octets + 1];
+            (modulus[1], modulus[octets]) = (0x80, last);
+            modulus
+        };
+        let e = &[1, 0, 1][..];
+        for (spki, reason) in [
+            (rsa(&modulus(256, 2), e), "divisible by 2"),
+            (rsa(&modulus(512, 4), e), "divisible by 2"),
+            (rsa(&modulus(256, 1), e), "divisible by"),
+            (rsa(&modulus(128, 1), e), "RSA of 1024 bits"),
+            (rsa(&modulus(1024, 1), e), "RSA of 8192 bits"),
+            (rsa(&[&[0x7f], &[0xff; 255][..]].concat(), e), "RSA of 2047 bits"),
+            (rsa(&[&[0x01], &[0xff; 256][..]].concat(), e), "RSA of 2049 bits"),
+            (rsa(&modulus(256, 1), &[3]), "exponent other than 65537"),
+            (rsa(&modulus(256, 1), &[1, 0, 2]), "exponent other than 65537"),
+            (rsa(&modulus(256, 1), &[0, 1, 0, 1]), "not an RSAPublicKey in DER"),
+            (rsa(&modulus(256, 1)[1..], e), "not an RSAPublicKey in DER"),
+            (rsa(&[&[0], &modulus(256, 1)[..]].concat(), e), "not an RSAPublicKey in DER"),
+            (rsa(&[0], e), "not an RSAPublicKey in DER"),
+            (rsa(&[], e), "not an RSAPublicKey in DER"),
+            (vec![], "no SubjectPublicKeyInfo"),
+            (der::encode(der::SEQUENCE, &[&RSA[..13], &[0x03, 1, 0]]), "no SubjectPublicKeyInfo"),
+        ] {
+            assert!(why(&spki).contains(reason), "{reason}: {}", why(&spki));
+        }
+    }
+
+    #[test]
+    fn only_whole_uncompressed_points_are_read() {
+        let point = |form: u8, octets: usize| {
+            let point = [&[0, form][..], &vec![1; octets]].concat();
+            why(&der::encode(der::SEQUENCE, &[&P256, &der::encode(der::BIT_STRING, &[&point])]))
+        };
+        assert_eq!(point(4, 64), "");
+        assert!(point(2, 32).contains("compressed point"));
+        assert!(point(3, 32).contains("compressed point"));
+        for malformed in [point(4, 63), point(4, 65), point(4, 96), point(6, 64), point(0, 0)] {
+            assert!(malformed.contains("malformed point"), "{malformed}");
+        }
+    }
 
     #[test]
     fn small_factors_are_found_in_moduli_of_every_size() {

@@ -67,17 +67,6 @@ pub enum RevocationReason {
 }
 
 impl RevocationReason {
-    /// The number in CRLs and `revokeCert` requests.
-    pub fn code(self) -> u8 {
-        match self {
-            Self::Unspecified => 0,
-            Self::KeyCompromise => 1,
-            Self::AffiliationChanged => 3,
-            Self::Superseded => 4,
-            Self::CessationOfOperation => 5,
-        }
-    }
-
     /// From the number in a `revokeCert` request; others are `badRevocationReason`.
     pub fn from_code(code: u64) -> Result<Self> {
         match code {

@@ -5,6 +5,7 @@ mod authorizations;
 mod customers;
 mod issuance;
 mod orders;
+mod publication;
 mod renewal;
 mod revocation;
 mod server_certificate;
@@ -49,6 +50,8 @@ pub struct Settings {
     pub order_days: u32,
     /// Days that an authorization waits for a challenge response.
     pub pending_authorization_days: u32,
+    /// Most days that a valid authorization serves further orders; 0: the order it was made for alone.
+    pub authorization_days: u32,
     /// Milliseconds that the answer to a challenge, and to a poll during validation, waits for the outcome.
     pub challenge_wait_ms: u64,
     /// Milliseconds that finalize waits for the certificate before it answers `processing`.
@@ -67,6 +70,7 @@ impl Default for Settings {
             terms_of_service: None,
             order_days: 7,
             pending_authorization_days: 7,
+            authorization_days: 30,
             challenge_wait_ms: 500,
             finalize_wait_ms: 3_000,
             validation_tries: 2,
@@ -103,6 +107,7 @@ pub struct Ra {
     settings: Settings,
     account_url: String,
     worker: Worker,
+    lists: publication::SignedLists,
 }
 
 impl Ra {
@@ -117,6 +122,7 @@ impl Ra {
             settings: parts.settings,
             account_url: parts.account_url,
             worker: Worker::default(),
+            lists: publication::SignedLists::default(),
         })
     }
 

@@ -1,6 +1,7 @@
 //! Orders: placing them, looking at them, listing them.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
@@ -153,7 +154,7 @@ impl Ra {
     /// The order that an identical request may get again: unfinished, and not about to expire.
     async fn still_open(&self, id: &OrderId) -> Result<Option<OrderView>> {
         let view = self.order_view(id).await?;
-        let lasts = view.now + std::time::Duration::from_secs(3600) < view.order.expires;
+        let lasts = view.now + Duration::from_secs(3600) < view.order.expires;
         let open = matches!(view.status(), OrderStatus::Pending | OrderStatus::Ready | OrderStatus::Processing);
         Ok((open && lasts).then_some(view))
     }
@@ -209,7 +210,8 @@ impl Ra {
                 Some(row) => self.records.find::<Authorization>(&target::<AuthzId>(&row)?).await?,
                 None => None,
             };
-            let fit = proven.filter(|authz| reusable(authz, identifier, product, now));
+            let longest = product.validation_reuse().min(days(self.settings.authorization_days));
+            let fit = proven.filter(|authz| reusable(authz, identifier, product, longest, now));
             proofs.push(
                 fit.map_or_else(|| Proof::Opened(self.open_authz(account, identifier, product, now)), Proof::Reused),
             );
@@ -260,13 +262,19 @@ impl Proof {
 
 /// Whether an authorization may serve another order of this product: proven by one of its methods, recently enough, and
 /// for at least another hour.
-fn reusable(authz: &Authorization, identifier: &Identifier, product: &Product, now: Timestamp) -> bool {
+fn reusable(
+    authz: &Authorization,
+    identifier: &Identifier,
+    product: &Product,
+    longest: Duration,
+    now: Timestamp,
+) -> bool {
     let AuthzState::Valid { method, validated, .. } = &authz.state else { return false };
-    let soon = now + std::time::Duration::from_secs(3600);
+    let soon = now + Duration::from_secs(3600);
     authz.covers(identifier)
         && authz.status(soon) == AuthzStatus::Valid
         && product.methods.contains(method)
-        && soon < *validated + product.validation_reuse()
+        && soon < *validated + longest
 }
 
 fn open_order(account: &Account, plan: Plan, replaces: Option<String>, proofs: &[Proof], now: Timestamp) -> Order {

@@ -1,4 +1,4 @@
-//! Renewal information (RFC 9773), and what the PKI listener publishes.
+//! Renewal information (RFC 9773).
 
 use super::Ra;
 use crate::domain::certificate::{CertId, Certificate};
@@ -28,10 +28,5 @@ impl Ra {
         let same_issuer =
             |found: &Stored<Certificate>| self.ca.key_identifier(&found.issuer) == Some(&id.key_identifier[..]);
         Ok(found.filter(same_issuer))
-    }
-
-    /// The certificate of a root or intermediate, DER (RFC 5280 section 4.2.2.1, `caIssuers`).
-    pub fn issuer_certificate(&self, name: &str) -> Option<Vec<u8>> {
-        self.ca.issuer_der(name).map(<[u8]>::to_vec)
     }
 }

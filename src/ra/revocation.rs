@@ -60,7 +60,7 @@ impl Ra {
             issuer: read.issuer.clone(),
             serial: read.serial,
             at: now,
-            reason: reason.code(),
+            reason,
             not_after: read.not_after,
         };
         let mut batch = Batch::of(Act::CertificateRevoked { serial: read.serial, reason, authority: told }, now)
@@ -71,6 +71,7 @@ impl Ra {
             batch = batch.put(&BlockedKey { spki_sha256: read.spki_sha256, at: now });
         }
         self.records.commit(batch).await?;
+        self.lists.forget(&read.issuer);
         Ok(())
     }
 

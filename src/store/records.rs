@@ -11,7 +11,7 @@ use super::{Entry, Guard, Key, Kv, Range, StoreError, WriteSet};
 use crate::domain::account::Account;
 use crate::domain::audit::{Act, AuditEvent};
 use crate::domain::authz::Authorization;
-use crate::domain::certificate::Certificate;
+use crate::domain::certificate::{Certificate, RevocationReason};
 use crate::domain::customer::{Customer, ExternalKey};
 use crate::domain::id::random_bytes;
 use crate::domain::job::Job;
@@ -85,15 +85,20 @@ pub struct Revocation {
     pub serial: Serial,
     /// When it was revoked.
     pub at: Timestamp,
-    /// The reason's number (RFC 5280 section 5.3.1).
-    pub reason: u8,
+    /// Why.
+    pub reason: RevocationReason,
     /// When the certificate would have ended.
     pub not_after: Timestamp,
 }
 
 impl Revocation {
+    /// What the names of an issuer's entries begin with.
+    pub fn prefix(issuer: &str) -> Vec<u8> {
+        [issuer.as_bytes(), b"/"].concat()
+    }
+
     fn id_bytes(&self) -> Vec<u8> {
-        [self.issuer.as_bytes(), b"/", self.serial.as_bytes()].concat()
+        [&Self::prefix(&self.issuer)[..], self.serial.as_bytes()].concat()
     }
 }
 

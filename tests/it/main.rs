@@ -1,8 +1,11 @@
 //! All integration tests, in one binary.
 
+mod ca_crl;
 mod ca_csr;
 mod ca_issue;
 mod ca_keys;
+mod ca_lint;
+mod ca_pki;
 mod ca_tools;
 mod http_events;
 mod http_limits;
