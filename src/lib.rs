@@ -15,6 +15,9 @@ pub mod ra;
 pub mod acme;
 pub mod http;
 
+pub mod app;
+pub mod cli;
+
 pub mod clock;
 pub mod config;
 pub mod telemetry;

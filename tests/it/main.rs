@@ -4,3 +4,4 @@ mod http_events;
 mod http_limits;
 mod http_support;
 mod http_tls;
+mod tidy;
