@@ -14,6 +14,7 @@ mod http_tls;
 mod store_kv;
 mod store_support;
 mod support;
+mod tidy;
 mod va_caa;
 mod va_dns01;
 mod va_http01;
