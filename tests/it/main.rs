@@ -1,1 +1,4 @@
+//! Tests through the front door.
 
+mod client;
+mod support;

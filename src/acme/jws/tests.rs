@@ -4,7 +4,6 @@ use serde_json::json;
 use super::*;
 
 #[path = "../../../tests/it/support/signer.rs"]
-#[allow(dead_code)]
 mod signer;
 
 use signer::{ALGORITHMS, Signer, b64, mac_jws};

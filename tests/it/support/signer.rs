@@ -1,5 +1,7 @@
 //! A client's private keys, and the JWSs it makes with them: well-formed ones and, on demand, others.
 
+#![allow(dead_code, reason = "whoever includes it uses a part of it")]
+
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;

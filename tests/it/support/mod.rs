@@ -1,0 +1,4 @@
+//! The world around the server in tests.
+
+pub mod client;
+pub mod signer;
