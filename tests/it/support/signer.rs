@@ -66,9 +66,13 @@ impl Signer {
             }
             Key::Ed25519(key) => json!({ "crv": "Ed25519", "kty": "OKP", "x": b64(key.public_key()) }),
             Key::Rsa(key) => {
-                let octets = |number: aws_lc_rs::io::Positive| b64(number.big_endian_without_leading_zero());
-                let key = key.public_key();
-                json!({ "e": octets(key.exponent()), "kty": "RSA", "n": octets(key.modulus()) })
+                let numbers = |r: &mut yasna::BERReaderSeq<'_, '_>| {
+                    Ok((r.next().read_bigint_bytes()?.0, r.next().read_bigint_bytes()?.0))
+                };
+                let (n, e) =
+                    yasna::parse_der(key.public_key().as_ref(), |r| r.read_sequence(numbers)).expect("n and e");
+                let significant = |octets: Vec<u8>| b64(&octets[usize::from(octets[0] == 0)..]);
+                json!({ "e": significant(e), "kty": "RSA", "n": significant(n) })
             }
         }
     }
