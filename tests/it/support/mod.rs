@@ -3,3 +3,7 @@
 
 pub mod dns;
 pub mod target;
+//! The world around the server in tests.
+
+pub mod client;
+pub mod signer;
