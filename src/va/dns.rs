@@ -198,14 +198,20 @@ impl Dns {
             }
             let records: Vec<T> =
                 response.answers.iter().filter(|r| r.name == at).filter_map(|r| pick(&r.data)).collect();
-            // An authoritative server leaves the target of an alias to us; a recursive one has looked already.
-            if records.is_empty() && at != asked && !response.recursion_available && response.soa().is_none() {
+            // A recursive server has looked at the target of an alias; an authoritative one leaves it to us. And a
+            // validated alias without its target proves nothing of the target, for anyone can cut an answer short.
+            let told = !self.is_validating() && (response.recursion_available || response.soa().is_some());
+            if records.is_empty() && at != asked && !told {
                 continue;
             }
             let exists = !records.is_empty() || response.response_code != ResponseCode::NXDomain;
             let alias = (aliases > 0).then(|| at.to_ascii().trim_end_matches('.').to_owned());
             return Ok(Answer { records, exists, alias });
         }
+    }
+
+    fn is_validating(&self) -> bool {
+        matches!(self.handle, Handle::Validating(_))
     }
 
     /// Names that are never asked for: RFC 6761 section 6.3 (localhost), RFC 7686 section 2 (onion), and targets of
@@ -242,7 +248,7 @@ impl Dns {
             ResponseCode::NoError | ResponseCode::NXDomain => {}
             code => return Err(Failure::passing(format!("the resolver answered {code}"))),
         }
-        if matches!(self.handle, Handle::Validating(_)) {
+        if self.is_validating() {
             // What could not be proven either way (a DS record withheld, say) counts as little as what is bogus.
             let judged = response.answers.iter().filter(|record| record.record_type() != RecordType::RRSIG);
             let doubtful = judged.clone().any(|record| !matches!(record.proof, Proof::Secure | Proof::Insecure));

@@ -4,6 +4,7 @@ mod support;
 
 mod va_caa;
 mod va_dns01;
+mod va_dnssec;
 mod va_http01;
 mod va_redirects;
 mod va_tlsalpn01;
