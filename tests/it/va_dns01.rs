@@ -22,7 +22,7 @@ async fn the_digest_in_a_txt_record_proves_control() {
     dns.txt(PLACE, &expected());
     let outcome = validate(settings(&dns), &task("example.com", Dns01)).await;
     accepted(&outcome);
-    assert!(outcome.evidence.contains(&format!("TXT {PLACE}: 1 found")), "{:?}", outcome.evidence);
+    assert!(outcome.evidence.contains(&format!("TXT {PLACE}: \"{}\"", expected())), "{:?}", outcome.evidence);
 }
 
 #[tokio::test]
@@ -121,9 +121,7 @@ async fn a_name_that_exists_without_txt_is_unauthorized_and_one_that_does_not_is
 #[tokio::test]
 async fn failures_of_the_lookup_are_dns_problems() {
     let dns = Dns::start().await;
-    for (failure, part) in
-        [(Failure::ServFail, "Server Failure"), (Failure::Refused, "Refused"), (Failure::Drop, "answer")]
-    {
+    for (failure, part) in [(Failure::ServFail, "SERVFAIL"), (Failure::Refused, "REFUSED"), (Failure::Drop, "answer")] {
         dns.fail(PLACE, failure);
         let outcome = bounded(validate(settings(&dns), &task("example.com", Dns01))).await;
         refused(&outcome, Kind::Dns, &[PLACE, part]);
@@ -156,6 +154,8 @@ async fn random_case_is_asked_for_when_switched_on_and_survives_servers_that_fol
     dns.txt(PLACE, &expected());
     let settings = Settings { randomize_case: true, ..settings(&dns) };
     accepted(&validate(settings.clone(), &task("example.com", Dns01)).await);
+    assert!(dns.spellings().iter().any(|name| name.contains(char::is_uppercase)), "{:?}", dns.spellings());
     dns.lower_case_of_questions();
     accepted(&validate(settings, &task("example.com", Dns01)).await);
+    assert!(dns.queries().contains(&format!("TXT {PLACE} over TCP")), "{:?}", dns.queries());
 }
