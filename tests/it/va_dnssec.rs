@@ -26,8 +26,6 @@ fn strict(dns: &SignedDns) -> Settings {
         dnssec: true,
         trust_anchor: Some(dns.trust_anchor()),
         allow_private_addresses: true,
-        dns_timeout_ms: 2_000,
-        timeout_ms: 4_000,
         ..Settings::default()
     }
 }

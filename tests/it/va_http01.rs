@@ -6,7 +6,7 @@ use chancery::va::Settings;
 
 use crate::support::dns::{Dns, Failure};
 use crate::support::target::Target;
-use crate::va_world::{KEY_AUTHORIZATION, TOKEN, accepted, bounded, refused, settings, task, validate};
+use crate::va_world::{KEY_AUTHORIZATION, TOKEN, accepted, bounded, hasty, refused, settings, task, validate};
 
 async fn world() -> (Dns, Target, Settings) {
     let (dns, target) = (Dns::start().await, Target::start().await);
@@ -83,7 +83,7 @@ async fn a_body_without_end_is_read_to_the_limit_only() {
 async fn a_server_that_hangs_is_given_up_in_time() {
     let (_dns, target, settings) = world().await;
     target.hang(TOKEN);
-    let outcome = bounded(validate(settings, &task("www.example.com", Http01))).await;
+    let outcome = bounded(validate(hasty(settings), &task("www.example.com", Http01))).await;
     refused(&outcome, Kind::Connection, &["1000 ms", "fetching http://www.example.com/", &target.addr().to_string()]);
     assert!(outcome.may_heal);
     assert!(outcome.evidence.join("\n").contains("A www.example.com: 127.0.0.1"), "{:?}", outcome.evidence);
@@ -216,7 +216,8 @@ async fn dns_failures_are_told_apart() {
         ("refused.example", "REFUSED"),
         ("silent.example", "answer"),
     ] {
-        let outcome = bounded(validate(settings.clone(), &task(name, Http01))).await;
+        let settings = if name == "silent.example" { hasty(settings.clone()) } else { settings.clone() };
+        let outcome = bounded(validate(settings, &task(name, Http01))).await;
         refused(&outcome, Kind::Dns, &[name, part]);
         assert!(outcome.may_heal, "{name}");
     }
