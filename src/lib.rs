@@ -16,6 +16,9 @@ pub mod acme;
 pub mod http;
 pub mod pki;
 
+pub mod app;
+pub mod cli;
+
 pub mod clock;
 pub mod config;
 pub mod telemetry;

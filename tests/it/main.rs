@@ -20,3 +20,4 @@ mod va_http01;
 mod va_redirects;
 mod va_tlsalpn01;
 mod va_world;
+mod tidy;
