@@ -1,4 +1,5 @@
 //! The one integration test binary.
 
 mod store_kv;
+mod store_model;
 mod store_support;
