@@ -16,10 +16,9 @@ use crate::acme::{self, Acme, Links};
 use crate::api::{self, Api, OperatorToken};
 use crate::ca::Ca;
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, Fault};
 use crate::domain::{DnsName, Identifier};
 use crate::http::{self, ServerCertificate};
-use crate::policy::catalog::Catalog;
 use crate::ra::{Parts, Ra, ServerIdentity};
 use crate::store::records::Records;
 use crate::va::Va;
@@ -53,7 +52,7 @@ impl App {
     pub fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
         let data_dir = &config.server.data_dir;
         create_private_directory(data_dir)?;
-        let catalog = load_catalog(config)?;
+        let catalog = config.load_catalog().map_err(told)?;
         let records = Records::new(store::open(&config.store_settings())?);
         let ca = Ca::open(&data_dir.join("keys"), &config.ca, &config.pki.public_url, clock.now())?;
         write_public(&data_dir.join("root.pem"), ca.root_pem())?;
@@ -64,18 +63,18 @@ impl App {
             ca,
             catalog,
             clock,
-            settings: config.ra_settings(),
+            settings: config.acme.clone(),
             account_url: links.account_prefix(),
         });
         let token = OperatorToken::load_or_create(&data_dir.join("operator.token"))?;
-        let acme = Acme::new(ra.clone(), links, config.acme.website.clone(), 0);
+        let acme = Acme::new(ra.clone(), links, config.website.clone(), 0);
         let main = Router::new()
             .nest("/api/v1", api::router(Api::new(ra.clone(), token)))
             .fallback_service(acme::router(acme));
         let limits = config.http_limits();
         Ok(Self {
             main: http::with_layers(main, &limits),
-            pki: http::with_layers(pki::router(ra.clone()), &limits),
+            pki: http::with_layers(pki::router(published(&ra)), &limits),
             ra,
         })
     }
@@ -165,11 +164,7 @@ async fn server_certificate(
     config: &Config,
     ra: &Ra,
 ) -> Result<(Arc<ServerCertificate>, Option<crate::domain::Timestamp>), Failure> {
-    if let Some(files) = &config.server.tls {
-        let read = |path: &Path| {
-            std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
-        };
-        let certificate = ServerCertificate::from_pem(&read(&files.certificate)?, &read(&files.key)?)?;
+    if let Some(certificate) = config.load_server_certificate().map_err(told)? {
         return Ok((Arc::new(certificate), None));
     }
     let (chain, key, renew_at) = into_rustls(issue_server_certificate(config, ra).await?);
@@ -245,9 +240,21 @@ async fn renew(
     Ok(next)
 }
 
-/// Reads the catalogue and sees that its issuers and the default product exist.
-pub fn load_catalog(config: &Config) -> Result<Catalog, Failure> {
-    config.load_catalog().map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n").into())
+/// What the PKI listener publishes.
+fn published(ra: &Arc<Ra>) -> Arc<pki::Source> {
+    let (certificates, lists) = (ra.clone(), ra.clone());
+    Arc::new(pki::Source {
+        issuer_certificate: Box::new(move |name| certificates.issuer_certificate(name)),
+        crl: Box::new(move |issuer, shard| {
+            let ra = lists.clone();
+            Box::pin(async move { ra.crl(&issuer, shard).await })
+        }),
+    })
+}
+
+/// Faults of files as one text.
+fn told(faults: Vec<Fault>) -> Failure {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n").into()
 }
 
 fn create_private_directory(path: &Path) -> Result<(), Failure> {

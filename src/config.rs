@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use url::Url;
 
-use crate::{ca, http, ra, telemetry, va};
+use crate::{ca, http, ra, store, telemetry, va};
 
 /// Where the file is looked for when none is named.
 const USUAL_FILE: &str = "config/chancery.toml";
@@ -32,7 +32,7 @@ pub struct Config {
     /// The listener for operators.
     pub monitor: Monitor,
     /// Where records are kept.
-    pub store: Store,
+    pub store: store::Settings,
     /// How orders are carried out.
     pub acme: ra::Settings,
     /// `website` of the directory. Written in the file as `acme.website`.
@@ -105,30 +105,6 @@ pub struct Pki {
 pub struct Monitor {
     /// Where to listen.
     pub listen: SocketAddr,
-}
-
-/// `[store]`.
-#[derive(Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Store {
-    /// Which engine.
-    pub engine: Engine,
-    /// Directory (sled) or file (redb); none: in the data directory.
-    pub path: Option<PathBuf>,
-    /// Where PostgreSQL is. Holds a password.
-    pub url: Option<String>,
-}
-
-/// An engine of the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Engine {
-    /// Embedded, the default.
-    Sled,
-    /// Embedded.
-    Redb,
-    /// A database server.
-    Postgres,
 }
 
 /// `[catalog]`.
@@ -316,22 +292,9 @@ impl Default for Monitor {
     }
 }
 
-impl Default for Store {
-    fn default() -> Self {
-        Self { engine: Engine::Sled, path: None, url: None }
-    }
-}
-
 impl Default for Catalog {
     fn default() -> Self {
         Self { products: "config/catalog.toml".into(), names: "config/names.toml".into() }
-    }
-}
-
-impl fmt::Debug for Store {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let url = self.url.as_ref().map(|_| "(redacted)");
-        f.debug_struct("Store").field("engine", &self.engine).field("path", &self.path).field("url", &url).finish()
     }
 }
 

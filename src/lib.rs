@@ -13,6 +13,7 @@ pub mod va;
 pub mod ra;
 
 pub mod acme;
+pub mod api;
 pub mod http;
 pub mod pki;
 

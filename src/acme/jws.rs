@@ -188,9 +188,9 @@ impl Verifiers {
 }
 
 impl Default for Verifiers {
-    /// Room for 100,000 keys.
+    /// Room for 20,000 keys, some 45 MB.
     fn default() -> Self {
-        Self::new(100_000)
+        Self::new(20_000)
     }
 }
 

@@ -4,7 +4,8 @@ use std::ops::RangeInclusive;
 
 use url::Url;
 
-use super::{Config, Engine, Fault, Pki, Server, Store};
+use super::{Config, Fault, Pki, Server};
+use crate::store::{self, EngineName};
 use crate::{ca, ra, va};
 
 /// Collects faults of one section.
@@ -98,19 +99,19 @@ fn listeners(config: &Config, section: &mut Section<'_>) {
     }
 }
 
-fn store(store: &Store, section: &mut Section<'_>) {
+fn store(store: &store::Settings, section: &mut Section<'_>) {
     match (store.engine, store.url.as_deref()) {
-        (Engine::Postgres, None) => {
+        (EngineName::Postgres, None) => {
             section.fault("url", "the engine \"postgres\" needs a URL, here or in the variable CHANCERY_STORE_URL");
         }
         // The URL is not shown: it may hold a password.
-        (Engine::Postgres, Some(url)) if !url.starts_with("postgres://") && !url.starts_with("postgresql://") => {
+        (EngineName::Postgres, Some(url)) if !url.starts_with("postgres://") && !url.starts_with("postgresql://") => {
             section.fault("url", "the URL must begin with postgres://");
         }
-        (Engine::Postgres, Some(_)) | (Engine::Sled | Engine::Redb, None) => {}
-        (Engine::Sled | Engine::Redb, Some(_)) => section.fault("url", "only the engine \"postgres\" has a URL"),
+        (EngineName::Postgres, Some(_)) | (EngineName::Sled | EngineName::Redb, None) => {}
+        (EngineName::Sled | EngineName::Redb, Some(_)) => section.fault("url", "only the engine \"postgres\" has a URL"),
     }
-    if store.engine == Engine::Postgres && store.path.is_some() {
+    if store.engine == EngineName::Postgres && !store.path.as_os_str().is_empty() {
         section.fault("path", "the engine \"postgres\" has no path");
     }
 }

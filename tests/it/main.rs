@@ -15,6 +15,7 @@ mod store_kv;
 mod store_model;
 mod store_support;
 mod support;
+mod tidy;
 mod va_caa;
 mod va_dns01;
 mod va_http01;
