@@ -109,7 +109,9 @@ fn store(store: &store::Settings, section: &mut Section<'_>) {
             section.fault("url", "the URL must begin with postgres://");
         }
         (EngineName::Postgres, Some(_)) | (EngineName::Sled | EngineName::Redb, None) => {}
-        (EngineName::Sled | EngineName::Redb, Some(_)) => section.fault("url", "only the engine \"postgres\" has a URL"),
+        (EngineName::Sled | EngineName::Redb, Some(_)) => {
+            section.fault("url", "only the engine \"postgres\" has a URL")
+        }
     }
     if store.engine == EngineName::Postgres && !store.path.as_os_str().is_empty() {
         section.fault("path", "the engine \"postgres\" has no path");

@@ -22,4 +22,3 @@ mod va_http01;
 mod va_redirects;
 mod va_tlsalpn01;
 mod va_world;
-mod tidy;
