@@ -68,15 +68,8 @@ impl App {
         });
         let token = OperatorToken::load_or_create(&data_dir.join("operator.token"))?;
         let acme = Acme::new(ra.clone(), links, config.website.clone(), 0);
-        let main = Router::new()
-            .nest("/api/v1", api::router(Api::new(ra.clone(), token)))
-            .fallback_service(acme::router(acme));
-        let limits = config.http_limits();
-        Ok(Self {
-            main: http::with_layers(main, &limits),
-            pki: http::with_layers(pki::router(published(&ra)), &limits),
-            ra,
-        })
+        let main = acme::router(acme).nest("/api/v1", api::router(Api::new(ra.clone(), token)));
+        Ok(Self { main, pki: pki::router(published(&ra)), ra })
     }
 }
 
@@ -148,10 +141,7 @@ fn readiness(ra: Arc<Ra>) -> telemetry::Readiness {
     })
 }
 
-async fn until_stopped(
-    work: impl Future<Output = ()> + Send,
-    mut stopped: watch::Receiver<bool>,
-) -> io::Result<()> {
+async fn until_stopped(work: impl Future<Output = ()> + Send, mut stopped: watch::Receiver<bool>) -> io::Result<()> {
     tokio::select! {
         () = work => {}
         () = http::stopped(&mut stopped) => {}
@@ -229,11 +219,7 @@ async fn keep_certificate(
     until_stopped(renewals, stopped).await
 }
 
-async fn renew(
-    config: &Config,
-    ra: &Ra,
-    certificate: &ServerCertificate,
-) -> Result<crate::domain::Timestamp, Failure> {
+async fn renew(config: &Config, ra: &Ra, certificate: &ServerCertificate) -> Result<crate::domain::Timestamp, Failure> {
     let (chain, key, next) = into_rustls(issue_server_certificate(config, ra).await?);
     certificate.replace(chain, key)?;
     tracing::info!(next = %next, "the server's own certificate was renewed");

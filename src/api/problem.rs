@@ -30,7 +30,8 @@ impl IntoResponse for Refusal {
 
 /// 401 with what to do about it.
 pub(super) fn unauthenticated() -> Response {
-    let detail = "Send the operator's token as \"Authorization: Bearer ..\"; it is in operator.token in the data directory.";
+    let detail =
+        "Send the operator's token as \"Authorization: Bearer ..\"; it is in operator.token in the data directory.";
     let mut answer = document(StatusCode::UNAUTHORIZED, detail);
     answer.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
     answer

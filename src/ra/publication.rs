@@ -1,7 +1,6 @@
 //! What is published for relying parties: issuer certificates and revocation lists.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -20,7 +19,13 @@ const NEXT_UPDATE: Duration = Duration::from_secs(7 * 86_400);
 /// The lists that were signed last, until something is revoked.
 #[derive(Default)]
 pub(super) struct SignedLists {
-    by_shard: Mutex<HashMap<(String, u16), (Timestamp, Arc<Vec<u8>>)>>,
+    by_shard: Mutex<HashMap<(String, u16), SignedList>>,
+}
+
+/// A list, DER, and when it was signed.
+struct SignedList {
+    at: Timestamp,
+    der: Vec<u8>,
 }
 
 impl SignedLists {
@@ -40,15 +45,15 @@ impl Ra {
     pub async fn crl(&self, issuer: &str, shard: u16) -> Result<Vec<u8>> {
         let now = self.now();
         let key = (issuer.to_owned(), shard);
-        if let Some((signed, der)) = self.lists.by_shard.lock().get(&key)
-            && now.since(*signed) < FRESH
+        if let Some(list) = self.lists.by_shard.lock().get(&key)
+            && now.since(list.at) < FRESH
         {
-            return Ok(der.to_vec());
+            return Ok(list.der.clone());
         }
         let entries = self.revoked(issuer, shard, now).await?;
         // The moment in milliseconds rises with every list, and over restarts too.
         let der = self.ca.crl(issuer, shard, now.as_millis(), now, now + NEXT_UPDATE, &entries)?;
-        self.lists.by_shard.lock().insert(key, (now, Arc::new(der.clone())));
+        self.lists.by_shard.lock().insert(key, SignedList { at: now, der: der.clone() });
         Ok(der)
     }
 

@@ -56,13 +56,8 @@ impl Ra {
             return Err(Error::malformed(format!("The certificate expired at {}.", read.not_after)).into());
         }
         let revoked = (*read).clone().revoke(reason, now)?;
-        let entry = Revocation {
-            issuer: read.issuer.clone(),
-            serial: read.serial,
-            at: now,
-            reason,
-            not_after: read.not_after,
-        };
+        let entry =
+            Revocation { issuer: read.issuer.clone(), serial: read.serial, at: now, reason, not_after: read.not_after };
         let mut batch = Batch::of(Act::CertificateRevoked { serial: read.serial, reason, authority: told }, now)
             .replace(&read, &revoked)
             .insert(&entry);

@@ -1,5 +1,7 @@
-//! The outside world that tests run against: a DNS server, web servers, a tls-alpn-01 responder, all on loopback.
+//! The world around the server in tests: an ACME client, a DNS server, web servers, all on loopback.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod client;
 pub mod dns;
+pub mod signer;
 pub mod target;
