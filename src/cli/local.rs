@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Failure, Files, Serve, StoreCommand};
+use super::{Failure, Files, Serve};
 use crate::config::{Config, Fault};
 use crate::{app, telemetry};
 
@@ -34,15 +34,6 @@ pub(super) fn check_config(files: &Files) -> Result<(), Failure> {
     }
     found.iter().for_each(|fault| println!("{fault}"));
     Err(format!("{} found", super::show::count(found.len(), "fault")).into())
-}
-
-/// `chancery store`.
-pub(super) fn store(command: StoreCommand) -> Result<(), Failure> {
-    match command {
-        StoreCommand::Export { .. } | StoreCommand::Import { .. } | StoreCommand::Check { .. } => {
-            Err("the store is being written".into())
-        }
-    }
 }
 
 /// The configuration with what the command line says of it.

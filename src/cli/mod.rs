@@ -4,6 +4,7 @@ mod local;
 mod remote;
 mod service;
 mod show;
+mod storage;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -74,20 +75,29 @@ enum StoreCommand {
         /// The file to write; it must not be there yet
         file: PathBuf,
         #[command(flatten)]
-        files: Files,
+        options: StoreOptions,
     },
     /// Read all records from a file into an empty store
     Import {
         /// The file that `export` wrote
         file: PathBuf,
         #[command(flatten)]
-        files: Files,
+        options: StoreOptions,
     },
     /// Read every record and tell what is damaged; the server must not be running
     Check {
         #[command(flatten)]
-        files: Files,
+        options: StoreOptions,
     },
+}
+
+#[derive(Args)]
+struct StoreOptions {
+    #[command(flatten)]
+    files: Files,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Which server to speak to, and how to show its answer.
@@ -215,7 +225,7 @@ pub fn main() -> ExitCode {
         None => local::serve(cli.serve),
         Some(Command::Serve(serve)) => local::serve(serve),
         Some(Command::CheckConfig(files)) => local::check_config(&files),
-        Some(Command::Store(command)) => local::store(command),
+        Some(Command::Store(command)) => storage::store(command),
         Some(Command::Customer(command)) => service::customer(command),
         Some(Command::Eab(command)) => service::eab(command),
         Some(Command::Product(command)) => service::product(command),

@@ -13,16 +13,12 @@ use tokio::sync::oneshot;
 
 use super::engine::{Engine, Fault, View, guarded};
 use super::group::{Group, Refusal};
-use super::journal::{Frame, Journal};
+use super::journal::Journal;
 use super::recovery::{self, Opened};
 use super::row::{self, Meta, Name};
 use super::snapshot::Compaction;
-use super::{BoxFuture, Entry, Key, Kv, OpenError, Range, StoreError, WriteSet};
+use super::{BoxFuture, Entry, Key, Kv, MAX_ID, MAX_VALUE, OpenError, Range, StoreError, WriteSet};
 
-/// Longest id of a key.
-const MAX_ID: usize = 512;
-/// Longest value.
-const MAX_VALUE: usize = 1 << 20;
 /// Longest write set, ids and values together.
 const MAX_SET: usize = 16 << 20;
 /// At most so many sets go into one group,
@@ -39,16 +35,8 @@ pub(super) struct Embedded<E: Engine> {
 }
 
 struct Request {
-    work: Work,
+    set: WriteSet,
     answer: oneshot::Sender<Result<(), StoreError>>,
-}
-
-/// What the committer is asked to write.
-pub(super) enum Work {
-    /// A write set, under its guards.
-    Set(WriteSet),
-    /// Records as they were elsewhere, with the versions they had there: an import.
-    Load(Frame),
 }
 
 impl<E: Engine> Embedded<E> {
@@ -78,16 +66,6 @@ impl<E: Engine> Embedded<E> {
     pub(super) fn look<T>(&self, look: impl FnOnce(&dyn View) -> Result<T, Fault>) -> Result<T, Fault> {
         guarded(|| look(&*self.engine.view()?))
     }
-
-    /// Hands work to the committer; the answer comes when it is durable.
-    pub(super) fn submit(&self, work: Work) -> oneshot::Receiver<Result<(), StoreError>> {
-        let (answer, answered) = oneshot::channel();
-        if let Some(requests) = &self.requests {
-            // If the committer is gone, the answer's sender is dropped with the request, and the caller sees that.
-            drop(requests.send(Request { work, answer }));
-        }
-        answered
-    }
 }
 
 impl<E: Engine> Kv for Embedded<E> {
@@ -116,8 +94,12 @@ impl<E: Engine> Kv for Embedded<E> {
     fn commit(&self, set: WriteSet) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             check_form(&set).map_err(|what| StoreError::Failed(what.into()))?;
-            let answered = self.submit(Work::Set(set)).await;
-            answered.unwrap_or_else(|_| Err(StoreError::Failed("the committer is gone".into())))
+            let (answer, answered) = oneshot::channel();
+            if let Some(requests) = &self.requests {
+                // If the committer is gone, the answer's sender is dropped with the request, and that is the answer.
+                drop(requests.send(Request { set, answer }));
+            }
+            answered.await.unwrap_or_else(|_| Err(StoreError::Failed("the committer is gone".into())))
         })
     }
 }
@@ -219,10 +201,10 @@ impl<E: Engine> Committer<E> {
 
     /// Commits a group and answers everyone in it.
     fn serve(&mut self, group: Vec<Request>) {
-        let (works, answers): (Vec<_>, Vec<_>) = group.into_iter().map(|r| (r.work, r.answer)).unzip();
+        let (sets, answers): (Vec<_>, Vec<_>) = group.into_iter().map(|request| (request.set, request.answer)).unzip();
         let verdicts = match self.failure.get() {
             Some(_) => None,
-            None => guarded(|| self.commit(works)).map_err(|fault| self.fail(&fault)).ok(),
+            None => guarded(|| self.commit(sets)).map_err(|fault| self.fail(&fault)).ok(),
         };
         let mut verdicts = verdicts.map(Vec::into_iter);
         for answer in answers {
@@ -233,17 +215,13 @@ impl<E: Engine> Committer<E> {
         }
     }
 
-    /// Judges the works one by one, writes those that hold, and gives the verdicts once all is durable.
-    fn commit(&mut self, works: Vec<Work>) -> Result<Vec<Result<(), StoreError>>, Fault> {
+    /// Judges the sets one by one, writes those that hold, and gives the verdicts once all is durable.
+    fn commit(&mut self, sets: Vec<WriteSet>) -> Result<Vec<Result<(), StoreError>>, Fault> {
         let view = self.engine.view()?;
         let mut group = Group::new(&*view, self.meta);
-        let mut verdicts = Vec::with_capacity(works.len());
-        for work in works {
-            let admitted = match work {
-                Work::Set(set) => group.admit(set),
-                Work::Load(frame) => group.carry_out(frame).map_err(Refusal::Engine),
-            };
-            verdicts.push(match admitted {
+        let mut verdicts = Vec::with_capacity(sets.len());
+        for set in sets {
+            verdicts.push(match group.admit(set) {
                 Ok(()) => Ok(()),
                 Err(Refusal::Set(refusal)) => Err(refusal),
                 Err(Refusal::Engine(fault)) => return Err(fault),
@@ -293,15 +271,11 @@ impl<E: Engine> Committer<E> {
 
 /// The first request and those that already wait behind it.
 fn gather(first: Request, waiting: &Receiver<Request>) -> Vec<Request> {
-    let bytes = |request: &Request| match &request.work {
-        Work::Set(set) => size(set),
-        Work::Load(_) => GROUP_BYTES,
-    };
-    let mut total = bytes(&first);
+    let mut total = size(&first.set);
     let mut group = vec![first];
     while group.len() < GROUP_SETS && total < GROUP_BYTES {
         let Ok(next) = waiting.try_recv() else { break };
-        total += bytes(&next);
+        total += size(&next.set);
         group.push(next);
     }
     group

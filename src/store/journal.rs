@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::{Buf, BufMut, Bytes};
 
-use super::Key;
+use super::{Key, MAX_ID, MAX_VALUE};
 
 /// A log file is not continued beyond this length.
 const SEGMENT_BYTES: u64 = 64 << 20;
@@ -96,6 +96,21 @@ impl Op {
             Self::Put(key, _, value) => 16 + key.id.len() + value.len(),
             Self::Delete(key) | Self::Count(key, _) => 12 + key.id.len(),
         }
+    }
+
+    /// Whether the store would have taken this from a caller.
+    pub(super) fn check_form(&self) -> Result<(), String> {
+        let (key, len) = match self {
+            Self::Put(key, _, value) => (key, value.len()),
+            Self::Delete(key) | Self::Count(key, _) => (key, 0),
+        };
+        if key.id.len() > MAX_ID {
+            return Err(format!("its id has more than {MAX_ID} bytes"));
+        }
+        if len > MAX_VALUE {
+            return Err(format!("its value has more than {MAX_VALUE} bytes"));
+        }
+        Ok(())
     }
 
     fn encode(&self, out: &mut Vec<u8>) {

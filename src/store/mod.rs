@@ -20,6 +20,14 @@ mod redb;
 mod row;
 mod sled;
 mod snapshot;
+mod transfer;
+
+pub use transfer::{Report, Totals, TransferError, check, export, import};
+
+/// Longest id of a key, in bytes.
+pub const MAX_ID: usize = 512;
+/// Longest value, in bytes.
+pub const MAX_VALUE: usize = 1 << 20;
 
 /// A boxed future, so that engines can stand behind `dyn Kv`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -178,6 +186,8 @@ pub enum OpenError {
         /// What is wrong with the journal.
         journal: String,
     },
+    /// An import was interrupted; what there is of it is no store.
+    HalfImported(PathBuf),
     /// A file could not be read or written, or the engine gave up for a reason outside of its files.
     Failed(PathBuf, Box<dyn std::error::Error + Send + Sync>),
 }
@@ -191,12 +201,19 @@ impl fmt::Display for OpenError {
                 let path = path.display();
                 write!(f, "the store {path} cannot be opened ({engine}) nor rebuilt ({journal}): restore a back-up")
             }
+            Self::HalfImported(path) => {
+                let path = path.display();
+                write!(f, "the import into the store {path} was not finished: remove that directory and import again")
+            }
             Self::Failed(path, source) => write!(f, "the store {} does not open: {source}", path.display()),
         }
     }
 }
 
 impl std::error::Error for OpenError {}
+
+/// Where in a store the files of embedded engines are.
+const ENGINE_DIRS: [&str; 2] = [<sled::Sled as engine::Engine>::NAME, <redb::Redb as engine::Engine>::NAME];
 
 /// How long the journal of an embedded store may grow before a snapshot replaces it, in bytes, unless the snapshot is
 /// so large that twice its length is more.

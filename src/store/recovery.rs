@@ -21,16 +21,19 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::OpenError;
 use super::engine::{Engine, Fault, guarded};
 use super::group::Group;
 use super::journal::{Chain, Frame, Journal, Op, sync_dir, whole_frames};
-use super::row::{self, Meta};
+use super::row::{self, Item, Meta};
 use super::snapshot;
+use super::{ENGINE_DIRS, OpenError};
 use crate::clock::{Clock, SystemClock};
 
 /// Frames are done again in batches of about so many bytes.
 const BATCH_BYTES: usize = 1 << 20;
+
+/// This file is in the store while an import is under way.
+pub(super) const IMPORT_MARK: &str = "import-unfinished";
 
 /// A store that is ready to be written to.
 pub(super) struct Opened<E> {
@@ -44,12 +47,24 @@ pub(super) struct Opened<E> {
     pub lock: File,
 }
 
+impl<E: Engine> Opened<E> {
+    /// Writes a frame of an import: to the journal first, like everything.
+    pub(super) fn load(&mut self, frame: Frame) -> Result<(), Fault> {
+        self.journal.append(&frame)?;
+        self.meta = apply(&*self.engine, self.meta, vec![frame])?;
+        Ok(())
+    }
+}
+
 /// Opens the store in `path`, or creates it.
 pub(super) fn open<E: Engine>(path: &Path) -> Result<Opened<E>, OpenError> {
     let failed = |fault: Fault| OpenError::Failed(path.to_owned(), Box::new(fault));
     let journal_dir = path.join("journal");
     create_dir(&journal_dir).map_err(failed)?;
     let lock = lock(path)?;
+    if path.join(IMPORT_MARK).exists() {
+        return Err(OpenError::HalfImported(path.to_owned()));
+    }
     let (chain, journal) = begin_journal(path, &journal_dir).map_err(|e| failed(e.into()))?;
 
     let (engine, replayed) = match trusted::<E>(path, &chain) {
@@ -73,9 +88,7 @@ fn begin_journal(path: &Path, dir: &Path) -> io::Result<(Chain, Journal)> {
     chain.sync_logs()?;
     chain.remove_outdated()?;
     if chain.logs.is_empty() && chain.snapshot.is_none() {
-        for entry in fs::read_dir(path)? {
-            chain.lost |= !["journal", "lock"].iter().any(|own| entry.as_ref().is_ok_and(|e| e.file_name() == *own));
-        }
+        chain.lost = ENGINE_DIRS.iter().any(|engine| path.join(engine).exists());
     }
     let journal = Journal::begin(dir, &chain)?;
     Ok((Chain::find(dir)?, journal))
@@ -109,7 +122,7 @@ struct Replayed {
 fn trusted<E: Engine>(path: &Path, chain: &Chain) -> Result<(E, Replayed), Fault> {
     let dir = path.join(E::NAME);
     create_dir(&dir)?;
-    let (engine, meta) = open_verified::<E>(&dir)?;
+    let (engine, meta) = open_verified::<E>(&dir, &mut |_| ())?;
     sync_dir(&dir)?;
     let base = match &chain.snapshot {
         Some((_, file)) => snapshot::base(file),
@@ -129,11 +142,11 @@ fn trusted<E: Engine>(path: &Path, chain: &Chain) -> Result<(E, Replayed), Fault
     Ok((engine, replayed))
 }
 
-/// Opens an engine and reads all of it.
-pub(super) fn open_verified<E: Engine>(dir: &Path) -> Result<(E, Meta), Fault> {
+/// Opens an engine and reads all of it; `count` sees every item.
+pub(super) fn open_verified<E: Engine>(dir: &Path, count: &mut dyn FnMut(&Item)) -> Result<(E, Meta), Fault> {
     guarded(|| {
         let engine = E::open(dir)?;
-        let meta = row::verify(&*engine.view()?, &mut |_| ())?;
+        let meta = row::verify(&*engine.view()?, count)?;
         Ok((engine, meta))
     })
 }
@@ -204,7 +217,7 @@ fn apply<E: Engine>(engine: &E, meta: Meta, frames: Vec<Frame>) -> Result<Meta, 
 /// A new engine, filled from the snapshot and the logs; the untrusted one is kept aside.
 fn rebuilt<E: Engine>(path: &Path, chain: &Chain, why: &Fault) -> Result<(E, Replayed), OpenError> {
     let failed = |fault: Fault| OpenError::Failed(path.to_owned(), Box::new(fault));
-    let base = verify_chain(chain).map_err(|journal| OpenError::Damaged {
+    let Span { base, .. } = verify_chain(chain).map_err(|journal| OpenError::Damaged {
         path: path.to_owned(),
         engine: why.to_string(),
         journal: journal.to_string(),
@@ -215,7 +228,7 @@ fn rebuilt<E: Engine>(path: &Path, chain: &Chain, why: &Fault) -> Result<(E, Rep
     let fill = || {
         let dir = path.join(E::NAME);
         create_dir(&dir)?;
-        let (engine, mut meta) = open_verified::<E>(&dir)?;
+        let (engine, mut meta) = open_verified::<E>(&dir, &mut |_| ())?;
         sync_dir(&dir)?;
         if let Some((_, file)) = &chain.snapshot {
             snapshot::read(file, &mut |frame| {
@@ -233,23 +246,29 @@ fn rebuilt<E: Engine>(path: &Path, chain: &Chain, why: &Fault) -> Result<(E, Rep
     Ok((engine, replayed))
 }
 
+/// From the sequence of the snapshot, or 0, to that of the last frame.
+pub(super) struct Span {
+    pub base: u64,
+    pub end: u64,
+}
+
 /// Whether the journal can rebuild all: it has its beginning, the snapshot is whole, and nothing is missing between two
-/// frames. Gives the sequence of the snapshot.
-pub(super) fn verify_chain(chain: &Chain) -> Result<u64, Fault> {
+/// frames.
+pub(super) fn verify_chain(chain: &Chain) -> Result<Span, Fault> {
     if !chain.has_beginning() {
         return Err(Fault::Damaged("the journal has lost its beginning".into()));
     }
     let base = chain.snapshot.as_ref().map_or(Ok(0), |(_, file)| snapshot::read(file, &mut |_| Ok(())))?;
-    let mut reached = base;
+    let mut end = base;
     for (_, log) in &chain.logs {
         for frame in whole_frames(log)? {
-            if frame.from != reached {
-                return Err(Fault::Damaged(format!("the journal has nothing between {reached} and {}", frame.from)));
+            if frame.from != end {
+                return Err(Fault::Damaged(format!("the journal has nothing between {end} and {}", frame.from)));
             }
-            reached = frame.to;
+            end = frame.to;
         }
     }
-    Ok(base)
+    Ok(Span { base, end })
 }
 
 fn move_aside(path: &Path, name: &str) -> Result<PathBuf, Fault> {

@@ -14,6 +14,7 @@ mod http_limits;
 mod http_support;
 mod http_tls;
 mod store_kv;
+mod store_model;
 mod store_support;
 mod support;
 mod tidy;
