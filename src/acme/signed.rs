@@ -135,8 +135,11 @@ impl<T: Payload> FromRequest<Arc<Acme>> for SignedByEither<T> {
         let event = request.extensions().get::<RequestEvent>().cloned().unwrap_or_default();
         let url = request_url(&request, acme);
         check_content_type(request.headers())?;
-        let jws = Jws::parse(&read_body(request).await?)?;
+        let body = read_body(request).await?;
         // RFC 8555 section 6.5: a nonce is used up by its first appearance, whatever becomes of the request.
+        let jws = Jws::parse(&body).inspect_err(|_| {
+            let _ = super::jws::nonce_in(&body).map(|nonce| acme.nonces.redeem(&nonce));
+        })?;
         acme.nonces.redeem(jws.header.required_nonce()?)?;
         check_url(&jws.header.url, &url)?;
         match &jws.header.key {
