@@ -1,9 +1,11 @@
 //! Extractors: a request whose signature, nonce, URL and account have been checked is a type.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, OriginalUri, Request};
+use axum::extract::{FromRequest, FromRequestParts, OriginalUri, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
@@ -99,6 +101,31 @@ impl<T: DeserializeOwned> Payload for FetchOr<T> {
 impl Payload for Raw {
     fn read(payload: &[u8]) -> Result<Self> {
         Ok(Self(payload.to_vec()))
+    }
+}
+
+/// The variable segments of the path. Those that are not UTF-8 name nothing here.
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Acme>> for Path<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, acme: &Arc<Acme>) -> Result<Self, Refusal> {
+        let read = axum::extract::Path::from_request_parts(parts, acme).await;
+        read.map(|axum::extract::Path(segments)| Self(segments))
+            .map_err(|fault| Error::not_found("There is no such resource.").because(fault).into())
+    }
+}
+
+/// Behind what a page of a list begins: the query parameter `cursor`. Others are let pass.
+pub struct Cursor(pub Option<String>);
+
+impl FromRequestParts<Arc<Acme>> for Cursor {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Acme>) -> Result<Self, Infallible> {
+        let mut query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        Ok(Self(query.find(|(name, _)| name == "cursor").map(|(_, cursor)| cursor.into_owned())))
     }
 }
 
