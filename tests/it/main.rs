@@ -7,6 +7,7 @@ mod ca_keys;
 mod ca_lint;
 mod ca_pki;
 mod ca_tools;
+mod cli;
 mod client;
 mod http_events;
 mod http_limits;
