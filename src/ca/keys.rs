@@ -27,6 +27,9 @@ impl Vault {
         let told = |error: io::Error| format!("the key directory {}: {error}", path.display());
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(told)?;
         refuse_open_mode(path, "0700")?;
+        // A directory that was just made is only safe from a power cut once its parent is on the disk.
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(parent).and_then(|parent| parent.sync_all()).map_err(told)?;
         let directory = File::open(path).map_err(told)?;
         directory.lock().map_err(told)?;
         Ok(Self { path: path.to_owned(), directory })

@@ -1,6 +1,7 @@
 //! Questions to the DNS, answered as plain data. The only file that knows hickory.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -17,9 +18,9 @@ use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
 
 use super::reach::Addresses;
-use super::trail::{Fault, Trail, clean};
+use super::trail::{Fault, Trail, clean, root_cause};
 use super::{BoxError, Settings};
-use crate::domain::Kind;
+use crate::domain::{Kind, Problem};
 
 /// A chain of aliases longer than this is taken for a loop.
 const MAX_ALIASES: usize = 8;
@@ -88,28 +89,20 @@ impl Dns {
         };
         let mut options = DnsRequestOptions::default();
         options.edns_set_dnssec_ok = settings.dnssec;
-        let static_names = settings.static_names.iter().map(|(name, ip)| (name.to_ascii_lowercase(), *ip)).collect();
+        options.case_randomization = settings.randomize_case;
+        let key = |name: &str| name.trim_matches('.').to_ascii_lowercase();
+        let static_names = settings.static_names.iter().map(|(name, ip)| (key(name), *ip)).collect();
         Ok(Self { handle, options, limit, static_names })
     }
 
     /// The TXT records of a name, the character-strings of each joined (RFC 1035 section 3.3.14).
     pub async fn txt(&self, name: &str, trail: &Trail) -> Result<Answer<Vec<u8>>, Fault> {
-        self.records(name, RecordType::TXT, trail, |data| match data {
-            RData::TXT(txt) => Some(txt.txt_data.concat()),
-            _ => None,
-        })
-        .await
+        self.records(name, RecordType::TXT, trail).await
     }
 
     /// The CAA records of a name.
     pub async fn caa(&self, name: &str, trail: &Trail) -> Result<Answer<CaaRecord>, Fault> {
-        self.records(name, RecordType::CAA, trail, |data| match data {
-            RData::CAA(caa) => {
-                Some(CaaRecord { critical: caa.issuer_critical, tag: caa.tag.clone(), value: caa.value.clone() })
-            }
-            _ => None,
-        })
-        .await
+        self.records(name, RecordType::CAA, trail).await
     }
 
     /// The addresses of a name, IPv6 first; it is a failure if there is none.
@@ -118,17 +111,17 @@ impl Dns {
             trail.note(format!("{name} has the configured address {ip}"));
             return Ok(Addresses { found: vec![ip], configured: true });
         }
-        let ip = |data: &RData| data.ip_addr();
-        let (v6, v4) =
-            tokio::join!(self.records(name, RecordType::AAAA, trail, ip), self.records(name, RecordType::A, trail, ip));
+        let (v6, v4) = tokio::join!(
+            self.records::<IpAddr>(name, RecordType::AAAA, trail),
+            self.records::<IpAddr>(name, RecordType::A, trail)
+        );
         let found: Vec<IpAddr> = [&v6, &v4].into_iter().flatten().flat_map(|answer| answer.records.clone()).collect();
         if !found.is_empty() {
             return Ok(Addresses { found, configured: false });
         }
         let (v4, v6) = (v4?, v6?);
         let what = if v4.exists || v6.exists { "no A or AAAA record" } else { "no such name (NXDOMAIN)" };
-        let alias = v4.alias.or(v6.alias).map(|to| format!(", which is an alias of {to}")).unwrap_or_default();
-        Err(Fault::passing(Kind::Dns, format!("There is {what} for {name}{alias}.")))
+        Err(Fault::passing(Kind::Dns, format!("There is {what} for {name}{}.", v4.via())))
     }
 
     /// Whether the configuration says where this name is.
@@ -147,42 +140,26 @@ impl Dns {
         None
     }
 
-    async fn records<T>(
-        &self,
-        name: &str,
-        kind: RecordType,
-        trail: &Trail,
-        pick: impl Fn(&RData) -> Option<T>,
-    ) -> Result<Answer<T>, Fault> {
+    async fn records<T: Held>(&self, name: &str, kind: RecordType, trail: &Trail) -> Result<Answer<T>, Fault> {
         if self.is_static(name) {
             return Ok(Answer { records: Vec::new(), exists: true, alias: None });
         }
         trail.begin(Kind::Dns, format!("asking the DNS for {kind} records of {name}"));
-        match self.follow(name, kind, pick).await {
+        match self.follow(name, kind).await {
             Ok(answer) => {
-                let alias = answer.alias.as_ref().map(|to| format!(" (an alias of {to})")).unwrap_or_default();
-                let what = match (answer.records.len(), answer.exists) {
-                    (0, false) => "no such name".to_owned(),
-                    (found, _) => format!("{found} found"),
-                };
-                trail.note(format!("{kind} {name}{alias}: {what}"));
+                trail.note(format!("{kind} {name}{}: {}", answer.via(), answer.summary()));
                 Ok(answer)
             }
-            Err(failure) => {
-                trail.note(format!("{kind} {name}: {}", failure.why));
-                let detail = format!("The DNS lookup of {kind} records for {name} failed: {}.", failure.why);
-                Err(Fault { problem: crate::domain::Problem::new(Kind::Dns, detail), may_heal: failure.may_heal })
+            Err(Failure { why, may_heal }) => {
+                trail.note(format!("{kind} {name}: {why}"));
+                let detail = format!("The DNS lookup of {kind} records for {name} failed: {why}.");
+                Err(Fault { problem: Problem::new(Kind::Dns, detail), may_heal })
             }
         }
     }
 
     /// Asks, and asks again for the target while the answer is only an alias.
-    async fn follow<T>(
-        &self,
-        name: &str,
-        kind: RecordType,
-        pick: impl Fn(&RData) -> Option<T>,
-    ) -> Result<Answer<T>, Failure> {
+    async fn follow<T: Held>(&self, name: &str, kind: RecordType) -> Result<Answer<T>, Failure> {
         let mut at = fqdn(name)?;
         let mut aliases = 0;
         loop {
@@ -197,24 +174,29 @@ impl Dns {
                 }
             }
             let records: Vec<T> =
-                response.answers.iter().filter(|r| r.name == at).filter_map(|r| pick(&r.data)).collect();
-            // An authoritative server leaves the target of an alias to us; a recursive one has looked already.
-            if records.is_empty() && at != asked && !response.recursion_available && response.soa().is_none() {
+                response.answers.iter().filter(|r| r.name == at).filter_map(|r| T::pick(&r.data)).collect();
+            // A recursive server has looked at the target of an alias; an authoritative one leaves it to us. And a
+            // validated alias without its target proves nothing of the target, for anyone can cut an answer short.
+            let told = !self.is_validating() && (response.recursion_available || response.soa().is_some());
+            if records.is_empty() && at != asked && !told {
                 continue;
             }
             let exists = !records.is_empty() || response.response_code != ResponseCode::NXDomain;
-            let alias = (aliases > 0).then(|| at.to_ascii().trim_end_matches('.').to_owned());
+            let alias = (aliases > 0).then(|| plain(&at));
             return Ok(Answer { records, exists, alias });
         }
+    }
+
+    fn is_validating(&self) -> bool {
+        matches!(self.handle, Handle::Validating(_))
     }
 
     /// Names that are never asked for: RFC 6761 section 6.3 (localhost), RFC 7686 section 2 (onion), and targets of
     /// aliases that lead to names of the configuration, whose addresses are dialled without further questions.
     fn may_be_asked(&self, name: &Name, is_alias: bool) -> Result<(), Failure> {
-        let text = name.to_ascii().to_ascii_lowercase();
-        let text = text.trim_end_matches('.');
+        let text = plain(name);
         let last = text.rsplit('.').next().unwrap_or_default();
-        if last == "localhost" || last == "onion" || (is_alias && self.is_static(text)) {
+        if last == "localhost" || last == "onion" || (is_alias && self.is_static(&text)) {
             return Err(Failure { why: format!("{} is never looked up", clean(text.as_bytes())), may_heal: false });
         }
         Ok(())
@@ -240,9 +222,9 @@ impl Dns {
     fn judge(&self, response: DnsResponse) -> Result<DnsResponse, Failure> {
         match response.response_code {
             ResponseCode::NoError | ResponseCode::NXDomain => {}
-            code => return Err(Failure::passing(format!("the resolver answered {code}"))),
+            code => return Err(Failure::answered(code)),
         }
-        if matches!(self.handle, Handle::Validating(_)) {
+        if self.is_validating() {
             // What could not be proven either way (a DS record withheld, say) counts as little as what is bogus.
             let judged = response.answers.iter().filter(|record| record.record_type() != RecordType::RRSIG);
             let doubtful = judged.clone().any(|record| !matches!(record.proof, Proof::Secure | Proof::Insecure));
@@ -260,6 +242,74 @@ impl Dns {
     }
 }
 
+/// What can be asked for: how it is read from a record and shown to people.
+pub(super) trait Held: Sized {
+    /// The value, if the record has it.
+    fn pick(data: &RData) -> Option<Self>;
+    /// The value as it may stand in a problem or a log.
+    fn shown(&self) -> String;
+}
+
+impl Held for IpAddr {
+    fn pick(data: &RData) -> Option<Self> {
+        data.ip_addr()
+    }
+
+    fn shown(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Held for Vec<u8> {
+    fn pick(data: &RData) -> Option<Self> {
+        if let RData::TXT(txt) = data { Some(txt.txt_data.concat()) } else { None }
+    }
+
+    fn shown(&self) -> String {
+        clean(self)
+    }
+}
+
+impl Held for CaaRecord {
+    fn pick(data: &RData) -> Option<Self> {
+        let RData::CAA(caa) = data else { return None };
+        Some(Self { critical: caa.issuer_critical, tag: caa.tag.clone(), value: caa.value.clone() })
+    }
+
+    fn shown(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// As in a zone file, but for the flags, of which only the critical one means anything.
+impl fmt::Display for CaaRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (flags, tag) = (if self.critical { 128 } else { 0 }, clean(self.tag.as_bytes()));
+        write!(f, "{flags} {} {}", tag.trim_matches('"'), clean(&self.value))
+    }
+}
+
+impl<T> Answer<T> {
+    /// Where aliases led, as an insertion after the name.
+    pub fn via(&self) -> String {
+        let to = self.alias.as_ref().map(|to| clean(to.as_bytes()));
+        to.map(|to| format!(" (an alias of {})", to.trim_matches('"'))).unwrap_or_default()
+    }
+}
+
+impl<T: Held> Answer<T> {
+    fn summary(&self) -> String {
+        const SHOWN: usize = 5;
+        let shown: Vec<String> = self.records.iter().take(SHOWN).map(Held::shown).collect();
+        match self.records.len() {
+            0 if self.exists => "none".to_owned(),
+            0 => "no such name".to_owned(),
+            1..=SHOWN => shown.join(", "),
+            more => format!("{}, and {} more", shown.join(", "), more - SHOWN),
+        }
+    }
+}
+
 /// Why a lookup failed.
 struct Failure {
     why: String,
@@ -269,6 +319,10 @@ struct Failure {
 impl Failure {
     fn passing(why: String) -> Self {
         Self { why, may_heal: true }
+    }
+
+    fn answered(code: ResponseCode) -> Self {
+        Self::passing(format!("the resolver answered {}", format!("{code:?}").to_ascii_uppercase()))
     }
 }
 
@@ -287,9 +341,9 @@ fn negative(error: NetError) -> Result<DnsResponse, Failure> {
         // An unsigned zone proves nothing, and its answer counts as any other's.
         NetError::Dns(DnsError::Nsec { response, proof: Proof::Insecure, .. }) => return Ok(*response),
         NetError::Dns(DnsError::Nsec { .. } | DnsError::DnssecBogus) => "DNSSEC validation failed".to_owned(),
-        NetError::Dns(DnsError::ResponseCode(code)) => format!("the resolver answered {code}"),
+        NetError::Dns(DnsError::ResponseCode(code)) => return Err(Failure::answered(code)),
         NetError::Timeout => "the resolver did not answer".to_owned(),
-        NetError::Io(error) => format!("the resolver can't be reached: {}", super::trail::root_cause(&*error)),
+        NetError::Io(error) => format!("the resolver can't be reached: {}", root_cause(&*error)),
         other => clean(other.to_string().as_bytes()).trim_matches('"').to_owned(),
     };
     Err(Failure::passing(why))
@@ -300,6 +354,11 @@ fn alias_of<'r>(record: &'r Record, name: &Name) -> Option<&'r Name> {
         RData::CNAME(target) if record.name == *name && record.dns_class == DNSClass::IN => Some(&target.0),
         _ => None,
     }
+}
+
+/// A name as people write it: without its final dot, in lower case.
+fn plain(name: &Name) -> String {
+    name.to_ascii().to_ascii_lowercase().trim_end_matches('.').to_owned()
 }
 
 /// The name with its final dot, which keeps search lists out.

@@ -31,7 +31,7 @@ pub(super) async fn look(dns: &Dns, task: &Task, trail: &Trail) -> Result<(), Fa
 }
 
 fn found(place: &str, answer: &Answer<Vec<u8>>) -> String {
-    let alias = answer.alias.as_ref().map(|to| format!(" (an alias of {to})")).unwrap_or_default();
+    let alias = answer.via();
     match answer.records.as_slice() {
         [] if !answer.exists => format!("There is no TXT record at {place}{alias}: no such name (NXDOMAIN)."),
         [] => format!("There is no TXT record at {place}{alias}."),

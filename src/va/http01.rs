@@ -134,14 +134,18 @@ impl Http {
 
     async fn request(&self, url: &Url, addr: SocketAddr) -> reqwest::Result<Seen> {
         let mut target = url.clone();
-        let mut request = self.client.get(url.clone());
-        if !matches!(url.host(), Some(Host::Domain(_))) {
-            // reqwest dials the address and port of such a URL itself. RFC 8738 section 5: Host is the address alone.
+        let literal = !matches!(url.host(), Some(Host::Domain(_)));
+        if literal {
+            // reqwest dials the address and the port of such a URL itself.
             let _ = target.set_port(Some(addr.port()));
-            request = self.client.get(target).header(HOST, url.host_str().unwrap_or_default());
+        }
+        let mut request = self.client.get(target).header(CONNECTION, "close");
+        if literal {
+            // RFC 8738 section 5: the Host header is the address alone.
+            request = request.header(HOST, url.host_str().unwrap_or_default());
         }
         let exchange = async {
-            let response = request.header(CONNECTION, "close").send().await?;
+            let response = request.send().await?;
             Seen::read(response, addr).await
         };
         DIAL.scope(addr, exchange).await
@@ -242,12 +246,19 @@ impl Seen {
 /// RFC 8555 section 8.3: the first request is plain http. For addresses see RFC 8738 section 5.
 fn start(identifier: &Identifier, token: &str) -> Result<Url, Fault> {
     let host = match identifier {
-        Identifier::Dns(name) => name.as_str().to_owned(),
-        Identifier::Ip(IpAddr::V4(ip)) => ip.to_string(),
         Identifier::Ip(IpAddr::V6(ip)) => format!("[{ip}]"),
+        other => other.to_string(),
     };
-    Url::parse(&format!("http://{host}/.well-known/acme-challenge/{token}"))
-        .map_err(|error| Fault::lasting(Kind::Malformed, format!("There is no URL for {identifier}: {error}.")))
+    let url = Url::parse(&format!("http://{host}/.well-known/acme-challenge/{token}")).ok();
+    // A name such as 0x7f.0x1 is an address in a URL, and whoever has that address does not have the name.
+    let same = |url: &Url| match (identifier, url.host()) {
+        (Identifier::Dns(name), Some(Host::Domain(host))) => name.as_str() == host,
+        (Identifier::Ip(IpAddr::V4(ip)), Some(Host::Ipv4(host))) => *ip == host,
+        (Identifier::Ip(IpAddr::V6(ip)), Some(Host::Ipv6(host))) => *ip == host,
+        _ => false,
+    };
+    url.filter(same)
+        .ok_or_else(|| Fault::lasting(Kind::Malformed, format!("{identifier} can't be the host of a URL for http-01.")))
 }
 
 /// The host of a redirect must be a name that could be certified, or one of the configuration.
@@ -289,4 +300,24 @@ fn fetch_fault(url: &Url, addr: SocketAddr, why: &str, error: &reqwest::Error) -
 /// A URL as it may stand in a problem.
 fn shown(url: &Url) -> String {
     clean(url.as_str().as_bytes()).trim_matches('"').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_is_that_of_the_name_or_the_address() {
+        let url = |kind: &str, value: &str| {
+            Identifier::parse(kind, value).ok().and_then(|identifier| start(&identifier, "t").ok()).map(String::from)
+        };
+        let expected = |host: &str| Some(format!("http://{host}/.well-known/acme-challenge/t"));
+        assert_eq!(url("dns", "www.example.com"), expected("www.example.com"));
+        assert_eq!(url("dns", "xn--bcher-kva.example"), expected("xn--bcher-kva.example"));
+        assert_eq!(url("ip", "1.1.1.1"), expected("1.1.1.1"));
+        assert_eq!(url("ip", "2a00::1"), expected("[2a00::1]"));
+        for name in ["0x01.0x01010101", "1.1.1.0x1", "example.0xff"] {
+            assert_eq!(url("dns", name), None, "{name}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! All integration tests, in one binary.
 
+mod acme_orders;
 mod ca_crl;
 mod ca_csr;
 mod ca_issue;
@@ -20,6 +21,7 @@ mod support;
 mod tidy;
 mod va_caa;
 mod va_dns01;
+mod va_dnssec;
 mod va_http01;
 mod va_redirects;
 mod va_tlsalpn01;

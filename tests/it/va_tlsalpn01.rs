@@ -6,7 +6,7 @@ use chancery::va::Settings;
 
 use crate::support::dns::Dns;
 use crate::support::target::{AlpnCertificate, AlpnTarget, Hello, Target};
-use crate::va_world::{KEY_AUTHORIZATION, accepted, bounded, refused, settings, task, validate};
+use crate::va_world::{KEY_AUTHORIZATION, accepted, bounded, hasty, refused, settings, task, validate};
 
 const NAME: &str = "www.example.com";
 
@@ -119,7 +119,7 @@ async fn a_handshake_that_fails_is_a_tls_problem() {
 async fn a_server_that_hangs_or_is_not_there_is_given_up_in_time() {
     let (dns, silent) = (Dns::start().await, Target::start().await);
     dns.a(NAME, "127.0.0.1");
-    let settings = Settings { tls_port: silent.port(), ..settings(&dns) };
+    let settings = hasty(Settings { tls_port: silent.port(), ..settings(&dns) });
     let outcome = bounded(validate(settings.clone(), &task(NAME, TlsAlpn01))).await;
     refused(&outcome, Kind::Tls, &["1000 ms", NAME]);
     drop(silent);

@@ -1,6 +1,6 @@
 //! What the tests of the validator share: a loopback DNS, a validator that asks it, and tasks for it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chancery::domain::plan::Method;
 use chancery::domain::{Identifier, Kind, Problem};
@@ -13,15 +13,15 @@ pub const KEY_AUTHORIZATION: &str =
     "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA.9jg46WB3rR_AHD-EBXdN7cBkH1WOu0tA3M9fm21mqTI";
 pub const ACCOUNT: &str = "https://ca.example/acme/acct/1";
 
-/// Settings for loopback: private addresses are dialled, and nothing lasts longer than a second.
+/// Settings for loopback: private addresses are dialled. The time-outs are the default ones, far from what a busy machine
+/// needs.
 pub fn settings(dns: &Dns) -> Settings {
-    Settings {
-        resolvers: vec![dns.addr()],
-        allow_private_addresses: true,
-        dns_timeout_ms: 400,
-        timeout_ms: 1_000,
-        ..Settings::default()
-    }
+    Settings { resolvers: vec![dns.addr()], allow_private_addresses: true, ..Settings::default() }
+}
+
+/// The same settings with time-outs that a test can wait for.
+pub fn hasty(settings: Settings) -> Settings {
+    Settings { dns_timeout_ms: 400, timeout_ms: 1_000, ..settings }
 }
 
 pub fn terms(method: Method) -> CaaTerms {
@@ -67,10 +67,7 @@ pub fn accepted(outcome: &Outcome) {
     assert!(!outcome.may_heal);
 }
 
-/// Bounds how long a future takes: the time-outs of `settings` and some slack for a busy machine.
+/// Fails if a future does not end by itself: everything here has a time-out of its own, a second or less.
 pub async fn bounded<T>(future: impl Future<Output = T>) -> T {
-    let start = Instant::now();
-    let result = tokio::time::timeout(Duration::from_secs(10), future).await.expect("this should be over by itself");
-    assert!(start.elapsed() < Duration::from_secs(5));
-    result
+    tokio::time::timeout(Duration::from_secs(12), future).await.expect("this should be over by itself")
 }

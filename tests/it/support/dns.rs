@@ -38,6 +38,7 @@ struct Zone {
     leaves_aliases: bool,
     lowers_case: bool,
     queries: Vec<String>,
+    spellings: BTreeSet<String>,
 }
 
 impl Dns {
@@ -148,6 +149,11 @@ impl Dns {
         self.zone.lock().queries.clone()
     }
 
+    /// The names asked for so far, each as it was spelt.
+    pub fn spellings(&self) -> BTreeSet<String> {
+        self.zone.lock().spellings.clone()
+    }
+
     fn add(&self, name: &str, data: RData) -> &Self {
         self.zone.lock().records.entry((key(name), data.record_type())).or_default().push(data);
         self
@@ -195,6 +201,7 @@ impl Zone {
         let question = Message::from_vec(bytes).ok()?;
         let mut query = question.queries.first()?.clone();
         let (name, kind) = (key(&query.name().to_ascii()), query.query_type());
+        self.spellings.insert(query.name().to_ascii());
         self.queries.push(format!("{kind} {name}{}", if tcp { " over TCP" } else { "" }));
 
         let mut answer = Message::response(question.metadata.id, question.metadata.op_code);

@@ -3,5 +3,7 @@
 
 pub mod client;
 pub mod dns;
+pub mod dnssec;
 pub mod signer;
 pub mod target;
+pub mod world;
