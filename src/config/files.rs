@@ -2,15 +2,18 @@
 
 use std::path::Path;
 
-use super::{Config, Fault};
+use super::{Catalog as Files, Config, Fault};
 use crate::http::ServerCertificate;
 use crate::policy::catalog::Catalog;
+
+/// What is sold where there is no catalogue file at the usual place.
+const BUILT_IN_CATALOG: &str = include_str!("../../config/catalog.toml");
 
 impl Config {
     /// The product catalogue: read, and compared with what the configuration says of it.
     pub fn load_catalog(&self) -> Result<Catalog, Vec<Fault>> {
         let name = self.catalog.products.display().to_string();
-        let text = read(&self.catalog.products).map_err(|reason| vec![Fault::new(&name, "", reason)])?;
+        let text = self.catalog_text().map_err(|reason| vec![Fault::new(&name, "", reason)])?;
         let text = String::from_utf8(text).map_err(|_| vec![Fault::new(&name, "", "the file is not UTF-8 text")])?;
         let catalog = Catalog::parse(&text).map_err(|faults| {
             faults.into_iter().map(|fault| Fault::new(&name, fault.key, fault.reason)).collect::<Vec<_>>()
@@ -26,6 +29,14 @@ impl Config {
             faults.push(Fault::new(&name, "products", reason));
         }
         if faults.is_empty() { Ok(catalog) } else { Err(faults) }
+    }
+
+    fn catalog_text(&self) -> Result<Vec<u8>, String> {
+        let path = &self.catalog.products;
+        if *path == Files::default().products && !path.exists() {
+            return Ok(BUILT_IN_CATALOG.into());
+        }
+        read(path)
     }
 
     /// The certificate from elsewhere for the main listener; none if the server is to issue its own.
