@@ -2,4 +2,5 @@
 
 mod store_kv;
 mod store_model;
+mod store_recovery;
 mod store_support;
