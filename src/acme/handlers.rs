@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
+use axum::{Extension, Json};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
@@ -22,8 +22,8 @@ use crate::domain::key::AccountKey;
 use crate::domain::order::OrderStatus;
 use crate::domain::plan::Method;
 use crate::domain::{AuthzId, Error, Identifier, OrderId, Problem, Result, Serial, Timestamp};
-use crate::policy::admission::Request;
-use crate::ra::{self, Authority, AuthzView, ExternalProof, OrderView};
+use crate::http::Peer;
+use crate::ra::{self, Authority, AuthzView, ExternalProof, OrderView, Request};
 
 type Shared = State<Arc<Acme>>;
 type Answer = Result<Response, Refusal>;
@@ -138,7 +138,11 @@ impl ExternalProof for SentBinding<'_> {
     }
 }
 
-pub async fn new_account(State(acme): Shared, request: SignedByKey<Object<wire::NewAccount>>) -> Answer {
+pub async fn new_account(
+    State(acme): Shared,
+    peer: Option<Extension<Peer>>,
+    request: SignedByKey<Object<wire::NewAccount>>,
+) -> Answer {
     let Object(asked) = request.payload;
     let sent = asked.external_account_binding.as_ref().map(|json| json.get());
     let binding = sent.map(|json| {
@@ -151,6 +155,7 @@ pub async fn new_account(State(acme): Shared, request: SignedByKey<Object<wire::
             key: &request.key,
             contact: asked.contact.unwrap_or_default(),
             terms_agreed: asked.terms_of_service_agreed,
+            from: peer.map(|Extension(Peer(address))| address.ip()),
             only_existing: asked.only_return_existing,
             external: binding.as_ref().map(|binding| binding as &dyn ExternalProof),
         })

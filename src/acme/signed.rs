@@ -17,7 +17,7 @@ use crate::domain::account::Account;
 use crate::domain::key::AccountKey;
 use crate::domain::{Error, Kind, Result};
 use crate::http::event::{Field, RequestEvent};
-use crate::store::records::Stored;
+use crate::ra::Stored;
 
 /// Longest body that is read: a CSR of a hundred long names with an RSA 4096 key has a third of it.
 const MAX_BODY: usize = 64 * 1024;

@@ -1,5 +1,7 @@
 //! Accounts: creation with external binding, look-up, update, key change, deactivation.
 
+use std::net::IpAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -19,6 +21,8 @@ pub struct NewAccount<'a> {
     pub contact: Vec<String>,
     /// Whether the client agrees to the terms of service.
     pub terms_agreed: bool,
+    /// Where the request comes from, for the limit on new accounts.
+    pub from: Option<IpAddr>,
     /// Whether only an account that is there is wanted.
     pub only_existing: bool,
     /// The external account binding, if one was sent.
@@ -78,6 +82,9 @@ impl Ra {
         self.refuse_certified_key(&spki).await?;
         let now = self.now();
         let binding = self.bind(asked).await?;
+        if let Some(from) = asked.from {
+            self.limits.account(from, now)?;
+        }
         let account = Account {
             id: AccountId::random(),
             key: asked.key.clone(),

@@ -118,6 +118,7 @@ impl Ra {
         if settled && !matches!(authz.state, AuthzState::Deactivated { .. }) {
             return Ok(None);
         }
+        self.limits.challenge(&account.id, &authz.identifier, now)?;
         let job = Job::new(Work::Validate { authz: id.clone(), method }, now);
         let attempt = Attempt {
             method,
@@ -204,6 +205,9 @@ impl Ra {
             }
         };
         self.records.commit(batch).await?;
+        if outcome.result.is_err() {
+            self.limits.failed(&read.account, &read.identifier, now);
+        }
         Ok(Next::Done)
     }
 

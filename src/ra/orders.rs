@@ -82,6 +82,7 @@ impl Ra {
         {
             return Ok(view);
         }
+        self.limits.order(&account.id, now)?;
         let replaced = self.check_replaces(account, &plan, asked.replaces.as_ref()).await?;
         let authzs = self.reuse_or_open(account, &plan, &product, now).await?;
         let order = open_order(account, plan, asked.replaces.map(|id| id.to_string()), &authzs, now);
