@@ -80,6 +80,7 @@ impl Ra {
         check_contacts(&asked.contact)?;
         let spki = asked.key.spki_sha256();
         self.refuse_certified_key(&spki).await?;
+        self.refuse_key_given_up(&spki, None).await?;
         let now = self.now();
         let binding = self.bind(asked).await?;
         if let Some(from) = asked.from {
@@ -102,7 +103,7 @@ impl Ra {
         let mut batch = Batch::of(act, now)
             .insert(&account)
             .claim(&Index::AccountByKey(account.key.thumbprint()), account.id.as_str())
-            .index(&Index::AccountBySpki(&spki), account.id.as_str());
+            .claim(&Index::AccountBySpki(&spki), account.id.as_str());
         if let Some((key, _)) = &binding {
             batch = batch.check(key);
         }
@@ -193,13 +194,14 @@ impl Ra {
         }
         let spki = new.spki_sha256();
         self.refuse_certified_key(&spki).await?;
+        let held = self.refuse_key_given_up(&spki, Some(id)).await?;
         let changed = (*read).clone().with_key(new.clone())?;
         let act = Act::AccountKeyChanged { account: id.clone(), thumbprint: new.thumbprint().to_owned() };
         let batch = Batch::of(act, self.now())
             .replace(&read, &changed)
             .claim(&Index::AccountByKey(new.thumbprint()), id.as_str())
             .unindex(&Index::AccountByKey(old.thumbprint()))
-            .index(&Index::AccountBySpki(&spki), id.as_str());
+            .point(&Index::AccountBySpki(&spki), held.as_ref(), id.as_str());
         self.records.commit(batch).await?;
         Ok(changed)
     }
@@ -212,6 +214,23 @@ impl Ra {
                 Kind::BadPublicKey,
                 "This key is in a certificate; use another one for the account (RFC 8555 section 11.1).",
             )),
+        }
+    }
+
+    /// RFC 8555 section 11.1: no key serves two accounts, so one that an account gave up is good for that account alone.
+    /// Else whoever stole it could register with it, and answer for every name whose server still vouches for that key.
+    async fn refuse_key_given_up(
+        &self,
+        spki_sha256: &[u8; 32],
+        by: Option<&AccountId>,
+    ) -> Result<Option<Stored<String>>> {
+        let row = self.records.follow(&Index::AccountBySpki(spki_sha256)).await?;
+        match &row {
+            Some(holder) if by.is_none_or(|id| id.as_str() != holder.as_str()) => Err(Error::new(
+                Kind::BadPublicKey,
+                "This key belonged to another account before; make a new one (RFC 8555 section 11.1).",
+            )),
+            _ => Ok(row),
         }
     }
 
