@@ -10,7 +10,7 @@ use crate::domain::audit::Act;
 use crate::domain::authz::{Attempt, Authorization, AuthzState, AuthzStatus};
 use crate::domain::job::{Job, Work};
 use crate::domain::plan::Method;
-use crate::domain::{AuthzId, Error, Identifier, Kind, Problem, Result, Timestamp};
+use crate::domain::{AccountId, AuthzId, Error, Identifier, Kind, Problem, Result, Timestamp};
 use crate::policy::admission;
 use crate::policy::catalog::days;
 use crate::store::records::{Batch, Index, Stored, target};
@@ -156,7 +156,11 @@ impl Ra {
             key_authorization: attempt.key_authorization.clone(),
             caa,
         };
-        let outcome = self.va.validate(&task).await;
+        // Nobody is asked on behalf of an account that was closed.
+        let outcome = match self.closed(&authz.account).await?.1 {
+            None => self.va.validate(&task).await,
+            Some(problem) => Outcome { result: Err(problem), may_heal: false, evidence: Vec::new() },
+        };
         settle(|| self.settle_validation(job, id, method, &outcome)).await
     }
 
@@ -172,9 +176,12 @@ impl Ra {
         if !matches!(read.state, AuthzState::Pending { attempt: Some(_) }) {
             return Ok(self.drop_job(job).await?);
         }
+        // RFC 8555 section 7.3.6: what a closed account left open is cancelled, also when it was closed meanwhile.
+        let (account, closed) = self.closed(&read.account).await?;
         let now = self.now();
         let authz = (*read).clone();
         let problem = match &outcome.result {
+            Ok(()) if closed.is_some() => closed,
             Ok(()) if now < authz.expires => None,
             Ok(()) => Some(Problem::new(Kind::Malformed, format!("The authorization expired at {}.", authz.expires))),
             Err(problem) => Some(problem.clone()),
@@ -201,7 +208,10 @@ impl Ra {
                 let caa_checked = matches!(authz.identifier, Identifier::Dns(_)).then_some(now);
                 let reuse = self.longest_reuse(method);
                 let proven = authz.prove(method, now, caa_checked, now + reuse);
-                batch.replace(&read, &proven).index(&Index::Proven(&read.account, &read.ordered_name()), id.as_str())
+                batch
+                    .check(&account)
+                    .replace(&read, &proven)
+                    .index(&Index::Proven(&read.account, &read.ordered_name()), id.as_str())
             }
         };
         self.records.commit(batch).await?;
@@ -209,6 +219,14 @@ impl Ra {
             self.limits.failed(&read.account, &read.identifier, now);
         }
         Ok(Next::Done)
+    }
+
+    /// An account, and the problem with it if it was closed.
+    async fn closed(&self, id: &AccountId) -> Result<(Stored<Account>, Option<Problem>)> {
+        let found = self.records.find::<Account>(id).await?;
+        let account = found.ok_or_else(|| Error::internal(format!("account {id} is gone")))?;
+        let problem = account.active().err().map(Error::into_problem);
+        Ok((account, problem))
     }
 
     fn tries_left(&self, job: &Job) -> bool {
