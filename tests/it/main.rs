@@ -1,5 +1,6 @@
 //! All integration tests, in one binary.
 
+mod acme_accounts;
 mod acme_directory;
 mod acme_nonces;
 mod acme_orders;
