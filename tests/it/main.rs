@@ -1,7 +1,9 @@
 //! All integration tests, in one binary.
 
 mod acme_accounts;
+mod acme_binding;
 mod acme_directory;
+mod acme_key_change;
 mod acme_nonces;
 mod acme_orders;
 mod acme_requests;
