@@ -13,7 +13,7 @@ use crate::domain::certificate::{Certificate, CertificateStanding};
 use crate::domain::csr::Csr;
 use crate::domain::job::{Job, Work};
 use crate::domain::order::{Order, Phase};
-use crate::domain::{Error, Identifier, Kind, OrderId, Problem, Result, Serial};
+use crate::domain::{Error, Identifier, JobId, Kind, OrderId, Problem, Result, Serial};
 use crate::policy::catalog::Product;
 use crate::policy::{keys, validity};
 use crate::store::records::{Batch, BlockedKey, Index, SerialEntry, Stored};
@@ -31,6 +31,14 @@ pub(super) struct Ticket {
     csr: Csr,
 }
 
+/// What became of a CSR.
+enum Accepted {
+    /// It was accepted by this request, which starts the job.
+    Now(Job, Box<Ticket>),
+    /// It was accepted by an earlier request, whose job may still be under way.
+    Before(Option<JobId>),
+}
+
 /// A certificate for its owner.
 #[derive(Debug)]
 pub struct Download {
@@ -46,24 +54,28 @@ impl Ra {
     /// Accepts a CSR for a ready order (RFC 8555 section 7.4), and waits a while for the certificate. The same CSR a
     /// second time changes nothing.
     pub async fn finalize(self: &Arc<Self>, account: &Stored<Account>, id: &OrderId, csr: &[u8]) -> Result<OrderView> {
-        if let Some((job, ticket)) = settle(|| self.accept_csr(account, id, csr)).await? {
-            self.start_with(job, Some(ticket));
+        let longest = Duration::from_millis(self.settings.finalize_wait_ms);
+        match settle(|| self.accept_csr(account, id, csr)).await? {
+            Accepted::Now(job, ticket) => {
+                let waited_for = job.id.clone();
+                self.start_with(job, Some(*ticket));
+                self.worker.wait(&waited_for, longest).await;
+            }
+            Accepted::Before(Some(job)) => {
+                self.worker.wait(&job, longest).await;
+            }
+            Accepted::Before(None) => {}
         }
-        let view = self.own_order(account, id).await?;
-        let Phase::Issuing { job, .. } = &view.order.phase else { return Ok(view) };
-        self.worker.wait(job, Duration::from_millis(self.settings.finalize_wait_ms)).await;
         self.own_order(account, id).await
     }
 
-    async fn accept_csr(
-        &self,
-        account: &Stored<Account>,
-        id: &OrderId,
-        der: &[u8],
-    ) -> Result<Option<(Job, Ticket)>, Stop> {
+    async fn accept_csr(&self, account: &Stored<Account>, id: &OrderId, der: &[u8]) -> Result<Accepted, Stop> {
         let view = self.own_order(account, id).await?;
         if view.order.accepted_csr(der) {
-            return Ok(None);
+            return Ok(Accepted::Before(match &view.order.phase {
+                Phase::Issuing { job, .. } => Some(job.clone()),
+                _ => None,
+            }));
         }
         let now = self.now();
         let serial = Serial::random();
@@ -85,7 +97,7 @@ impl Ra {
             batch = batch.check(authz);
         }
         self.records.commit(batch).await?;
-        Ok(Some((job, Ticket { csr })))
+        Ok(Accepted::Now(job, Box::new(Ticket { csr })))
     }
 
     /// RFC 8555 section 11.1: no account's key is certified. Baseline Requirements 6.1.1.3: nor a compromised one.
