@@ -1,6 +1,9 @@
 //! All integration tests, in one binary.
 
+mod acme_directory;
+mod acme_nonces;
 mod acme_orders;
+mod acme_requests;
 mod ca_crl;
 mod ca_csr;
 mod ca_issue;
