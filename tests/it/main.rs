@@ -1,5 +1,9 @@
 //! All integration tests, in one binary.
 
+mod acme_order_dates;
+mod acme_order_reuse;
+mod acme_orders;
+mod acme_tools;
 mod ca_crl;
 mod ca_csr;
 mod ca_issue;
@@ -7,7 +11,6 @@ mod ca_keys;
 mod ca_lint;
 mod ca_pki;
 mod ca_tools;
-mod acme_orders;
 mod client;
 mod http_events;
 mod http_limits;
