@@ -211,13 +211,13 @@ impl Ra {
         job.tries + 1 < self.settings.validation_tries
     }
 
-    /// The longest time that any product lets a proof by this method be used again; each order looks at its own
-    /// product's besides.
+    /// The longest time that any product and the configuration let a proof by this method be used again; each order
+    /// looks at its own product's besides. The order that it was made for can always use it.
     fn longest_reuse(&self, method: Method) -> Duration {
         let catalog = self.catalog();
         let reuse = catalog.products().filter(|product| product.methods.contains(&method));
         let longest = reuse.map(|product| product.validation_reuse_days).max().unwrap_or(0);
-        days(longest).max(days(self.settings.order_days))
+        days(longest.min(self.settings.authorization_days)).max(days(self.settings.order_days))
     }
 
     /// What CAA must permit for the holder of an authorization.
