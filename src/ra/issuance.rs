@@ -45,7 +45,7 @@ pub struct Download {
 impl Ra {
     /// Accepts a CSR for a ready order (RFC 8555 section 7.4), and waits a while for the certificate. The same CSR a
     /// second time changes nothing.
-    pub async fn finalize(self: &Arc<Self>, account: &Stored<Account>, id: &OrderId, csr: &[u8]) -> Result<OrderView> {
+    pub async fn finalize(self: &Arc<Self>, account: &Account, id: &OrderId, csr: &[u8]) -> Result<OrderView> {
         if let Some((job, ticket)) = settle(|| self.accept_csr(account, id, csr)).await? {
             self.start_with(job, Some(ticket));
         }
@@ -55,12 +55,8 @@ impl Ra {
         self.own_order(account, id).await
     }
 
-    async fn accept_csr(
-        &self,
-        account: &Stored<Account>,
-        id: &OrderId,
-        der: &[u8],
-    ) -> Result<Option<(Job, Ticket)>, Stop> {
+    async fn accept_csr(&self, account: &Account, id: &OrderId, der: &[u8]) -> Result<Option<(Job, Ticket)>, Stop> {
+        let account = &self.account(&account.id).await?;
         let view = self.own_order(account, id).await?;
         if view.order.accepted_csr(der) {
             return Ok(None);

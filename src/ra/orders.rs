@@ -66,11 +66,12 @@ impl OrderView {
 
 impl Ra {
     /// Places an order (RFC 8555 section 7.4). An identical request returns the order that is still open.
-    pub async fn create_order(&self, account: &Stored<Account>, asked: NewOrder) -> Result<OrderView> {
+    pub async fn create_order(&self, account: &Account, asked: NewOrder) -> Result<OrderView> {
         settle(|| self.create_order_once(account, asked.clone())).await
     }
 
-    async fn create_order_once(&self, account: &Stored<Account>, asked: NewOrder) -> Result<OrderView, Stop> {
+    async fn create_order_once(&self, account: &Account, asked: NewOrder) -> Result<OrderView, Stop> {
+        let account = &self.account(&account.id).await?;
         let now = self.now();
         let catalog = self.catalog();
         let plan = admission::admit(&catalog, asked.request, self.terms(account.external.is_some()), now)?;
