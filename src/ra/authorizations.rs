@@ -38,10 +38,20 @@ impl Ra {
     /// Opens an authorization ahead of an order (RFC 8555 section 7.4.1); one that is valid already is returned.
     pub async fn pre_authorize(
         &self,
-        account: &Stored<Account>,
+        account: &Account,
         identifier: &Identifier,
         product: Option<&str>,
     ) -> Result<AuthzView> {
+        settle(|| self.pre_authorize_once(account, identifier, product)).await
+    }
+
+    async fn pre_authorize_once(
+        &self,
+        account: &Account,
+        identifier: &Identifier,
+        product: Option<&str>,
+    ) -> Result<AuthzView, Stop> {
+        let account = &self.account(&account.id).await?;
         let catalog = self.catalog();
         let product = admission::admit_name(&catalog, identifier, product, self.terms(account.external.is_some()))?;
         let now = self.now();
@@ -95,7 +105,7 @@ impl Ra {
     /// its outcome. A second answer changes nothing.
     pub async fn answer_challenge(
         self: &Arc<Self>,
-        account: &Stored<Account>,
+        account: &Account,
         id: &AuthzId,
         method: Method,
     ) -> Result<AuthzView> {
@@ -106,12 +116,8 @@ impl Ra {
         self.authorization(account, id).await
     }
 
-    async fn begin_validation(
-        &self,
-        account: &Stored<Account>,
-        id: &AuthzId,
-        method: Method,
-    ) -> Result<Option<Job>, Stop> {
+    async fn begin_validation(&self, account: &Account, id: &AuthzId, method: Method) -> Result<Option<Job>, Stop> {
+        let account = &self.account(&account.id).await?;
         let AuthzView { authz, now, .. } = self.own_authz(account, id).await?;
         offered(&authz, method)?;
         let settled = !matches!(authz.state, AuthzState::Pending { attempt: None });
@@ -215,13 +221,13 @@ impl Ra {
         job.tries + 1 < self.settings.validation_tries
     }
 
-    /// The longest time that any product lets a proof by this method be used again; each order looks at its own
-    /// product's besides.
+    /// The longest time that any product and the configuration let a proof by this method be used again; each order
+    /// looks at its own product's besides. The order that it was made for can always use it.
     fn longest_reuse(&self, method: Method) -> Duration {
         let catalog = self.catalog();
         let reuse = catalog.products().filter(|product| product.methods.contains(&method));
         let longest = reuse.map(|product| product.validation_reuse_days).max().unwrap_or(0);
-        days(longest).max(days(self.settings.order_days))
+        days(longest.min(self.settings.authorization_days)).max(days(self.settings.order_days))
     }
 
     /// What CAA must permit for the holder of an authorization.

@@ -53,7 +53,7 @@ pub struct Download {
 impl Ra {
     /// Accepts a CSR for a ready order (RFC 8555 section 7.4), and waits a while for the certificate. The same CSR a
     /// second time changes nothing.
-    pub async fn finalize(self: &Arc<Self>, account: &Stored<Account>, id: &OrderId, csr: &[u8]) -> Result<OrderView> {
+    pub async fn finalize(self: &Arc<Self>, account: &Account, id: &OrderId, csr: &[u8]) -> Result<OrderView> {
         let longest = Duration::from_millis(self.settings.finalize_wait_ms);
         match settle(|| self.accept_csr(account, id, csr)).await? {
             Accepted::Now(job, ticket) => {
@@ -69,7 +69,8 @@ impl Ra {
         self.own_order(account, id).await
     }
 
-    async fn accept_csr(&self, account: &Stored<Account>, id: &OrderId, der: &[u8]) -> Result<Accepted, Stop> {
+    async fn accept_csr(&self, account: &Account, id: &OrderId, der: &[u8]) -> Result<Accepted, Stop> {
+        let account = &self.account(&account.id).await?;
         let view = self.own_order(account, id).await?;
         if view.order.accepted_csr(der) {
             return Ok(Accepted::Before(match &view.order.phase {

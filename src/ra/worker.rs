@@ -25,6 +25,7 @@ pub(super) struct Worker {
     in_hand: Mutex<HashMap<JobId, watch::Sender<()>>>,
     permits: Semaphore,
     nudge: Notify,
+    stop: watch::Sender<bool>,
 }
 
 /// What comes after a run of a job.
@@ -37,7 +38,12 @@ pub(super) enum Next {
 
 impl Default for Worker {
     fn default() -> Self {
-        Self { in_hand: Mutex::default(), permits: Semaphore::new(AT_ONCE), nudge: Notify::new() }
+        Self {
+            in_hand: Mutex::default(),
+            permits: Semaphore::new(AT_ONCE),
+            nudge: Notify::new(),
+            stop: watch::channel(false).0,
+        }
     }
 }
 
@@ -108,8 +114,20 @@ impl Ra {
     pub(super) fn start_with(self: &Arc<Self>, job: Job, ticket: Option<Ticket>) {
         if self.worker.take(&job.id) {
             let held = InHand { ra: self.clone(), job: job.id.clone() };
-            tokio::spawn(async move { held.ra.carry_out(job, ticket).await });
+            let mut stop = self.worker.stop.subscribe();
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = held.ra.carry_out(job, ticket) => {}
+                    _ = stop.wait_for(|stop| *stop) => {}
+                }
+            });
         }
+    }
+
+    /// Lets go of all jobs, wherever they are, as the end of the process does: they stay in the store, and the next
+    /// start takes them up.
+    pub fn abandon_jobs(&self) {
+        self.worker.stop.send_replace(true);
     }
 
     async fn carry_out(self: &Arc<Self>, job: Job, mut ticket: Option<Ticket>) {

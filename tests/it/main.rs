@@ -2,8 +2,11 @@
 
 mod acme_directory;
 mod acme_nonces;
+mod acme_order_dates;
+mod acme_order_reuse;
 mod acme_orders;
 mod acme_requests;
+mod acme_tools;
 mod ca_crl;
 mod ca_csr;
 mod ca_issue;
