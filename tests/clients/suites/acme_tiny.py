@@ -24,6 +24,16 @@ class AcmeTiny(Suite):
     def issues_for_an_rsa_key(self):
         self.obtain([self.host("rsa")], algorithm=certificate.RSA_2048)
 
+    def issues_for_a_request_with_a_common_name_alone(self):
+        name = self.host("common")
+        self.prepare(name, [], subject=f"/CN={name}")
+        self.sign([name])
+
+    def issues_for_a_name_in_capitals(self):
+        name = self.host("capitals")
+        self.prepare(name, [name.upper()])
+        self.sign([name])
+
     def renews_with_the_same_request(self):
         names = self.hosts("http")
         with replaced(self.chain(names[0])):
@@ -39,13 +49,15 @@ class AcmeTiny(Suite):
         name = self.host("absent")
         nowhere = self.main.directory / "nowhere"
         nowhere.mkdir()
-        self.prepare([name])
+        self.prepare(name, [name])
         arguments = ["--acme-dir", nowhere, "--csr", self.request(name)]
         self.refused(*arguments, because="urn:ietf:params:acme:error:unauthorized")
 
     steps = (
         issues_two_names_by_http_01,
         issues_for_an_rsa_key,
+        issues_for_a_request_with_a_common_name_alone,
+        issues_for_a_name_in_capitals,
         renews_with_the_same_request,
         registers_a_contact,
         shows_why_a_validation_failed,
@@ -53,13 +65,14 @@ class AcmeTiny(Suite):
 
     def obtain(self, names, **algorithm):
         """Makes a key and a request, has it signed, and looks at the certificate."""
-        self.prepare(names, **algorithm)
+        self.prepare(names[0], names, **algorithm)
         self.sign(names)
 
-    def prepare(self, names, **algorithm):
-        directory = self.main.directory / names[0]
+    def prepare(self, label, names, **contents):
+        """Makes a key and a request in the directory `label`."""
+        directory = self.main.directory / label
         directory.mkdir()
-        certificate.key_and_request(directory, names, **algorithm)
+        certificate.key_and_request(directory, names, **contents)
 
     def sign(self, names):
         signed = self.do(*self.challenge(), "--csr", self.request(names[0]))

@@ -70,6 +70,7 @@ class Certbot(Suite):
 
     def revokes_with_the_account_key(self):
         self.do(*self.revoke("http"), "--reason", "superseded")
+        self.verify_revoked(self.live("http"))
 
     def is_told_that_a_certificate_is_revoked_already(self):
         self.refused(*self.revoke("http"), because="already revoked")
@@ -77,10 +78,11 @@ class Certbot(Suite):
     def revokes_with_the_certificate_key(self):
         key = self.live("dns").with_name("privkey.pem")
         self.do(*self.revoke("dns"), "--key-path", key, "--reason", "keycompromise")
+        self.verify_revoked(self.live("dns"))
 
     def binds_an_account_to_a_customer(self):
         bound = self.main.stage.server.external_account(f"{self.name} customer")
-        binding = ["--eab-kid", bound["kid"], "--eab-hmac-key", bound["hmac_key"]]
+        binding = [f"--eab-kid={bound['kid']}", f"--eab-hmac-key={bound['hmac_key']}"]
         self.do("register", "--agree-tos", "--register-unsafely-without-email", *binding, home=self.bound)
         self.certonly("bound", [self.host("bound")], *self.webroot(), home=self.bound)
 

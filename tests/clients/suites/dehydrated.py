@@ -73,6 +73,7 @@ class Dehydrated(Suite):
 
     def revokes_with_the_account_key(self):
         self.do("--revoke", self.copied(self.host("http")))
+        self.verify_revoked(self.chain(self.host("http")))
 
     def is_told_that_a_certificate_is_revoked_already(self):
         self.refused("--revoke", self.copied(self.host("http")), because="already revoked")

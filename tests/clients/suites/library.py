@@ -42,13 +42,14 @@ class Library(Suite):
 
     def revokes(self):
         self.do("revoke", self.chain("http"))
+        self.verify_revoked(self.chain("http"))
 
     def is_told_that_a_certificate_is_revoked_already(self):
         self.refused("revoke", self.chain("http"), because="already revoked")
 
     def binds_an_account_to_a_customer(self):
         bound = self.main.stage.server.external_account(f"{self.name} customer")
-        binding = ["--kid", bound["kid"], "--hmac-key", bound["hmac_key"]]
+        binding = [f"--kid={bound['kid']}", f"--hmac-key={bound['hmac_key']}"]
         self.do("register", f"bound@{DOMAIN}", *binding, home=self.bound)
         self.obtain("bound", [self.host("bound")], home=self.bound)
 

@@ -1,6 +1,5 @@
 """What the suites of all clients share."""
 
-import traceback
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
@@ -45,15 +44,7 @@ class Suite:
     def play(self, report):
         """Takes every step, also after one has failed: they say more together than the first alone."""
         for step in self.steps:
-            what = _sentence(step.__name__)
-            try:
-                step(self)
-            except (Failure, OSError) as failure:
-                report.fail(self.name, what, str(failure))
-            except Exception:  # A fault of the suite itself must count too, and must not end the others.
-                report.fail(self.name, what, traceback.format_exc())
-            else:
-                report.ok(self.name, what)
+            report.check(self.name, step, self)
 
     def command(self, home):
         """The program and the arguments that every call of it has."""
@@ -95,6 +86,9 @@ class Suite:
     def verify(self, chain, names, key=None, home=None):
         certificate.verify(chain, names, (home or self.main).stage.server.root, key)
 
+    def verify_revoked(self, chain):
+        certificate.verify_revoked(chain, self.main.stage.server.root)
+
     def _run(self, arguments, home, variables):
         hooks = {"ZONE": home.stage.zone, "WEBROOT": home.stage.webroot, "CHALLENGES": home.stage.challenges}
         env = environment(**{"HOME": home.directory, **hooks, **self.variables(home), **variables})
@@ -102,11 +96,6 @@ class Suite:
             finished = run(*self.command(home), *arguments, env=env, cwd=home.directory)
         finished.log = written.getvalue()
         return finished
-
-
-def _sentence(name):
-    """`issues_by_http_01` -> `issues by http-01`."""
-    return name.replace("_01", "-01").replace("tls_alpn", "tls-alpn").replace("_", " ")
 
 
 @contextmanager

@@ -79,6 +79,7 @@ class Uacme(Suite):
 
     def revokes_with_the_account_key(self):
         self.do("--reason", "4", "revoke", self.copied(self.host("http")))
+        self.verify_revoked(self.chain(self.host("http")))
 
     def is_told_that_a_certificate_is_revoked_already(self):
         self.refused("revoke", self.copied(self.host("http")), because="already revoked")
@@ -87,6 +88,7 @@ class Uacme(Suite):
         name = self.host("dns")
         key = self.main.directory / "private" / name / "key.pem"
         self.do("revoke", self.copied(name), key)
+        self.verify_revoked(self.chain(name))
 
     def binds_an_account_to_a_customer(self):
         bound = self.main.stage.server.external_account(f"{self.name} customer")

@@ -2,12 +2,14 @@
 
 import re
 import tempfile
+import urllib.request
 from pathlib import Path
 
 from world.process import run, succeed
 from world.report import Failure
 
 PEM_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", re.DOTALL)
+DISTRIBUTION_POINT = re.compile(r"URI:(http://\S+)")
 ALTERNATIVE_NAME = re.compile(r"(?:DNS|IP Address):([^,\s]+)")
 
 # Kinds of keys, in the words of `openssl genpkey`.
@@ -16,15 +18,20 @@ RSA_2048 = ("RSA", "rsa_keygen_bits:2048")
 
 
 def verify(chain, names, root, key=None):
-    """Demands that `chain` leads to `root`, names exactly `names`, and belongs to the private `key`."""
-    leaf, *intermediates = certificates(chain)
-    with tempfile.TemporaryDirectory() as directory:
-        leaf_file = _write(Path(directory) / "leaf.pem", leaf)
-        untrusted = _write(Path(directory) / "intermediates.pem", "".join(intermediates))
-        _verify_path(leaf_file, untrusted, root)
-        _verify_names(leaf_file, names)
-        if key:
-            _verify_key(leaf_file, key)
+    """Demands that `chain` leads to `root`, is not revoked, names exactly `names`, and is for the private `key`."""
+    judgement = _judge(chain, root)
+    if judgement.code != 0:
+        raise judgement.explained("the chain does not lead to the root")
+    _verify_names(chain, names)
+    if key:
+        _verify_key(chain, key)
+
+
+def verify_revoked(chain, root):
+    """Demands that the CRL which the leaf of `chain` points to holds the leaf."""
+    judgement = _judge(chain, root)
+    if "certificate revoked" not in judgement.output:
+        raise judgement.explained("the CRL does not hold the revoked certificate")
 
 
 def certificates(chain):
@@ -42,26 +49,39 @@ def serial(chain):
     return succeed("openssl", "x509", "-in", chain, "-noout", "-serial").stdout.strip()
 
 
-def key_and_request(directory, names, algorithm=P256):
-    """A new private key and a certificate signing request for `names`, both as PEM files."""
+def key_and_request(directory, names, algorithm=P256, subject="/"):
+    """A new private key and a certificate signing request for `names` and `subject`, both as PEM files."""
     kind, option = algorithm
     key, request = directory / "request.key", directory / "request.pem"
     succeed("openssl", "genpkey", "-algorithm", kind, "-pkeyopt", option, "-out", key)
-    extension = "subjectAltName=" + ",".join(f"DNS:{name}" for name in names)
-    succeed("openssl", "req", "-new", "-key", key, "-subj", "/", "-addext", extension, "-out", request)
+    alternatives = ",".join(f"DNS:{name}" for name in names)
+    extensions = ["-addext", f"subjectAltName={alternatives}"] if names else []
+    succeed("openssl", "req", "-new", "-key", key, "-subj", subject, *extensions, "-out", request)
     return key, request
 
 
-def _write(file, text):
-    file.write_text(text)
-    return file
+def _judge(chain, root):
+    """What `openssl verify` says of the leaf, given the other certificates of the chain and the leaf's CRL."""
+    leaf, *intermediates = certificates(chain)
+    with tempfile.TemporaryDirectory() as directory:
+        leaf_file, untrusted, crl = (Path(directory) / name for name in ("leaf.pem", "intermediates.pem", "crl.pem"))
+        leaf_file.write_text(leaf)
+        untrusted.write_text("".join(intermediates))
+        _fetch_crl(leaf_file, crl)
+        strict = ["-purpose", "sslserver", "-x509_strict", "-crl_check", "-CRLfile", crl]
+        return run("openssl", "verify", *strict, "-CAfile", root, "-untrusted", untrusted, leaf_file)
 
 
-def _verify_path(leaf, untrusted, root):
-    arguments = ["-purpose", "sslserver", "-x509_strict", "-CAfile", root, "-untrusted", untrusted]
-    finished = run("openssl", "verify", *arguments, leaf)
-    if finished.code != 0:
-        raise finished.explained("the chain does not lead to the root")
+def _fetch_crl(leaf, crl):
+    """Writes the CRL of the leaf's first distribution point to the file `crl`."""
+    text = succeed("openssl", "x509", "-in", leaf, "-noout", "-ext", "crlDistributionPoints").stdout
+    point = DISTRIBUTION_POINT.search(text)
+    if not point:
+        raise Failure("the certificate does not say where its CRL is")
+    with urllib.request.urlopen(point[1], timeout=10) as answer:
+        der = crl.with_suffix(".der")
+        der.write_bytes(answer.read())
+    succeed("openssl", "crl", "-inform", "DER", "-in", der, "-out", crl)
 
 
 def _verify_names(leaf, names):

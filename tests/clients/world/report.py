@@ -3,6 +3,7 @@
 import sys
 import textwrap
 import threading
+import traceback
 
 
 class Failure(Exception):
@@ -16,6 +17,18 @@ class Report:
         self.passed = 0
         self.failed = 0
         self._lock = threading.Lock()
+
+    def check(self, client, step, *arguments):
+        """Takes a step that raises if something does not hold; its name is the sentence that is reported."""
+        what = _sentence(step.__name__)
+        try:
+            step(*arguments)
+        except (Failure, OSError) as failure:
+            self.fail(client, what, str(failure))
+        except Exception:  # A fault of the step itself must count too, and must not end the others.
+            self.fail(client, what, traceback.format_exc())
+        else:
+            self.ok(client, what)
 
     def ok(self, client, what):
         with self._lock:
@@ -33,3 +46,8 @@ class Report:
     def _print(self, text):
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
+
+
+def _sentence(name):
+    """`issues_by_http_01` -> `issues by http-01`."""
+    return name.replace("_01", "-01").replace("tls_alpn", "tls-alpn").replace("_", " ")

@@ -26,7 +26,9 @@ class Server:
         self.binary = binary
         self.data = directory / "data"
         self.log = directory / "server.log"
-        self.listen = f"{LOOPBACK}:{free_port()}"
+        port = free_port()
+        self.listen = f"{LOOPBACK}:{port}"
+        self.public_url = f"https://localhost:{port}"
         config = self._config(resolver, http_port, tls_port)
         self.default_product = config["acme"]["default_product"]
         file = directory / "chancery.toml"
@@ -42,25 +44,46 @@ class Server:
     def external_account(self, customer):
         """A fresh external account key: its `kid` and its `hmac_key` in base64url."""
         made = self._command("customer", "create", "--name", customer, "--kind", "individual")
-        return self._command("eab", "create", "--customer", made["id"])
+        return self._command("eab", "create", f"--customer={made['id']}")
 
-    def stop(self):
+    def stops_when_told(self):
+        """Demands a graceful end."""
         self._process.terminate()
         try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
+            code = self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired as late:
+            raise Failure(f"the server still runs {STOP_SECONDS} s after it was told to stop") from late
+        if code != 0:
+            raise Failure(f"the server ended with exit code {code}\n{self.log.read_text()}")
+
+    def kill(self):
+        """Ends the server in any case."""
+        self._process.kill()
+        self._process.wait()
+
+    def logs_requests(self):
+        """Demands an event for each request; without them the absence of faults says nothing."""
+        if not any("status" in event for event in self._events()):
+            raise Failure(f"there is no event of a request in the log\n{self.log.read_text()}")
+
+    def has_no_faults_in_its_log(self):
+        """Demands that nothing went wrong that is the server's own fault."""
+        if faults := [str(event) for event in self._events() if _is_fault(event)]:
+            raise Failure("\n".join(faults))
+
+    def _events(self):
+        return [_event(line) for line in self.log.read_text().splitlines()]
 
     def _config(self, resolver, http_port, tls_port):
         config = tomllib.loads(PRESET.read_text())
-        port = self.listen.rpartition(":")[2]
         pki = f"{LOOPBACK}:{free_port()}"
-        config.setdefault("server", {}).update(listen=self.listen, public_url=f"https://localhost:{port}")
+        config.setdefault("server", {}).update(listen=self.listen, public_url=self.public_url)
         config.setdefault("pki", {}).update(listen=pki, public_url=f"http://{pki}")
         config.setdefault("monitor", {}).update(listen=f"{LOOPBACK}:{free_port()}")
         config.setdefault("validation", {}).update(
             resolvers=[resolver], http_port=http_port, tls_port=tls_port, allow_private_addresses=True
         )
+        config["log"] = {"format": "json"}
         # The preset names its files relative to the repository; the copy lives elsewhere.
         config["catalog"] = {key: str(REPOSITORY / file) for key, file in config.get("catalog", {}).items()}
         return config
@@ -84,7 +107,7 @@ class Server:
         except queue.Empty:
             url = None
         if url is None:
-            self.stop()
+            self.kill()
             raise Failure(f"the server did not become ready\n{self.log.read_text()}")
         return url
 
@@ -98,6 +121,19 @@ class Server:
 
     def _command(self, *arguments):
         """The record that one of the server's administration commands prints."""
-        server = f"https://localhost:{self.listen.rpartition(':')[2]}"
-        finished = succeed(self.binary, *arguments, "--json", "--server", server, cwd=self.data, env=environment())
+        remote = ["--server", self.public_url, "--data-dir", self.data, "--json"]
+        finished = succeed(self.binary, *arguments, *remote, cwd=self.data, env=environment())
         return json.loads(finished.stdout)
+
+
+def _event(line):
+    """One line of the log; what is not JSON is the text of a panic."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return {"level": "ERROR", "message": line}
+
+
+def _is_fault(event):
+    """Whether the server is to blame: some clients give up at the first badNonce, so it counts too."""
+    return event["level"] == "ERROR" or event.get("status", 0) >= 500 or event.get("error") == "badNonce"

@@ -11,7 +11,9 @@ from world.web import WebServer
 class Stage:
     """`served` stages have a web server on the validation port; on the others the clients listen there themselves."""
 
-    def __init__(self, binary, directory, served):
+    def __init__(self, name, binary, workplace, served):
+        self.name = name
+        directory = workplace / name
         self.zone = directory / "zone"
         self.webroot = directory / "webroot"
         self.challenges = self.webroot / ".well-known" / "acme-challenge"
@@ -33,7 +35,7 @@ class Stage:
         return self
 
     def __exit__(self, *_):
-        self.server.stop()
+        self.server.kill()
         self._dns.close()
         if self._web:
             self._web.close()
