@@ -88,8 +88,8 @@ class Dehydrated(Suite):
         stage = self.alone.stage
         certificates = self.alone.directory / "alpn"
         certificates.mkdir()
-        self.do("--register", "--accept-terms", home=self.alone)
         with stage.turn, AlpnResponder(certificates, stage.tls_port):
+            self.do("--register", "--accept-terms", home=self.alone)
             arguments = ["--challenge", "tls-alpn-01", "--alpn", certificates]
             self.obtain(self.hosts("tls"), *arguments, home=self.alone)
 

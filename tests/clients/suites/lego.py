@@ -53,10 +53,10 @@ class Lego(Suite):
             self.do("--domains", name, *self.webroot(), "renew", "--no-random-sleep")
 
     def renews(self):
-        self.renew(self.hosts("http"))
+        self.renew(self.hosts("http"), *self.webroot())
 
     def renews_with_the_same_key(self):
-        self.renew(self.hosts("http"), "--reuse-key")
+        self.renew(self.hosts("http"), *self.webroot(), reuse_key=True)
 
     def shows_why_a_validation_failed(self):
         name = self.host("absent")
@@ -87,6 +87,13 @@ class Lego(Suite):
         with self.alone.stage.turn:
             self.obtain(self.hosts("tls"), "--tls", "--tls.port", port, home=self.alone)
 
+    def renews_after_the_server_crashed(self):
+        stage = self.alone.stage
+        with stage.turn:
+            stage.server.crash()
+            answer = ["--tls", "--tls.port", f"127.0.0.1:{stage.tls_port}"]
+            self.renew(self.hosts("tls"), *answer, home=self.alone)
+
     steps = (
         issues_two_names_by_http_01,
         issues_for_an_rsa_key,
@@ -105,6 +112,7 @@ class Lego(Suite):
         binds_an_account_to_a_customer,
         issues_standalone_by_http_01,
         issues_by_tls_alpn_01,
+        renews_after_the_server_crashed,
     )
 
     def obtain(self, names, *arguments, home=None):
@@ -114,12 +122,14 @@ class Lego(Suite):
         chain = self.chain(names[0], home)
         self.verify(chain, names, chain.with_suffix(".key"), home)
 
-    def renew(self, names, *arguments):
+    def renew(self, names, *arguments, home=None, reuse_key=False):
+        """Renews at once, whatever the certificate's age, and looks at the new one."""
         domains = [argument for name in names for argument in ("--domains", name)]
-        always = ["--days", "9999", "--no-random-sleep"]
-        with replaced(self.chain(names[0])):
-            self.do(*domains, *self.webroot(), "renew", *always, *arguments)
-        self.verify(self.chain(names[0]), names, self.chain(names[0]).with_suffix(".key"))
+        options = ["--days", "9999", "--no-random-sleep", *(["--reuse-key"] if reuse_key else [])]
+        chain = self.chain(names[0], home)
+        with replaced(chain):
+            self.do(*domains, *arguments, "renew", *options, home=home)
+        self.verify(chain, names, chain.with_suffix(".key"), home)
 
     def chain(self, name, home=None):
         return (home or self.main).directory / "certificates" / f"{name}.crt"

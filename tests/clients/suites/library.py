@@ -54,8 +54,8 @@ class Library(Suite):
         self.obtain("bound", [self.host("bound")], home=self.bound)
 
     def issues_by_tls_alpn_01(self):
-        self.do("register", f"alone@{DOMAIN}", home=self.alone)
         with self.alone.stage.turn:
+            self.do("register", f"alone@{DOMAIN}", home=self.alone)
             self.obtain("tls", [self.host("tls")], "--challenge", "tls-alpn-01", home=self.alone)
 
     def deactivates_the_account(self):

@@ -96,8 +96,8 @@ class Uacme(Suite):
         self.obtain([self.host("bound")], home=self.bound)
 
     def issues_by_tls_alpn_01(self):
-        self.do("new", home=self.alone)
         with self.alone.stage.turn, self.ualpn() as socket:
+            self.do("new", home=self.alone)
             self.obtain(self.hosts("tls"), home=self.alone, CHALLENGE="tls-alpn-01", UALPN=socket)
 
     def deactivates_the_account(self):

@@ -31,9 +31,9 @@ class Server:
         self.public_url = f"https://localhost:{port}"
         config = self._config(resolver, http_port, tls_port)
         self.default_product = config["acme"]["default_product"]
-        file = directory / "chancery.toml"
-        file.write_text(toml.dumps(config))
-        self._process = self._start(file)
+        self._config_file = directory / "chancery.toml"
+        self._config_file.write_text(toml.dumps(config))
+        self._process = self._start()
         self.directory_url = self._ready_url()
 
     @property
@@ -55,6 +55,12 @@ class Server:
             raise Failure(f"the server still runs {STOP_SECONDS} s after it was told to stop") from late
         if code != 0:
             raise Failure(f"the server ended with exit code {code}\n{self.log.read_text()}")
+
+    def crash(self):
+        """Kills the server without warning and starts it again with what it left on disk."""
+        self.kill()
+        self._process = self._start()
+        self._ready_url()
 
     def kill(self):
         """Ends the server in any case."""
@@ -88,13 +94,13 @@ class Server:
         config["catalog"] = {key: str(REPOSITORY / file) for key, file in config.get("catalog", {}).items()}
         return config
 
-    def _start(self, config):
+    def _start(self):
         return subprocess.Popen(
-            [self.binary, "serve", "--config", config, "--data-dir", self.data, "--listen", self.listen],
+            [self.binary, "serve", "--config", self._config_file, "--data-dir", self.data, "--listen", self.listen],
             env=environment(),
             cwd=REPOSITORY,
             stdout=subprocess.PIPE,
-            stderr=self.log.open("w"),
+            stderr=self.log.open("a"),
             text=True,
         )
 

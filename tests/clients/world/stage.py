@@ -21,7 +21,7 @@ class Stage:
             each.mkdir(parents=True)
         self.http_port = free_port()
         self.tls_port = free_port()
-        # A server looks at one port, so clients that answer there themselves take turns.
+        # A server looks at one port, so clients that answer there themselves take turns at it and at the server.
         self.turn = threading.Lock()
         self._dns = DnsServer(self.zone)
         self._web = WebServer(self.webroot, self.http_port) if served else None
