@@ -14,6 +14,7 @@ use crate::domain::{AuthzId, Error, Identifier, Kind, Problem, Result, Timestamp
 use crate::policy::admission;
 use crate::policy::catalog::days;
 use crate::store::records::{Batch, Index, Stored, target};
+use crate::telemetry;
 use crate::va::{CaaTerms, Outcome, Task};
 
 /// An authorization at a moment.
@@ -191,6 +192,7 @@ impl Ra {
             let later = (**job).clone().put_off(now + Duration::from_millis(self.settings.validation_retry_ms));
             let batch = Batch::of(act, now).replace(&read, &authz.retry(problem)).replace(job, &later);
             self.records.commit(batch).await?;
+            count(method, "retried");
             return Ok(Next::At(later.due));
         }
         let act = Act::ValidationSettled {
@@ -211,6 +213,7 @@ impl Ra {
             }
         };
         self.records.commit(batch).await?;
+        count(method, if outcome.result.is_ok() { "valid" } else { "invalid" });
         if outcome.result.is_err() {
             self.limits.failed(&read.account, &read.identifier, now);
         }
@@ -234,6 +237,10 @@ impl Ra {
     pub(super) fn caa_terms(&self, authz: &Authorization, identities: &[String], method: Method) -> CaaTerms {
         CaaTerms { identities: identities.to_vec(), account_uri: self.account_uri(&authz.account), method }
     }
+}
+
+fn count(method: Method, outcome: &'static str) {
+    metrics::counter!(telemetry::VALIDATIONS, "method" => method.as_str(), "outcome" => outcome).increment(1);
 }
 
 /// Whether the authorization has a challenge of that type.

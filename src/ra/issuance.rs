@@ -17,6 +17,7 @@ use crate::domain::{Error, Identifier, JobId, Kind, OrderId, Problem, Result, Se
 use crate::policy::catalog::Product;
 use crate::policy::{keys, validity};
 use crate::store::records::{Batch, BlockedKey, Index, SerialEntry, Stored};
+use crate::telemetry;
 
 /// How long a CAA answer may be used (Baseline Requirements 4.2.2.1: 8 hours).
 const CAA_LASTS: Duration = Duration::from_secs(8 * 3600);
@@ -223,6 +224,8 @@ impl Ra {
             .index(&Index::CertifiedKey(&certificate.spki_sha256), &serial.to_string())
             .remove(job);
         self.records.commit(batch).await?;
+        let (product, issuer) = (certificate.product, certificate.issuer);
+        metrics::counter!(telemetry::CERTIFICATES_ISSUED, "product" => product, "issuer" => issuer).increment(1);
         Ok(Next::Done)
     }
 
@@ -257,6 +260,7 @@ impl Ra {
         let batch =
             Batch::of(Act::OrderFailed { order: id.clone(), problem }, now).replace(&view.order, &failed).remove(job);
         self.records.commit(batch).await?;
+        metrics::counter!(telemetry::ORDERS_FAILED).increment(1);
         Ok(Next::Done)
     }
 
