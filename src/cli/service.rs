@@ -25,7 +25,7 @@ pub(super) fn eab(command: EabCommand) -> Result<(), Failure> {
     const KEYS: &str = "/api/v1/external-account-keys";
     match command {
         EabCommand::Create { customer, product, expires, remote } => run(&remote, async |server| {
-            let body = json!({ "customer": customer, "product": product, "days": expires });
+            let body = json!({ "customer": customer, "product": product, "expires_days": expires });
             let key = server.send(Method::POST, KEYS, Some(body)).await?;
             // Both are pasted into the configuration of ACME clients, so they come as JSON in either case.
             let short = json!({ "kid": key["kid"], "hmac_key": key["hmac_key"] });

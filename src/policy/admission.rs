@@ -37,13 +37,14 @@ pub fn admit(catalog: &Catalog, request: Request, terms: Terms<'_>, now: Timesta
     let identifiers = unique(request.identifiers);
     check_names(catalog, product, &identifiers)?;
     validity::check_asked(product, request.not_before, request.not_after, now)?;
-    let open_until = now + days(terms.order_days);
+    let ends = [validity::latest_signing(request.not_before), request.not_after];
     Ok(Plan {
         product: product.id.clone(),
         identifiers,
         not_before: request.not_before,
         not_after: request.not_after,
-        expires: validity::latest_signing(request.not_before).map_or(open_until, |latest| latest.min(open_until)),
+        // Beyond these moments the dates can't be honoured any more.
+        expires: ends.into_iter().flatten().fold(now + days(terms.order_days), Timestamp::min),
     })
 }
 

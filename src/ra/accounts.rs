@@ -12,6 +12,7 @@ use crate::domain::customer::ExternalKey;
 use crate::domain::key::AccountKey;
 use crate::domain::{AccountId, Error, Kind, Result};
 use crate::store::records::{Batch, Index, Stored, target};
+use crate::telemetry;
 
 /// A request for an account, its signature verified with the key that it brings.
 pub struct NewAccount<'a> {
@@ -108,6 +109,7 @@ impl Ra {
             batch = batch.check(key);
         }
         self.records.commit(batch).await?;
+        metrics::counter!(telemetry::ACCOUNTS_CREATED).increment(1);
         Ok(Created { account, new: true })
     }
 

@@ -14,6 +14,7 @@ use crate::domain::{AccountId, AuthzId, Error, Identifier, Kind, Problem, Result
 use crate::policy::admission;
 use crate::policy::catalog::days;
 use crate::store::records::{Batch, Index, Stored, target};
+use crate::telemetry;
 use crate::va::{CaaTerms, Outcome, Task};
 
 /// An authorization at a moment.
@@ -38,10 +39,20 @@ impl Ra {
     /// Opens an authorization ahead of an order (RFC 8555 section 7.4.1); one that is valid already is returned.
     pub async fn pre_authorize(
         &self,
-        account: &Stored<Account>,
+        account: &Account,
         identifier: &Identifier,
         product: Option<&str>,
     ) -> Result<AuthzView> {
+        settle(|| self.pre_authorize_once(account, identifier, product)).await
+    }
+
+    async fn pre_authorize_once(
+        &self,
+        account: &Account,
+        identifier: &Identifier,
+        product: Option<&str>,
+    ) -> Result<AuthzView, Stop> {
+        let account = &self.account(&account.id).await?;
         let catalog = self.catalog();
         let product = admission::admit_name(&catalog, identifier, product, self.terms(account.external.is_some()))?;
         let now = self.now();
@@ -95,7 +106,7 @@ impl Ra {
     /// its outcome. A second answer changes nothing.
     pub async fn answer_challenge(
         self: &Arc<Self>,
-        account: &Stored<Account>,
+        account: &Account,
         id: &AuthzId,
         method: Method,
     ) -> Result<AuthzView> {
@@ -106,12 +117,8 @@ impl Ra {
         self.authorization(account, id).await
     }
 
-    async fn begin_validation(
-        &self,
-        account: &Stored<Account>,
-        id: &AuthzId,
-        method: Method,
-    ) -> Result<Option<Job>, Stop> {
+    async fn begin_validation(&self, account: &Account, id: &AuthzId, method: Method) -> Result<Option<Job>, Stop> {
+        let account = &self.account(&account.id).await?;
         let AuthzView { authz, now, .. } = self.own_authz(account, id).await?;
         offered(&authz, method)?;
         let settled = !matches!(authz.state, AuthzState::Pending { attempt: None });
@@ -192,6 +199,7 @@ impl Ra {
             let later = (**job).clone().put_off(now + Duration::from_millis(self.settings.validation_retry_ms));
             let batch = Batch::of(act, now).replace(&read, &authz.retry(problem)).replace(job, &later);
             self.records.commit(batch).await?;
+            count(method, "retried");
             return Ok(Next::At(later.due));
         }
         let act = Act::ValidationSettled {
@@ -215,6 +223,7 @@ impl Ra {
             }
         };
         self.records.commit(batch).await?;
+        count(method, if outcome.result.is_ok() { "valid" } else { "invalid" });
         if outcome.result.is_err() {
             self.limits.failed(&read.account, &read.identifier, now);
         }
@@ -233,19 +242,23 @@ impl Ra {
         job.tries + 1 < self.settings.validation_tries
     }
 
-    /// The longest time that any product lets a proof by this method be used again; each order looks at its own
-    /// product's besides.
+    /// The longest time that any product and the configuration let a proof by this method be used again; each order
+    /// looks at its own product's besides. The order that it was made for can always use it.
     fn longest_reuse(&self, method: Method) -> Duration {
         let catalog = self.catalog();
         let reuse = catalog.products().filter(|product| product.methods.contains(&method));
         let longest = reuse.map(|product| product.validation_reuse_days).max().unwrap_or(0);
-        days(longest).max(days(self.settings.order_days))
+        days(longest.min(self.settings.authorization_days)).max(days(self.settings.order_days))
     }
 
     /// What CAA must permit for the holder of an authorization.
     pub(super) fn caa_terms(&self, authz: &Authorization, identities: &[String], method: Method) -> CaaTerms {
         CaaTerms { identities: identities.to_vec(), account_uri: self.account_uri(&authz.account), method }
     }
+}
+
+fn count(method: Method, outcome: &'static str) {
+    metrics::counter!(telemetry::VALIDATIONS, "method" => method.as_str(), "outcome" => outcome).increment(1);
 }
 
 /// Whether the authorization has a challenge of that type.

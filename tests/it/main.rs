@@ -1,13 +1,17 @@
 //! All integration tests, in one binary.
 
+mod acme_access;
 mod acme_accounts;
 mod acme_binding;
 mod acme_directory;
 mod acme_key_change;
 mod acme_nonces;
+mod acme_order_dates;
+mod acme_order_reuse;
 mod acme_orders;
 mod acme_problems;
 mod acme_requests;
+mod acme_tools;
 mod api_customers;
 mod ca_crl;
 mod ca_csr;
