@@ -64,6 +64,18 @@ impl Ra {
         Ok(account)
     }
 
+    /// The account as it is now, for the one that a request was signed by. If it was closed or has another key since, the
+    /// request comes too late: an old key stops at once (RFC 8555 section 7.3.5).
+    pub(super) async fn again(&self, signed: &Account) -> Result<Stored<Account>> {
+        let account = self.account(&signed.id).await?;
+        if account.key == signed.key {
+            return Ok(account);
+        }
+        Err(Error::unauthorized(
+            "The account's key was changed while this request was under way; sign with the new one.",
+        ))
+    }
+
     /// Creates an account, or finds the one that has the key (RFC 8555 section 7.3).
     pub async fn register(&self, asked: &NewAccount<'_>) -> Result<Created> {
         settle(|| self.register_once(asked)).await
@@ -156,7 +168,7 @@ impl Ra {
     pub async fn update_contact(&self, account: &Stored<Account>, contact: Vec<String>) -> Result<Account> {
         check_contacts(&contact)?;
         settle(|| async {
-            let read = self.account(&account.id).await?;
+            let read = self.again(account).await?;
             let updated = (*read).clone().with_contact(contact.clone())?;
             let act = Act::AccountUpdated { account: updated.id.clone() };
             self.records.commit(Batch::of(act, self.now()).replace(&read, &updated)).await?;

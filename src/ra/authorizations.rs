@@ -52,7 +52,7 @@ impl Ra {
         identifier: &Identifier,
         product: Option<&str>,
     ) -> Result<AuthzView, Stop> {
-        let account = &self.account(&account.id).await?;
+        let account = &self.again(account).await?;
         let catalog = self.catalog();
         let product = admission::admit_name(&catalog, identifier, product, self.terms(account.external.is_some()))?;
         let now = self.now();
@@ -118,7 +118,7 @@ impl Ra {
     }
 
     async fn begin_validation(&self, account: &Account, id: &AuthzId, method: Method) -> Result<Option<Job>, Stop> {
-        let account = &self.account(&account.id).await?;
+        let account = &self.again(account).await?;
         let AuthzView { authz, now, .. } = self.own_authz(account, id).await?;
         offered(&authz, method)?;
         let settled = !matches!(authz.state, AuthzState::Pending { attempt: None });

@@ -71,7 +71,7 @@ impl Ra {
     }
 
     async fn accept_csr(&self, account: &Account, id: &OrderId, der: &[u8]) -> Result<Accepted, Stop> {
-        let account = &self.account(&account.id).await?;
+        let account = &self.again(account).await?;
         let view = self.own_order(account, id).await?;
         if view.order.accepted_csr(der) {
             return Ok(Accepted::Before(match &view.order.phase {

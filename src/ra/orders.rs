@@ -72,7 +72,7 @@ impl Ra {
     }
 
     async fn create_order_once(&self, account: &Account, asked: NewOrder) -> Result<OrderView, Stop> {
-        let account = &self.account(&account.id).await?;
+        let account = &self.again(account).await?;
         let now = self.now();
         let catalog = self.catalog();
         let plan = admission::admit(&catalog, asked.request, self.terms(account.external.is_some()), now)?;
