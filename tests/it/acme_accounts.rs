@@ -7,6 +7,10 @@ use chancery::domain::account::Account;
 use chancery::domain::authz::AuthzStatus;
 use chancery::domain::certificate::CertificateStanding;
 use chancery::domain::order::OrderStatus;
+use chancery::domain::plan::Method;
+use chancery::domain::{Identifier, Kind};
+use chancery::policy::admission::Request;
+use chancery::ra::NewOrder;
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, challenge, csr, csr_with};
@@ -315,6 +319,59 @@ async fn an_issuance_that_goes_on_after_its_account_was_closed_ends_without_a_ce
     assert_eq!(view.status(), OrderStatus::Invalid, "DEA-03");
     assert!(view.problem().unwrap().detail.contains("deactivated"), "{:?}", view.problem());
     assert_eq!(world.ra().certificates(None, 10).await.unwrap().len(), 0, "DEA-03");
+}
+
+/// What each kind of request that writes comes to when the account changes between its signature and its commit.
+async fn overtaken(world: &World, change: impl AsyncFnOnce(&mut Client)) -> Vec<Option<Kind>> {
+    let mut client = world.client().await;
+    let ra = world.ra();
+    let (ready, _) = world.ready_order(&client, &["ready.example.com"]).await;
+    let pending = client.new_order(&["pending.example.com"]).await.expect(201).json();
+    let id = |url: &str| url.rsplit('/').next().unwrap().to_owned();
+    let authz = id(pending["authorizations"][0].as_str().unwrap()).parse().unwrap();
+    let seen = ra.account(&id(client.kid()).parse().unwrap()).await.unwrap();
+    change(&mut client).await;
+    let name = || Identifier::parse("dns", "new.example.com").unwrap();
+    let request = Request { identifiers: vec![name()], ..Request::default() };
+    let csr = csr(&["ready.example.com"]).0;
+    vec![
+        ra.create_order(&seen, NewOrder { request, replaces: None }).await.err(),
+        ra.pre_authorize(&seen, &name(), None).await.err(),
+        ra.answer_challenge(&seen, &authz, Method::Http01).await.err(),
+        ra.finalize(&seen, &id(&ready).parse().unwrap(), &csr).await.err(),
+        ra.update_contact(&seen, vec!["mailto:late@example.com".to_owned()]).await.err(),
+    ]
+    .into_iter()
+    .map(|refused| refused.map(|error| error.kind()))
+    .collect()
+}
+
+#[tokio::test]
+async fn requests_that_run_into_an_update_of_their_account_are_carried_out_all_the_same() {
+    let world = World::new().await;
+    let results = overtaken(&world, async |client| {
+        let contact = json!({ "contact": ["mailto:a@example.com"] });
+        client.post(client.kid(), &contact).await.expect(200);
+    });
+    assert_eq!(results.await, [None; 5]);
+}
+
+#[tokio::test]
+async fn requests_that_run_into_the_end_of_their_account_are_refused() {
+    let world = World::new().await;
+    let results = overtaken(&world, async |client| {
+        client.deactivate().await.expect(200);
+    });
+    assert_eq!(results.await, [Some(Kind::AccountClosed); 5], "DEA-02");
+}
+
+#[tokio::test]
+async fn requests_of_a_key_that_is_changed_meanwhile_are_refused() {
+    let world = World::new().await;
+    let results = overtaken(&world, async |client| {
+        client.change_key(Signer::generate("ES256")).await.expect(200);
+    });
+    assert_eq!(results.await, [Some(Kind::Unauthorized); 5], "KEY-11");
 }
 
 /// The client's account as the server has it now.

@@ -253,7 +253,7 @@ async fn a_key_made_through_the_rest_api_binds_an_account() {
     let world = World::new().await;
     let operator = Operator::of(&world);
     let customer = operator.post("/customers", &json!({ "name": "Example", "kind": "individual" })).await;
-    let asked = json!({ "customer": customer["id"], "days": 30 });
+    let asked = json!({ "customer": customer["id"], "expires_days": 30 });
     let key = operator.post("/external-account-keys", &asked).await;
     let mac = URL_SAFE_NO_PAD.decode(key["hmac_key"].as_str().unwrap()).expect("EAB-11");
     let mut client = world.stranger();

@@ -222,7 +222,7 @@ async fn whatever_is_not_there_is_a_problem_of_status_404() {
         "authz/%ff".to_owned(),
         format!("challenge/{id}/http-01"),
         format!("challenge/{id}/nothing-01"),
-        format!("challenge/%ff/%fe"),
+        "challenge/%ff/%fe".to_owned(),
         format!("certificate/{serial}"),
         format!("certificate/{}", serial.to_uppercase().replace('4', "A")),
         "certificate/00".to_owned(),

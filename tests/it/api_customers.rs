@@ -98,9 +98,9 @@ async fn requests_that_can_not_be_read_make_nothing() {
     for (body, status) in [
         (json!({}), 400),
         (json!({ "customer": 1 }), 400),
-        (json!({ "customer": customer, "days": -1 }), 400),
-        (json!({ "customer": customer, "days": "1" }), 400),
-        (json!({ "customer": customer, "expires": 1 }), 400),
+        (json!({ "customer": customer, "expires_days": -1 }), 400),
+        (json!({ "customer": customer, "expires_days": "1" }), 400),
+        (json!({ "customer": customer, "days": 1 }), 400),
         (json!({ "customer": "x" }), 404),
         (json!({ "customer": "AAAAAAAAAAAAAAAAAAAAAA" }), 404),
         (json!({ "customer": customer, "product": "gold" }), 404),
@@ -170,7 +170,7 @@ async fn a_mac_key_is_shown_once_and_can_be_withdrawn() {
     let world = World::new().await;
     let operator = Operator::of(&world);
     let customer = operator.post("/customers", &json!({ "name": "x", "kind": "individual" })).await["id"].take();
-    let asked = json!({ "customer": customer, "product": "any", "days": 30 });
+    let asked = json!({ "customer": customer, "product": "any", "expires_days": 30 });
     let made = operator.post("/external-account-keys", &asked).await;
     let secret = made["hmac_key"].as_str().unwrap();
     assert_eq!(made["customer"], customer);
@@ -191,7 +191,7 @@ async fn a_mac_key_is_shown_once_and_can_be_withdrawn() {
     for kid in ["x", "%ff", "..%2f", &"x".repeat(3000)] {
         assert_refused(&operator, "DELETE", &format!("/external-account-keys/{kid}"), "", 404).await;
     }
-    let forever = json!({ "customer": customer, "days": u32::MAX });
+    let forever = json!({ "customer": customer, "expires_days": u32::MAX });
     let made = operator.post("/external-account-keys", &forever).await;
     assert!(made["expires"].as_str().is_some_and(|end| end.ends_with('Z')), "{made}");
 }
