@@ -16,7 +16,11 @@ fn main() {
         "{:8} {:>8} {:>12} {:>14} {:>10} {:>10}",
         "engine", "writers", "commits/s", "cpu us/commit", "p50 us", "p99 us"
     );
+    let one = std::env::args().nth(1);
     for engine in [EngineName::Sled, EngineName::Redb] {
+        if one.as_ref().is_some_and(|one| !format!("{engine:?}").eq_ignore_ascii_case(one)) {
+            continue;
+        }
         for writers in [1, 16, 64] {
             measure(engine, writers);
         }
