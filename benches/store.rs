@@ -1,6 +1,6 @@
 //! Durable commits a second, their CPU time and latency, for each embedded engine with 1, 16 and 64 writers.
 //!
-//! `cargo bench --bench store` (another directory than the system's temporary one: `CHANCERY_BENCH_DIR`).
+//! `cargo bench --bench store [-- sled|redb]`, in the system's temporary directory or in `CHANCERY_BENCH_DIR`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,8 @@ fn main() {
         "{:8} {:>8} {:>12} {:>14} {:>10} {:>10}",
         "engine", "writers", "commits/s", "cpu us/commit", "p50 us", "p99 us"
     );
-    let one = std::env::args().nth(1);
+    // cargo adds an argument of its own.
+    let one = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
     for engine in [EngineName::Sled, EngineName::Redb] {
         if one.as_ref().is_some_and(|one| !format!("{engine:?}").eq_ignore_ascii_case(one)) {
             continue;
@@ -45,15 +46,20 @@ fn measure(engine: EngineName, writers: u64) {
         latencies
     });
     let (wall, cpu) = (begin.elapsed(), cpu_time() - cpu);
+    drop(store);
+    let reopening = Instant::now();
+    drop(store::open(&settings).expect("the store opens again"));
+    let reopened = reopening.elapsed();
     latencies.sort();
     let commits = latencies.len() as f64;
     println!(
-        "{:8} {writers:8} {:12.0} {:14.1} {:10} {:10}",
+        "{:8} {writers:8} {:12.0} {:14.1} {:10} {:10} {:10}",
         format!("{engine:?}"),
         commits / wall.as_secs_f64(),
         cpu.as_secs_f64() * 1e6 / commits,
         latencies[latencies.len() / 2].as_micros(),
         latencies[latencies.len() * 99 / 100].as_micros(),
+        reopened.as_millis(),
     );
 }
 
