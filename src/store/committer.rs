@@ -50,6 +50,7 @@ impl<E: Engine> Embedded<E> {
             engine: engine.clone(),
             journal,
             meta,
+            unsynced: false,
             failure: OnceLock::new(),
             journal_limit,
             limit,
@@ -174,6 +175,8 @@ struct Committer<E> {
     engine: Arc<E>,
     journal: Journal,
     meta: Meta,
+    /// The engine has been given more than it was told to sync.
+    unsynced: bool,
     /// Set by the first fault: from then on the store takes no commit, because the state of its files is not known.
     failure: OnceLock<String>,
     journal_limit: u64,
@@ -213,9 +216,17 @@ impl<E: Engine> Committer<E> {
             // Whoever does not wait any more does not want to know.
             drop(answer.send(verdict));
         }
+        // The callers need not wait for this: the group is durable in the journal, and an engine that a power cut throws
+        // back to the group before is brought up from there. It is done for each group all the same, so that an engine
+        // never has more at stake than one.
+        if std::mem::take(&mut self.unsynced)
+            && let Err(fault) = guarded(|| self.engine.sync())
+        {
+            self.fail(&fault);
+        }
     }
 
-    /// Judges the sets one by one, writes those that hold, and gives the verdicts once all is durable.
+    /// Judges the sets one by one, writes those that hold, and gives the verdicts once all is durable and seen.
     fn commit(&mut self, sets: Vec<WriteSet>) -> Result<Vec<Result<(), StoreError>>, Fault> {
         let view = self.engine.view()?;
         let mut group = Group::new(&*view, self.meta);
@@ -236,7 +247,7 @@ impl<E: Engine> Committer<E> {
         self.journal.append(&outcome.frame)?;
         self.engine.apply(outcome.rows)?;
         self.meta = outcome.meta;
-        self.engine.sync()?;
+        self.unsynced = true;
         Ok(verdicts)
     }
 

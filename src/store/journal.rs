@@ -6,7 +6,8 @@
 //! frames, all that the logs before that number amount to.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use bytes::{Buf, BufMut, Bytes};
@@ -15,6 +16,9 @@ use super::{Key, MAX_ID, MAX_VALUE};
 
 /// A log file is not continued beyond this length.
 const SEGMENT_BYTES: u64 = 64 << 20;
+/// A log's file grows by so many bytes at a time.
+const FILL_BYTES: usize = 256 << 10;
+static ZEROS: [u8; FILL_BYTES] = [0; FILL_BYTES];
 const MAGIC: &[u8; 4] = b"chJ1";
 /// The number of the very first log of a store.
 const FIRST_LOG: u32 = 1;
@@ -268,7 +272,10 @@ pub(super) struct Journal {
     dir: PathBuf,
     number: u32,
     log: File,
-    log_bytes: u64,
+    /// Where the next frame goes.
+    at: u64,
+    /// How far the log's file is filled, with zeros behind `at`.
+    filled: u64,
     /// Bytes of all logs since the last snapshot was begun.
     pub since_snapshot: u64,
 }
@@ -278,7 +285,7 @@ impl Journal {
     pub(super) fn begin(dir: &Path, chain: &Chain) -> io::Result<Self> {
         let number = chain.next_number()?;
         let log = create(dir, number)?;
-        Ok(Self { dir: dir.to_owned(), number, log, log_bytes: 0, since_snapshot: chain.log_bytes()? })
+        Ok(Self { dir: dir.to_owned(), number, log, at: 0, filled: 0, since_snapshot: chain.log_bytes()? })
     }
 
     /// The directory.
@@ -289,26 +296,49 @@ impl Journal {
     /// Writes a frame; when this returns it is durable.
     pub(super) fn append(&mut self, frame: &Frame) -> io::Result<()> {
         let bytes = frame.encode();
-        if self.log_bytes + bytes.len() as u64 > SEGMENT_BYTES && self.log_bytes > 0 {
+        let len = bytes.len() as u64;
+        if self.at + len > SEGMENT_BYTES && self.at > 0 {
             self.turn()?;
         }
-        self.log.write_all(&bytes)?;
-        self.log_bytes += bytes.len() as u64;
-        self.since_snapshot += bytes.len() as u64;
+        if self.at + len > self.filled {
+            self.fill(self.at + len)?;
+        }
+        self.log.write_all_at(&bytes, self.at)?;
+        self.at += len;
+        self.since_snapshot += len;
         self.log.sync_data()
+    }
+
+    /// Makes room for frames up to `least`, and more, with zeros on disk: a file that does not grow and has all its blocks
+    /// is synced with one write, where one that grows needs its inode and its block map written too.
+    fn fill(&mut self, least: u64) -> io::Result<()> {
+        let end = least.next_multiple_of(FILL_BYTES as u64);
+        while self.filled < end {
+            self.log.write_all_at(&ZEROS, self.filled)?;
+            self.filled += FILL_BYTES as u64;
+        }
+        self.log.sync_all()
     }
 
     /// Goes on in a new log, and gives its number.
     pub(super) fn turn(&mut self) -> io::Result<u32> {
+        self.log.set_len(self.at)?;
         self.log = create(&self.dir, self.number + 1)?;
         self.number += 1;
-        self.log_bytes = 0;
+        (self.at, self.filled) = (0, 0);
         Ok(self.number)
     }
 }
 
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // For tidiness alone: readers pass over the zeros.
+        drop(self.log.set_len(self.at));
+    }
+}
+
 fn create(dir: &Path, number: u32) -> io::Result<File> {
-    let log = File::options().append(true).create(true).open(dir.join(format!("{number:08}.log")))?;
+    let log = File::options().write(true).create(true).truncate(false).open(dir.join(format!("{number:08}.log")))?;
     log.sync_all()?;
     sync_dir(dir)?;
     Ok(log)

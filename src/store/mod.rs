@@ -226,6 +226,9 @@ pub fn open(settings: &Settings) -> Result<Arc<dyn Kv>, OpenError> {
 
 /// `open`, with another limit for the journal.
 pub fn open_with(settings: &Settings, journal_limit: u64) -> Result<Arc<dyn Kv>, OpenError> {
+    if settings.engine != EngineName::Postgres && settings.path.as_os_str().is_empty() {
+        return Err(OpenError::Failed(PathBuf::new(), "no directory is named".into()));
+    }
     match settings.engine {
         EngineName::Sled => Ok(Arc::new(committer::Embedded::<sled::Sled>::open(&settings.path, journal_limit)?)),
         EngineName::Redb => Ok(Arc::new(committer::Embedded::<redb::Redb>::open(&settings.path, journal_limit)?)),

@@ -3,7 +3,8 @@
 //! Why nothing that was acknowledged is lost:
 //!
 //! 1. A group is in the journal, and the journal's file synced, before the engine hears of it. So whatever a caller was
-//!    told, and whatever a reader saw, is in the journal or in the snapshot that replaced its older logs.
+//!    told, and whatever a reader saw, is in the journal or in the snapshot that replaced its older logs. The engine is
+//!    synced behind the answer, so that a power cut may throw it back by a group.
 //! 2. An engine is trusted only if it proves that it holds exactly the rows of the sequence that it says it is at: every
 //!    row's checksum is right and the sum of all marks is the digest in the meta row, which each batch carries with it.
 //!    A lost, stale or half-applied batch shows, even if the engine itself noticed nothing.
@@ -61,7 +62,7 @@ impl<E: Engine> Opened<E> {
 pub(super) fn open<E: Engine>(path: &Path) -> Result<Opened<E>, OpenError> {
     let failed = |fault: Fault| OpenError::Failed(path.to_owned(), Box::new(fault));
     let journal_dir = path.join("journal");
-    create_dir(&journal_dir).map_err(failed)?;
+    create_dir(path).and_then(|()| create_dir(&journal_dir)).map_err(failed)?;
     let lock = lock(path)?;
     if path.join(IMPORT_MARK).exists() {
         return Err(OpenError::HalfImported(path.to_owned()));
@@ -107,10 +108,15 @@ pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
+/// Makes a directory, with its name on disk.
 fn create_dir(dir: &Path) -> Result<(), Fault> {
+    if dir.is_dir() {
+        return Ok(());
+    }
     // Records hold personal data and secrets of accounts.
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    Ok(dir.parent().map_or(Ok(()), sync_dir)?)
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+    Ok(sync_dir(parent.unwrap_or(Path::new(".")))?)
 }
 
 /// What came of doing the journal again.
@@ -172,12 +178,8 @@ fn replay<E: Engine>(engine: &E, meta: Meta, base: u64, chain: &Chain) -> Result
     if replay.end > meta.sequence {
         // An interrupted commit leaves an engine one group behind. If it is more, the engine has lost what it had.
         if replay.end - meta.sequence > GROUP_SETS as u64 {
-            tracing::error!(
-                from = meta.sequence,
-                to = replay.end,
-                "the store's engine offered an old state; it was \
-                brought up to its journal"
-            );
+            let (from, to) = (meta.sequence, replay.end);
+            tracing::error!(from, to, "the store's engine offered an old state; it was brought up to its journal");
         } else {
             tracing::info!(from = meta.sequence, to = replay.end, "the store's engine was brought up to its journal");
         }
@@ -259,7 +261,11 @@ fn rebuilt<E: Engine>(path: &Path, chain: &Chain, why: &Fault) -> Result<(E, Rep
         guarded(|| engine.sync())?;
         Ok((engine, replayed))
     };
-    let (engine, replayed) = fill().map_err(failed)?;
+    let (engine, replayed) = fill().map_err(|fault| {
+        // Half an engine is of no use to anyone, and fills a disk that may be full already, one start after the other.
+        drop(fs::remove_dir_all(path.join(E::NAME)));
+        failed(fault)
+    })?;
     tracing::warn!(engine = E::NAME, sequence = replayed.meta.sequence, "the store was rebuilt; nothing is missing");
     Ok((engine, replayed))
 }

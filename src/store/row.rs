@@ -22,6 +22,9 @@ const COUNTER: u8 = 1;
 const RECORD: u8 = 2;
 const PIECE: u8 = 3;
 
+/// A row's name and content.
+type Row = (Vec<u8>, Vec<u8>);
+
 /// What the store knows of itself, rewritten in every batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Meta {
@@ -172,7 +175,7 @@ pub(super) fn decode_counter(name: &[u8], row: &[u8]) -> Result<(u32, i64), Faul
 }
 
 /// A record's checksum and rows.
-pub(super) fn encode_record(key: &Key, version: u64, value: &Bytes) -> (Head, Vec<(Vec<u8>, Vec<u8>)>) {
+pub(super) fn encode_record(key: &Key, version: u64, value: &Bytes) -> (Head, Vec<Row>) {
     let name = record_name(key);
     let len = u32::try_from(value.len()).expect("values over 1 MiB are refused at the door");
     let mut row = Vec::with_capacity(ENVELOPE + value.len().min(INLINE_MAX));

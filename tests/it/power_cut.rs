@@ -5,6 +5,7 @@
 //! let through, the device's image is copied, and the copy is mounted and opened as after a power cut. This needs root
 //! and loop devices; `CHANCERY_SKIP_POWER_CUT=1` leaves it out.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -86,22 +87,21 @@ fn writer() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
     println!("writing");
     runtime.block_on(async {
-        let writers: Vec<_> = (0..WRITERS)
-            .map(|w| {
-                let (store, mut acks) = (store.clone(), acks.try_clone().expect("a handle"));
-                tokio::spawn(async move {
-                    loop {
-                        let n = write_next(&store, w).await;
-                        // One write of less than a page: it is there whole or not at all.
-                        acks.write_all(format!("{w} {n}\n").as_bytes()).expect("noted");
-                    }
-                })
-            })
-            .collect();
-        for writer in writers {
-            writer.await.expect("nothing ends but by being killed");
+        let mut writers = tokio::task::JoinSet::new();
+        for w in 0..WRITERS {
+            writers.spawn(write(store.clone(), acks.try_clone().expect("a handle"), w));
         }
+        // Nothing ends but by being killed, or by a panic that is passed on here.
+        writers.join_next().await.expect("there are writers").expect("a writer writes");
     });
+}
+
+async fn write(store: Arc<dyn Kv>, mut acks: fs::File, w: u8) {
+    loop {
+        let n = write_next(&store, w).await;
+        // One write of less than a page: it is there whole or not at all.
+        acks.write_all(format!("{w} {n}\n").as_bytes()).expect("noted");
+    }
 }
 
 /// Set `n` of a writer: one more on two counters, the writer's `last` record guarded, one slot overwritten, one emptied.
@@ -140,7 +140,7 @@ fn lost(store: &Arc<dyn Kv>, acked: &[u64]) -> u64 {
         lost += acked[usize::from(w)].saturating_sub(last);
         total += last;
         assert_eq!(counter(store, &key(w, "n")).cast_unsigned(), last, "the counter of writer {w}");
-        let mut expected = std::collections::BTreeMap::new();
+        let mut expected = BTreeMap::new();
         for n in last.saturating_sub(SLOTS)..=last {
             if n > 0 {
                 expected.insert(slot(w, n), content(w, n));
