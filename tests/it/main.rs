@@ -1,5 +1,7 @@
 //! All integration tests, in one binary.
 
+mod acme_authorizations;
+mod acme_challenges;
 mod acme_order_dates;
 mod acme_order_reuse;
 mod acme_orders;
