@@ -1,7 +1,10 @@
 //! All integration tests, in one binary.
 
 mod acme_authorizations;
+mod acme_caa;
 mod acme_challenges;
+mod acme_finalize;
+mod acme_issued;
 mod acme_order_dates;
 mod acme_order_reuse;
 mod acme_orders;
