@@ -2,12 +2,17 @@
 
 mod acme_authorizations;
 mod acme_caa;
+mod acme_certificates;
 mod acme_challenges;
 mod acme_finalize;
 mod acme_issued;
 mod acme_order_dates;
 mod acme_order_reuse;
 mod acme_orders;
+mod acme_profiles;
+mod acme_renewal;
+mod acme_restart;
+mod acme_revocation;
 mod acme_tools;
 mod ca_crl;
 mod ca_csr;
