@@ -199,13 +199,15 @@ impl ExternalKeyObject {
 struct ExternalKeyRequest {
     customer: String,
     product: Option<String>,
-    days: Option<u32>,
+    expires_days: Option<u32>,
 }
 
 async fn create_external_key(State(api): Shared, Body(asked): Body<ExternalKeyRequest>) -> Answer<Response> {
     let customer = customer_id(&asked.customer)?;
-    let made =
-        api.ra.create_external_key(NewExternalKey { customer, product: asked.product, days: asked.days }).await?;
+    let made = api
+        .ra
+        .create_external_key(NewExternalKey { customer, product: asked.product, days: asked.expires_days })
+        .await?;
     Ok((StatusCode::CREATED, Json(ExternalKeyObject::of(made, true))).into_response())
 }
 

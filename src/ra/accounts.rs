@@ -1,5 +1,7 @@
 //! Accounts: creation with external binding, look-up, update, key change, deactivation.
 
+use std::net::IpAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -10,6 +12,7 @@ use crate::domain::customer::ExternalKey;
 use crate::domain::key::AccountKey;
 use crate::domain::{AccountId, Error, Kind, Result};
 use crate::store::records::{Batch, Index, Stored, target};
+use crate::telemetry;
 
 /// A request for an account, its signature verified with the key that it brings.
 pub struct NewAccount<'a> {
@@ -19,6 +22,8 @@ pub struct NewAccount<'a> {
     pub contact: Vec<String>,
     /// Whether the client agrees to the terms of service.
     pub terms_agreed: bool,
+    /// Where the request comes from, for the limit on new accounts.
+    pub from: Option<IpAddr>,
     /// Whether only an account that is there is wanted.
     pub only_existing: bool,
     /// The external account binding, if one was sent.
@@ -78,6 +83,9 @@ impl Ra {
         self.refuse_certified_key(&spki).await?;
         let now = self.now();
         let binding = self.bind(asked).await?;
+        if let Some(from) = asked.from {
+            self.limits.account(from, now)?;
+        }
         let account = Account {
             id: AccountId::random(),
             key: asked.key.clone(),
@@ -100,6 +108,7 @@ impl Ra {
             batch = batch.check(key);
         }
         self.records.commit(batch).await?;
+        metrics::counter!(telemetry::ACCOUNTS_CREATED).increment(1);
         Ok(Created { account, new: true })
     }
 

@@ -14,6 +14,7 @@ use crate::domain::{AuthzId, Error, Identifier, Kind, Problem, Result, Timestamp
 use crate::policy::admission;
 use crate::policy::catalog::days;
 use crate::store::records::{Batch, Index, Stored, target};
+use crate::telemetry;
 use crate::va::{CaaTerms, Outcome, Task};
 
 /// An authorization at a moment.
@@ -124,6 +125,7 @@ impl Ra {
         if settled && !matches!(authz.state, AuthzState::Deactivated { .. }) {
             return Ok(None);
         }
+        self.limits.challenge(&account.id, &authz.identifier, now)?;
         let job = Job::new(Work::Validate { authz: id.clone(), method }, now);
         let attempt = Attempt {
             method,
@@ -190,6 +192,7 @@ impl Ra {
             let later = (**job).clone().put_off(now + Duration::from_millis(self.settings.validation_retry_ms));
             let batch = Batch::of(act, now).replace(&read, &authz.retry(problem)).replace(job, &later);
             self.records.commit(batch).await?;
+            count(method, "retried");
             return Ok(Next::At(later.due));
         }
         let act = Act::ValidationSettled {
@@ -210,6 +213,10 @@ impl Ra {
             }
         };
         self.records.commit(batch).await?;
+        count(method, if outcome.result.is_ok() { "valid" } else { "invalid" });
+        if outcome.result.is_err() {
+            self.limits.failed(&read.account, &read.identifier, now);
+        }
         Ok(Next::Done)
     }
 
@@ -230,6 +237,10 @@ impl Ra {
     pub(super) fn caa_terms(&self, authz: &Authorization, identities: &[String], method: Method) -> CaaTerms {
         CaaTerms { identities: identities.to_vec(), account_uri: self.account_uri(&authz.account), method }
     }
+}
+
+fn count(method: Method, outcome: &'static str) {
+    metrics::counter!(telemetry::VALIDATIONS, "method" => method.as_str(), "outcome" => outcome).increment(1);
 }
 
 /// Whether the authorization has a challenge of that type.

@@ -17,6 +17,7 @@ use crate::domain::{AuthzId, Error, Identifier, Kind, OrderId, Result, Serial, T
 use crate::policy::admission::{self, Request};
 use crate::policy::catalog::{Product, days};
 use crate::store::records::{Batch, Index, Stored, target};
+use crate::telemetry;
 
 /// A request for an order.
 #[derive(Debug, Clone)]
@@ -83,6 +84,7 @@ impl Ra {
         {
             return Ok(view);
         }
+        self.limits.order(&account.id, now)?;
         let replaced = self.check_replaces(account, &plan, asked.replaces.as_ref()).await?;
         let authzs = self.reuse_or_open(account, &plan, &product, now).await?;
         let order = open_order(account, plan, asked.replaces.map(|id| id.to_string()), &authzs, now);
@@ -108,6 +110,7 @@ impl Ra {
             batch = batch.point(&Index::Replaced(serial), row.as_ref(), order.id.as_str());
         }
         self.records.commit(batch).await?;
+        metrics::counter!(telemetry::ORDERS_CREATED, "product" => order.product.clone()).increment(1);
         Ok(self.order_view(&order.id).await?)
     }
 

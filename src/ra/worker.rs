@@ -13,6 +13,7 @@ use crate::domain::audit::Act;
 use crate::domain::job::{Job, Work};
 use crate::domain::{Error, JobId, Result, Timestamp};
 use crate::store::records::{Batch, Stored};
+use crate::telemetry;
 
 /// How many jobs look at the world at once.
 const AT_ONCE: usize = 512;
@@ -62,6 +63,7 @@ impl Worker {
             return false;
         }
         in_hand.insert(job.clone(), watch::channel(()).0);
+        metrics::gauge!(telemetry::JOBS).increment(1);
         true
     }
 }
@@ -75,6 +77,7 @@ struct InHand {
 impl Drop for InHand {
     fn drop(&mut self) {
         self.ra.worker.in_hand.lock().remove(&self.job);
+        metrics::gauge!(telemetry::JOBS).decrement(1);
     }
 }
 

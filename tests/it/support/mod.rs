@@ -4,6 +4,7 @@
 pub mod client;
 pub mod dns;
 pub mod dnssec;
+pub mod resources;
 pub mod signer;
 pub mod target;
 pub mod world;
