@@ -70,10 +70,7 @@ fn directory_object(acme: &Acme, preset: Option<&str>) -> Value {
     };
     let offered = catalog.products().filter(|product| preset.is_none_or(|only| only == product.id));
     let profiles: BTreeMap<&str, String> = offered
-        .map(|product| {
-            let title = || format!("data:text/plain,{}", product.title.replace('%', "%25").replace(' ', "%20"));
-            (product.id.as_str(), product.url.clone().unwrap_or_else(title))
-        })
+        .map(|product| (product.id.as_str(), product.url.clone().unwrap_or_else(|| text_url(&product.title))))
         .collect();
     let mut meta = json!({
         "caaIdentities": catalog.caa_identities(),
@@ -98,6 +95,16 @@ fn directory_object(acme: &Acme, preset: Option<&str>) -> Value {
     // A member that is never the same keeps clients from relying on the list being closed.
     directory[crate::domain::id::random_token()] = json!("https://www.rfc-editor.org/rfc/rfc8555#section-7.1.1");
     directory
+}
+
+/// A text as a URL (RFC 2397).
+fn text_url(text: &str) -> String {
+    let octet = |b: u8| match b {
+        b'-' | b'.' | b'_' | b'~' => char::from(b).to_string(),
+        b if b.is_ascii_alphanumeric() => char::from(b).to_string(),
+        other => format!("%{other:02X}"),
+    };
+    text.bytes().fold("data:text/plain;charset=utf-8,".to_owned(), |url, b| url + &octet(b))
 }
 
 pub async fn new_nonce(State(acme): Shared, method: axum::http::Method) -> Response {
@@ -357,7 +364,7 @@ pub async fn challenge(
 }
 
 pub async fn certificate(State(acme): Shared, Path(serial): Path<String>, request: Signed<Fetch>) -> Answer {
-    download(&acme, &request, &serial, "0").await
+    download(&acme, &request, &serial, 0).await
 }
 
 pub async fn alternate_certificate(
@@ -365,13 +372,17 @@ pub async fn alternate_certificate(
     Path((serial, chain)): Path<(String, String)>,
     request: Signed<Fetch>,
 ) -> Answer {
-    download(&acme, &request, &serial, &chain).await
+    // Only the URLs that are given out: "+1" and "01" would read as numbers too, and 0 has no number in its URL.
+    let number = chain.parse().ok().filter(|n: &usize| *n > 0 && n.to_string() == chain);
+    download(&acme, &request, &serial, number.ok_or_else(no_certificate)?).await
 }
 
-async fn download(acme: &Acme, request: &Signed<Fetch>, serial: &str, chain: &str) -> Answer {
-    let none = || Error::not_found("This account has no such certificate.");
-    let serial: Serial = serial.parse().map_err(|()| none())?;
-    let chain: usize = chain.parse().map_err(|_| none())?;
+fn no_certificate() -> Error {
+    Error::not_found("This account has no such certificate.")
+}
+
+async fn download(acme: &Acme, request: &Signed<Fetch>, serial: &str, chain: usize) -> Answer {
+    let serial: Serial = serial.parse().map_err(|()| no_certificate())?;
     let found = acme.ra.certificate(&request.account, &serial, chain).await?;
     let blocks = std::iter::once(&found.leaf).chain(&found.chain);
     let text: String = blocks.map(|der| pem_block(der)).collect();

@@ -40,7 +40,12 @@ pub fn parse(der: &[u8]) -> Result<Csr> {
     let common_name = common_name(&request.certification_request_info.subject)?;
     let mut names = alternative_names(&extensions)?;
     if let Some(name) = &common_name {
-        names.insert(identifier(name)?);
+        let identifier = identifier(name)?;
+        // RFC 8738 section 3: an address is asked for by an iPAddress in subjectAltName.
+        if matches!(identifier, Identifier::Ip(_)) && !names.contains(&identifier) {
+            return refuse(format!("The CSR has the address {name} in its common name, but not in subjectAltName."));
+        }
+        names.insert(identifier);
     }
     let mut spki_sha256 = [0; 32];
     spki_sha256.copy_from_slice(digest::digest(&digest::SHA256, spki).as_ref());

@@ -7,7 +7,7 @@ use super::worker::Next;
 use super::{Ra, Stop, settle};
 use crate::domain::account::Account;
 use crate::domain::audit::Act;
-use crate::domain::authz::{Attempt, Authorization, AuthzState, AuthzStatus};
+use crate::domain::authz::{Attempt, Authorization, AuthzState};
 use crate::domain::job::{Job, Work};
 use crate::domain::plan::Method;
 use crate::domain::{AccountId, AuthzId, Error, Identifier, Kind, Problem, Result, Timestamp};
@@ -36,7 +36,7 @@ impl AuthzView {
 }
 
 impl Ra {
-    /// Opens an authorization ahead of an order (RFC 8555 section 7.4.1); one that is valid already is returned.
+    /// Opens an authorization ahead of an order (RFC 8555 section 7.4.1); one that an order can use already is returned.
     pub async fn pre_authorize(
         &self,
         account: &Account,
@@ -59,7 +59,7 @@ impl Ra {
         let name = identifier.to_string();
         if let Some(row) = self.records.follow(&Index::Proven(&account.id, &name)).await?
             && let Some(authz) = self.records.find::<Authorization>(&target::<AuthzId>(&row)?).await?
-            && authz.status(now) == AuthzStatus::Valid
+            && self.reusable_until(&authz, identifier, product, now).is_some()
         {
             return Ok(AuthzView { authz, now, new: false });
         }

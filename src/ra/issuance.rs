@@ -122,11 +122,13 @@ impl Ra {
             return self.drop_job(job).await;
         }
         let refused = match self.recheck(&view).await? {
-            Ok(product) => match self.sign(job, &view, &product, ticket).await {
+            Ok(()) => match self.sign(job, id, ticket).await {
                 Ok(next) => return Ok(next),
                 Err(Stop::Overtaken) => return Ok(Next::At(self.now())),
                 Err(Stop::Refused(error)) => {
-                    tracing::error!(order = %id, error = ?error, "a certificate could not be made");
+                    if error.kind() == Kind::ServerInternal {
+                        tracing::error!(order = %id, error = ?error, "a certificate could not be made");
+                    }
                     error.into_problem()
                 }
             },
@@ -136,24 +138,26 @@ impl Ra {
         settle(|| self.fail_order(job, id, refused.clone())).await
     }
 
-    /// Whether the order may still be fulfilled: the account, the authorizations, the product, CAA. If not, why, and
-    /// whether that may pass.
-    async fn recheck(&self, view: &OrderView) -> Result<Result<Product, (Problem, bool)>> {
-        let for_good = |error: Error| Ok(Err((error.into_problem(), false)));
-        if let Err(error) = self.account(&view.order.account).await {
-            return if error.kind() == Kind::ServerInternal { Err(error) } else { for_good(error) };
+    /// Whether an order may still be fulfilled: the account, the authorizations, the product. Gives the product.
+    async fn entitlement(&self, view: &OrderView) -> Result<Product> {
+        self.account(&view.order.account).await?;
+        match view.authzs.iter().find(|authz| authz.status(view.now) != AuthzStatus::Valid) {
+            Some(authz) => Err(no_longer_valid(authz)),
+            None => self.product_of(&self.catalog(), &view.order.product),
         }
-        let product = match self.product_of(&self.catalog(), &view.order.product) {
+    }
+
+    /// Whether the order may still be fulfilled, and CAA permits it. If not, why, and whether that may pass.
+    async fn recheck(&self, view: &OrderView) -> Result<Result<(), (Problem, bool)>> {
+        let product = match self.entitlement(view).await {
             Ok(product) => product,
-            Err(error) => return for_good(error),
+            Err(error) if error.kind() == Kind::ServerInternal => return Err(error),
+            Err(error) => return Ok(Err((error.into_problem(), false))),
         };
         for authz in &view.authzs {
             let AuthzState::Valid { method, caa_checked, .. } = &authz.state else {
-                return for_good(no_longer_valid(authz));
+                return Ok(Err((no_longer_valid(authz).into_problem(), false)));
             };
-            if authz.status(view.now) != AuthzStatus::Valid {
-                return for_good(no_longer_valid(authz));
-            }
             let recent = caa_checked.is_none_or(|at| view.now.since(at) < CAA_LASTS);
             if matches!(authz.identifier, Identifier::Ip(_))
                 || (recent && authz.caa_identities == product.caa_identities)
@@ -168,16 +172,13 @@ impl Ra {
                 return Ok(Err((problem.of(&authz.identifier), outcome.may_heal)));
             }
         }
-        Ok(Ok(product))
+        Ok(Ok(()))
     }
 
-    async fn sign(
-        &self,
-        job: &Stored<Job>,
-        view: &OrderView,
-        product: &Product,
-        ticket: Option<Ticket>,
-    ) -> Result<Next, Stop> {
+    async fn sign(&self, job: &Stored<Job>, id: &OrderId, ticket: Option<Ticket>) -> Result<Next, Stop> {
+        // Looking at CAA took its time: what counts is how things stand now (RFC 8555 section 7.5.2).
+        let view = self.order_view(id).await?;
+        let product = self.entitlement(&view).await?;
         let Phase::Issuing { csr: der, .. } = &view.order.phase else {
             return Err(Error::internal("an order that is not being issued reached the signer").into());
         };
@@ -190,7 +191,7 @@ impl Ra {
         };
         let now = self.now();
         let issuer_end = self.ca.issuer_not_after(&product.issuer, csr.key)?;
-        let window = validity::window(product, order.not_before, order.not_after, issuer_end, now)?;
+        let window = validity::window(&product, order.not_before, order.not_after, issuer_end, now)?;
         let plan = LeafPlan {
             serial,
             issuer: product.issuer.clone(),
@@ -223,6 +224,7 @@ impl Ra {
             .insert(&certificate)
             .index(&Index::CertifiedKey(&certificate.spki_sha256), &serial.to_string())
             .remove(job);
+        let batch = view.authzs.iter().fold(batch, |batch, authz| batch.check(authz));
         self.records.commit(batch).await?;
         let (product, issuer) = (certificate.product, certificate.issuer);
         metrics::counter!(telemetry::CERTIFICATES_ISSUED, "product" => product, "issuer" => issuer).increment(1);

@@ -19,7 +19,14 @@ const NEXT_UPDATE: Duration = Duration::from_secs(7 * 86_400);
 /// The lists that were signed last, until something is revoked.
 #[derive(Default)]
 pub(super) struct SignedLists {
-    by_shard: Mutex<HashMap<(String, u16), SignedList>>,
+    lists: Mutex<Lists>,
+}
+
+#[derive(Default)]
+struct Lists {
+    by_shard: HashMap<(String, u16), SignedList>,
+    /// How often lists were forgotten: one that was begun before the last time is out of date.
+    forgotten: u64,
 }
 
 /// A list, DER, and when it was signed.
@@ -31,7 +38,9 @@ struct SignedList {
 impl SignedLists {
     /// Forgets an issuer's lists, because one of its certificates was revoked.
     pub(super) fn forget(&self, issuer: &str) {
-        self.by_shard.lock().retain(|(of, _), _| of != issuer);
+        let mut lists = self.lists.lock();
+        lists.forgotten += 1;
+        lists.by_shard.retain(|(of, _), _| of != issuer);
     }
 }
 
@@ -45,15 +54,20 @@ impl Ra {
     pub async fn crl(&self, issuer: &str, shard: u16) -> Result<Vec<u8>> {
         let now = self.now();
         let key = (issuer.to_owned(), shard);
-        if let Some(list) = self.lists.by_shard.lock().get(&key)
-            && now.since(list.at) < FRESH
-        {
-            return Ok(list.der.clone());
-        }
+        let forgotten = {
+            let lists = self.lists.lists.lock();
+            if let Some(list) = lists.by_shard.get(&key).filter(|list| now.since(list.at) < FRESH) {
+                return Ok(list.der.clone());
+            }
+            lists.forgotten
+        };
         let entries = self.revoked(issuer, shard, now).await?;
         // The moment in milliseconds rises with every list, and over restarts too.
         let der = self.ca.crl(issuer, shard, now.as_millis(), now, now + NEXT_UPDATE, &entries)?;
-        self.lists.by_shard.lock().insert(key, SignedList { at: now, der: der.clone() });
+        let mut lists = self.lists.lists.lock();
+        if lists.forgotten == forgotten {
+            lists.by_shard.insert(key, SignedList { at: now, der: der.clone() });
+        }
         Ok(der)
     }
 

@@ -92,7 +92,7 @@ fn names_come_from_the_alternative_names_and_the_common_name() {
         ("/O=Example/CN=example.com", "DNS:example.com", &["example.com"], Some("example.com")),
         ("/C=CN", "DNS:b.example,DNS:A.example,DNS:*.a.example", &["a.example", "*.a.example", "b.example"], None),
         ("/CN=192.0.2.1", "IP:192.0.2.1,IP:2001:db8::1", &["192.0.2.1", "2001:db8::1"], Some("192.0.2.1")),
-        ("/CN=2001:DB8:0::1", "", &["2001:db8::1"], Some("2001:DB8:0::1")),
+        ("/CN=2001:DB8:0::1", "IP:2001:db8::1", &["2001:db8::1"], Some("2001:DB8:0::1")),
         ("/", "DNS:a.example,DNS:A.EXAMPLE", &["a.example"], None),
     ] {
         let csr = found(subject, alternative);

@@ -2,15 +2,25 @@
 
 mod acme_access;
 mod acme_accounts;
+mod acme_authorizations;
 mod acme_binding;
+mod acme_caa;
+mod acme_certificates;
+mod acme_challenges;
 mod acme_directory;
+mod acme_finalize;
+mod acme_issued;
 mod acme_key_change;
 mod acme_nonces;
 mod acme_order_dates;
 mod acme_order_reuse;
 mod acme_orders;
 mod acme_problems;
+mod acme_profiles;
+mod acme_renewal;
 mod acme_requests;
+mod acme_restart;
+mod acme_revocation;
 mod acme_tools;
 mod api_customers;
 mod ca_crl;

@@ -60,11 +60,6 @@ impl Client {
         self
     }
 
-    /// The same client, key and account, before another router: that of the server after a restart.
-    pub fn on(&self, router: Router) -> Self {
-        Self { router, nonce: Arc::default(), ..self.clone() }
-    }
-
     /// The public key.
     pub fn jwk(&self) -> Value {
         self.signer.jwk()
@@ -210,6 +205,11 @@ impl Client {
     /// A protected header with the key itself and a fresh nonce.
     pub async fn header_jwk(&self, url: &str) -> Value {
         json!({ "alg": self.signer.alg(), "jwk": self.jwk(), "nonce": self.nonce().await, "url": url })
+    }
+
+    /// Forgets the nonce of the last answer: after a restart the server does not know it.
+    pub fn forget_nonce(&self) {
+        self.nonce.lock().take();
     }
 
     /// A nonce that was not used yet: that of the last answer, else one of newNonce.

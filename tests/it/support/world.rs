@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
 use chancery::app::App;
 use chancery::clock::{Clock as _, TestClock};
 use chancery::config::Config;
@@ -13,8 +14,10 @@ use chancery::domain::Timestamp;
 use chancery::domain::audit::Act;
 use chancery::ra::Ra;
 use chancery::store::records::Records;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tempfile::TempDir;
+use tower::ServiceExt as _;
 
 use super::client::{Client, Response, challenge, csr};
 use super::dns::Dns;
@@ -78,6 +81,9 @@ pub struct World {
     /// The configuration of the server.
     pub config: Config,
     app: Option<App>,
+    /// What the routers that were given out lead to: those of the server that runs, or to nothing.
+    main: Arc<Mutex<Router>>,
+    pki: Arc<Mutex<Router>>,
     directory: TempDir,
 }
 
@@ -111,8 +117,10 @@ impl World {
         config.validation.timeout_ms = 5_000;
         change(&mut config);
         let clock = Arc::new(TestClock::at(Timestamp::from_secs(NOON)));
-        let app = App::build(&config, clock.clone()).unwrap();
-        Self { web, tls, dns, clock, config, app: Some(app), directory }
+        let (main, pki) = Default::default();
+        let mut world = Self { web, tls, dns, clock, config, app: None, main, pki, directory };
+        world.start().await;
+        world
     }
 
     fn app(&self) -> &App {
@@ -124,14 +132,14 @@ impl World {
         &self.app().ra
     }
 
-    /// Everything behind the main listener.
+    /// Everything behind the main listener, also after a restart.
     pub fn router(&self) -> Router {
-        self.app().main.clone()
+        lead_to(&self.main)
     }
 
-    /// Everything behind the PKI listener.
+    /// Everything behind the PKI listener, also after a restart.
     pub fn pki(&self) -> Router {
-        self.app().pki.clone()
+        lead_to(&self.pki)
     }
 
     /// The server's data directory.
@@ -160,8 +168,7 @@ impl World {
         self.ra().drain().await.unwrap();
     }
 
-    /// Stops the server and starts it again on the same data directory, in the middle of its jobs. Clients made before
-    /// are of no use after, but what they know is: see `Client::on`.
+    /// Stops the server and starts it again on the same data directory, in the middle of its jobs. Clients stay of use.
     pub async fn restart(&mut self) {
         self.stop().await;
         self.start().await;
@@ -180,6 +187,9 @@ impl World {
     async fn stop(&mut self) {
         let old = self.app.take().unwrap();
         old.ra.abandon_jobs();
+        for router in [&self.main, &self.pki] {
+            *router.lock() = Router::new();
+        }
         let ra = Arc::downgrade(&old.ra);
         drop(old);
         // Jobs hold the use cases, and these the store, which only one server can have open.
@@ -191,6 +201,8 @@ impl World {
     async fn start(&mut self) {
         let app = App::build(&self.config, self.clock.clone()).unwrap();
         app.ra.resume().await.unwrap();
+        *self.main.lock() = app.main.clone();
+        *self.pki.lock() = app.pki.clone();
         self.app = Some(app);
     }
 
@@ -247,4 +259,13 @@ impl World {
         let chain = client.certificate(&done).await;
         (done, chain)
     }
+}
+
+/// A router that leads to the one that is there at the time of each request.
+fn lead_to(current: &Arc<Mutex<Router>>) -> Router {
+    let current = current.clone();
+    Router::new().fallback(move |request: Request| {
+        let router = current.lock().clone();
+        async move { router.oneshot(request).await }
+    })
 }
