@@ -1,5 +1,6 @@
 //! All integration tests, in one binary.
 
+mod acme_orders;
 mod ca_crl;
 mod ca_csr;
 mod ca_issue;
@@ -7,8 +8,8 @@ mod ca_keys;
 mod ca_lint;
 mod ca_pki;
 mod ca_tools;
-mod acme_orders;
 mod client;
+mod crash;
 mod http_events;
 mod http_limits;
 mod http_support;

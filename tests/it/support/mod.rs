@@ -4,6 +4,8 @@
 pub mod client;
 pub mod dns;
 pub mod dnssec;
+pub mod server;
 pub mod signer;
 pub mod target;
+pub mod wire;
 pub mod world;
