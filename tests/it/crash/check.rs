@@ -25,7 +25,9 @@ pub async fn all_answers_hold(actors: &[Actor], session: impl Fn() -> Session, d
         });
     }
     while let Some(done) = checks.join_next().await {
-        done.unwrap();
+        if let Err(fault) = done {
+            std::panic::resume_unwind(fault.into_panic());
+        }
     }
 }
 

@@ -129,9 +129,9 @@ struct State {
     /// Whether answers may fail to come.
     killed: bool,
     sent: BTreeMap<About, usize>,
+    answered: BTreeMap<About, usize>,
     waiting: BTreeMap<About, usize>,
     lost: usize,
-    answers: usize,
 }
 
 impl State {
@@ -145,7 +145,7 @@ impl State {
         *self.waiting.entry(about).or_default() -= 1;
         match error {
             Some(_) => self.lost += 1,
-            None => self.answers += usize::from(about != About::Passing),
+            None => *self.answered.entry(about).or_default() += 1,
         }
     }
 }
@@ -171,6 +171,11 @@ impl Traffic {
         self.until(|state| state.sent.get(&about).is_some_and(|sent| *sent >= count)).await;
     }
 
+    /// Waits until so many requests of a kind were answered.
+    pub async fn has_answered(&self, about: About, count: usize) {
+        self.until(|state| state.answered.get(&about).is_some_and(|answered| *answered >= count)).await;
+    }
+
     /// Waits until so many clients wait for an answer that never comes.
     pub async fn has_lost(&self, count: usize) {
         self.until(|state| state.lost >= count).await;
@@ -185,6 +190,6 @@ impl Traffic {
 
     /// How many answers came to requests that were signed.
     pub fn answers(&self) -> usize {
-        self.state.lock().answers
+        self.state.lock().answered.iter().filter(|(about, _)| **about != About::Passing).map(|(_, count)| count).sum()
     }
 }
