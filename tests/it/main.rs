@@ -32,6 +32,7 @@ mod ca_pki;
 mod ca_tools;
 mod cli;
 mod client;
+mod crash;
 mod http_events;
 mod http_limits;
 mod http_support;

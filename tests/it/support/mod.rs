@@ -6,6 +6,8 @@ pub mod dns;
 pub mod dnssec;
 pub mod operator;
 pub mod resources;
+pub mod server;
 pub mod signer;
 pub mod target;
+pub mod wire;
 pub mod world;
