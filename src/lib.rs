@@ -13,5 +13,13 @@ pub mod va;
 pub mod ra;
 
 pub mod acme;
+pub mod api;
+pub mod http;
+pub mod pki;
+
+pub mod app;
+pub mod cli;
 
 pub mod clock;
+pub mod config;
+pub mod telemetry;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::certificate::RevocationReason;
 use super::plan::Method;
-use super::{AccountId, AuthzId, CustomerId, OrderId, Problem, Serial, Timestamp};
+use super::{AccountId, AuthzId, CustomerId, JobId, OrderId, Problem, Serial, Timestamp};
 
 /// An act, and when.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -86,6 +86,13 @@ pub enum Act {
     CaaChecked {
         order: OrderId,
         evidence: Vec<String>,
+    },
+    IssuancePutOff {
+        order: OrderId,
+        until: Timestamp,
+    },
+    JobDropped {
+        job: JobId,
     },
     /// A serial whose signature may have been made and was never handed out.
     SerialAbandoned {

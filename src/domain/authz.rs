@@ -20,6 +20,8 @@ pub struct Authorization {
     pub token: String,
     /// The challenge types on offer.
     pub methods: Vec<Method>,
+    /// The issuer domain names of the product it was opened for: what CAA records are held against.
+    pub caa_identities: Vec<String>,
     /// When it was made.
     pub created: Timestamp,
     /// When it ends: first the deadline for its challenges, once valid the end of its reuse.
@@ -88,6 +90,19 @@ pub enum AuthzStatus {
     Invalid,
     Deactivated,
     Expired,
+}
+
+impl AuthzStatus {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Valid => "valid",
+            Self::Invalid => "invalid",
+            Self::Deactivated => "deactivated",
+            Self::Expired => "expired",
+        }
+    }
 }
 
 impl Authorization {
@@ -166,8 +181,9 @@ impl Authorization {
                 Ok(self)
             }
             status => Err(Error::malformed(format!(
-                "The authorization for {} is {status:?} and can't be deactivated.",
-                self.ordered_name()
+                "The authorization for {} is {} and can't be deactivated.",
+                self.ordered_name(),
+                status.as_str()
             ))),
         }
     }

@@ -1,5 +1,7 @@
 //! An issued certificate and its life.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::csr::SubjectKey;
@@ -100,6 +102,38 @@ impl Certificate {
     }
 }
 
+/// How ACME renewal information names a certificate (RFC 9773 section 4.1): `base64url(AKI) "." base64url(serial)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertId {
+    /// The authority key identifier.
+    pub key_identifier: Vec<u8>,
+    /// The content octets of the serial's DER INTEGER, as the client wrote them.
+    pub serial: Vec<u8>,
+}
+
+impl CertId {
+    /// Reads the text form; none for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() > 200 {
+            return None;
+        }
+        let (key_identifier, serial) = text.split_once('.')?;
+        let read = |part: &str| URL_SAFE_NO_PAD.decode(part).ok().filter(|octets| !octets.is_empty());
+        Some(Self { key_identifier: read(key_identifier)?, serial: read(serial)? })
+    }
+
+    /// The serial, if it is of the kind that this CA gives out.
+    pub fn known_serial(&self) -> Option<Serial> {
+        Serial::from_der(&self.serial)
+    }
+}
+
+impl std::fmt::Display for CertId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", URL_SAFE_NO_PAD.encode(&self.key_identifier), URL_SAFE_NO_PAD.encode(&self.serial))
+    }
+}
+
 /// 32 octets as lower-case hexadecimal text.
 pub mod hex32 {
     use serde::{Deserialize, Deserializer, Serializer};
@@ -142,5 +176,21 @@ pub mod base64_bytes {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
         STANDARD.decode(text.as_bytes()).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renewal_ids_round_trip() {
+        // RFC 9773 section 4.1.
+        let id = CertId::parse("aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE").unwrap();
+        assert_eq!(id.serial, [0x00, 0x87, 0x65, 0x43, 0x21]);
+        assert_eq!(id.to_string(), "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE");
+        for bad in ["", ".", "a.b", "aYhba4dGQEHhs3uEe6CuLN4ByNQ", "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE=", "a b.c"] {
+            assert_eq!(CertId::parse(bad), None, "{bad}");
+        }
     }
 }

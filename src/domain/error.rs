@@ -69,10 +69,25 @@ pub struct Problem {
     pub detail: String,
     /// The name this is about; only subproblems carry one on the wire (RFC 8555 section 6.7.1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub identifier: Option<Identifier>,
+    pub identifier: Option<Named>,
     /// One problem for each offending name, when there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subproblems: Vec<Problem>,
+}
+
+/// An identifier as a client wrote it, which need not be a good one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// Its type.
+    pub r#type: String,
+    /// Its value.
+    pub value: String,
+}
+
+impl From<&Identifier> for Named {
+    fn from(identifier: &Identifier) -> Self {
+        Self { r#type: identifier.kind().to_owned(), value: identifier.to_string() }
+    }
 }
 
 impl Problem {
@@ -83,8 +98,8 @@ impl Problem {
 
     /// The same problem, said of one name.
     #[must_use]
-    pub fn of(mut self, identifier: &Identifier) -> Self {
-        self.identifier = Some(identifier.clone());
+    pub fn of(mut self, identifier: impl Into<Named>) -> Self {
+        self.identifier = Some(identifier.into());
         self
     }
 
@@ -97,7 +112,7 @@ impl Problem {
         let first = problems[0].kind;
         let kind = if problems.iter().all(|p| p.kind == first) { first } else { Kind::Compound };
         let named = |p: &Problem| match &p.identifier {
-            Some(identifier) => format!("{identifier}: {}", p.detail),
+            Some(named) => format!("{}: {}", named.value, p.detail),
             None => p.detail.clone(),
         };
         let detail = format!("{} problems were found. The first: {}", problems.len(), named(&problems[0]));

@@ -79,6 +79,15 @@ impl DnsName {
         Ok(Self(name))
     }
 
+    /// A host name as this server may have it itself: also of a single label, such as `localhost`.
+    pub fn host(text: &str) -> Result<Self> {
+        match Self::parse(&format!("{text}.host")) {
+            Ok(name) if !name.is_wildcard() => Ok(Self(text.to_ascii_lowercase())),
+            Ok(_) => Err(Error::malformed(format!("\"{text}\" is a wildcard, not a host name"))),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The whole name, asterisk included.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -12,8 +12,26 @@ pub struct Job {
     pub id: JobId,
     /// Not before this moment.
     pub due: Timestamp,
+    /// How often it was tried and put off.
+    #[serde(default)]
+    pub tries: u32,
     /// What to do.
     pub work: Work,
+}
+
+impl Job {
+    /// A job to be done at once.
+    pub fn new(work: Work, now: Timestamp) -> Self {
+        Self { id: JobId::random(), due: now, tries: 0, work }
+    }
+
+    /// The same job, put off after a failed try.
+    #[must_use]
+    pub fn put_off(mut self, until: Timestamp) -> Self {
+        self.due = until;
+        self.tries += 1;
+        self
+    }
 }
 
 /// Kinds of work.

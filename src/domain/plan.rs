@@ -1,8 +1,25 @@
-//! A plan: everything that the chosen product lays down for an order, written into the order when it is opened.
+//! A plan: what was found admissible and is to be written into an order, and the methods of showing control.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use super::{Identifier, Timestamp};
+
+/// What an order is to hold, after the catalogue has judged the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The chosen product.
+    pub product: String,
+    /// The names, without repetition.
+    pub identifiers: Vec<Identifier>,
+    /// First moment of validity, if one was asked for.
+    pub not_before: Option<Timestamp>,
+    /// Last moment of validity, if one was asked for.
+    pub not_after: Option<Timestamp>,
+    /// When the order ends if it is not fulfilled.
+    pub expires: Timestamp,
+}
 
 /// How control of a name is shown (RFC 8555 section 8, RFC 8737).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -34,6 +51,15 @@ impl Method {
     /// The method of that name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|method| method.as_str() == text)
+    }
+
+    /// Whether it can show control of such a name: wildcards by dns-01 only (RFC 8555 section 7.1.3), addresses by
+    /// anything but dns-01 (RFC 8738 section 7).
+    pub fn suits(self, identifier: &Identifier) -> bool {
+        match identifier {
+            Identifier::Dns(name) => !name.is_wildcard() || self == Self::Dns01,
+            Identifier::Ip(_) => self != Self::Dns01,
+        }
     }
 }
 

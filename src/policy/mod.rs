@@ -1,1 +1,8 @@
-//! x
+//! Judgement: pure functions over the catalogue and the values of the domain.
+
+pub mod admission;
+pub mod catalog;
+pub mod keys;
+pub mod names;
+pub mod renewal;
+pub mod validity;

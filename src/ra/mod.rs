@@ -1,1 +1,225 @@
-//! x
+//! Use cases: the only conductor, which asks policy, validator, CA and store; the only one that commits.
+
+mod accounts;
+mod authorizations;
+mod customers;
+mod issuance;
+pub mod limits;
+mod orders;
+mod publication;
+mod renewal;
+mod revocation;
+mod server_certificate;
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use serde::Deserialize;
+
+pub use accounts::{Created, ExternalProof, NewAccount};
+pub use authorizations::AuthzView;
+pub use customers::{NewCustomer, NewExternalKey};
+pub use issuance::Download;
+pub use orders::{NewOrder, OrderPage, OrderView};
+pub use renewal::Renewal;
+pub use revocation::Authority;
+pub use server_certificate::ServerIdentity;
+
+pub use crate::policy::admission::Request;
+pub use crate::store::records::Stored;
+
+use crate::ca::Ca;
+use crate::clock::Clock;
+use crate::domain::{AccountId, Error, Result, Timestamp};
+use crate::policy::admission::Terms;
+use crate::policy::catalog::{Catalog, Product};
+use crate::store::StoreError;
+use crate::store::records::Records;
+use crate::va::Va;
+use worker::Worker;
+
+/// The part of `[acme]` that the use cases need.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Whether every new account needs an external account binding.
+    pub external_account_required: bool,
+    /// The product of orders that ask for none.
+    pub default_product: String,
+    /// The terms of service that a new account must agree to; without a URL there are none.
+    pub terms_of_service: Option<String>,
+    /// Days that an order may stay open.
+    pub order_days: u32,
+    /// Days that an authorization waits for a challenge response.
+    pub pending_authorization_days: u32,
+    /// Most days that a valid authorization serves further orders; 0: the order it was made for alone.
+    pub authorization_days: u32,
+    /// Milliseconds that the answer to a challenge, and to a poll during validation, waits for the outcome.
+    pub challenge_wait_ms: u64,
+    /// Milliseconds that finalize waits for the certificate before it answers `processing`.
+    pub finalize_wait_ms: u64,
+    /// How often a challenge is looked at before it counts as failed (RFC 8555 section 8.2).
+    pub validation_tries: u32,
+    /// Milliseconds between those looks.
+    pub validation_retry_ms: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            external_account_required: false,
+            default_product: "trustasia-dv-free".to_owned(),
+            terms_of_service: None,
+            order_days: 7,
+            pending_authorization_days: 7,
+            authorization_days: 30,
+            challenge_wait_ms: 500,
+            finalize_wait_ms: 3_000,
+            validation_tries: 2,
+            validation_retry_ms: 2_000,
+        }
+    }
+}
+
+/// What the use cases are made of.
+pub struct Parts {
+    /// The engine.
+    pub records: Records,
+    /// The validator.
+    pub va: Va,
+    /// The CA.
+    pub ca: Ca,
+    /// The products.
+    pub catalog: Catalog,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The configuration.
+    pub settings: Settings,
+    /// Rate limits.
+    pub limits: limits::Settings,
+    /// What stands before an account's id in its URL, for CAA `accounturi` (RFC 8657).
+    pub account_url: String,
+}
+
+/// The registration authority.
+pub struct Ra {
+    records: Records,
+    va: Va,
+    ca: Ca,
+    catalog: ArcSwap<Catalog>,
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+    account_url: String,
+    worker: Worker,
+    lists: publication::SignedLists,
+    limits: limits::Limits,
+}
+
+impl Ra {
+    /// Puts the parts together. Stored jobs are taken up by `resume`.
+    pub fn new(parts: Parts) -> Arc<Self> {
+        Arc::new(Self {
+            records: parts.records,
+            va: parts.va,
+            ca: parts.ca,
+            catalog: ArcSwap::from_pointee(parts.catalog),
+            clock: parts.clock,
+            settings: parts.settings,
+            account_url: parts.account_url,
+            worker: Worker::default(),
+            lists: publication::SignedLists::default(),
+            limits: limits::Limits::new(parts.limits),
+        })
+    }
+
+    /// The products.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.load_full()
+    }
+
+    /// The configuration.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The current moment.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The trust anchor, PEM.
+    pub fn root_pem(&self) -> &str {
+        self.ca.root_pem()
+    }
+
+    /// Whether the store answers.
+    pub async fn check_ready(&self) -> Result<()> {
+        self.records.audit(None, 1).await.map_err(Error::internal)?;
+        Ok(())
+    }
+
+    /// The product of an order that was admitted before; a product that is no longer there is refused
+    /// (draft-ietf-acme-profiles section 4).
+    fn product_of(&self, catalog: &Catalog, id: &str) -> Result<Product> {
+        catalog.product(id).cloned().ok_or_else(|| {
+            Error::new(
+                crate::domain::Kind::InvalidProfile,
+                format!("The profile \"{id}\" is no longer offered; place a new order."),
+            )
+        })
+    }
+
+    fn terms(&self, bound: bool) -> Terms<'_> {
+        Terms { default_product: &self.settings.default_product, order_days: self.settings.order_days, bound }
+    }
+
+    fn account_uri(&self, account: &AccountId) -> String {
+        format!("{}{account}", self.account_url)
+    }
+
+    fn challenge_wait(&self) -> Duration {
+        Duration::from_millis(self.settings.challenge_wait_ms)
+    }
+}
+
+/// Why one try of a use case ended: refused for good, or overtaken by another writer.
+enum Stop {
+    Refused(Error),
+    Overtaken,
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict(_) => Self::Overtaken,
+            other => Self::Refused(Error::internal(other)),
+        }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Error::internal(error)
+    }
+}
+
+/// Runs a use case until it is not overtaken by another writer: each try loads everything anew. Whoever loses many
+/// times in a row is told to come back.
+async fn settle<T, F: Future<Output = Result<T, Stop>>>(mut once: impl FnMut() -> F) -> Result<T> {
+    for _ in 0..16 {
+        match once().await {
+            Ok(done) => return Ok(done),
+            Err(Stop::Refused(error)) => return Err(error),
+            Err(Stop::Overtaken) => tokio::task::yield_now().await,
+        }
+    }
+    Err(Error::unavailable("Too many requests change the same object at once; try again.", Duration::from_secs(1)))
+}

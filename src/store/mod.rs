@@ -1,5 +1,7 @@
 //! Durability: an ordered key-value store of three calls, which knows nothing of what its records mean.
 
+pub mod records;
+
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;

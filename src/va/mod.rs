@@ -1,12 +1,24 @@
 //! Looking at the world: a `Task` in, an `Outcome` out. Knows nothing of orders, accounts, store or catalogue.
 
+mod caa;
+mod dns;
+mod dns01;
+mod http01;
+mod reach;
+mod tlsalpn01;
+mod trail;
+
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::domain::plan::Method;
-use crate::domain::{Identifier, Problem};
+use crate::domain::{Identifier, Kind, Problem};
+use trail::{Fault, Trail};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// `[validation]` of the configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -24,6 +36,11 @@ pub struct Settings {
     pub follow_redirects: bool,
     /// Whether DNS answers must pass DNSSEC validation; a bogus answer fails the lookup.
     pub dnssec: bool,
+    /// File of DNSKEY records that DNSSEC validation begins at; none: the keys of the DNS root.
+    pub trust_anchor: Option<PathBuf>,
+    /// Whether questions are asked in random upper and lower case, which makes forging answers harder (0x20). Some
+    /// servers don't repeat the case, and are then asked over TCP.
+    pub randomize_case: bool,
     /// Names at or below these suffixes are answered with the given address and never looked up; for trying things out.
     pub static_names: std::collections::BTreeMap<String, std::net::IpAddr>,
     /// Most milliseconds that one DNS question may take, retries included.
@@ -74,7 +91,10 @@ pub struct Outcome {
 
 /// The validator.
 pub struct Va {
-    _settings: Settings,
+    dns: dns::Dns,
+    http: http01::Http,
+    tls: tlsalpn01::Tls,
+    timeout: Duration,
 }
 
 impl Default for Settings {
@@ -86,6 +106,8 @@ impl Default for Settings {
             allow_private_addresses: false,
             follow_redirects: false,
             dnssec: false,
+            trust_anchor: None,
+            randomize_case: false,
             static_names: std::collections::BTreeMap::new(),
             dns_timeout_ms: 5_000,
             timeout_ms: 15_000,
@@ -98,23 +120,81 @@ impl Settings {
     pub fn timeout(&self) -> Duration {
         Duration::from_millis(self.timeout_ms)
     }
+    /// How long one address may take to accept a connection, so that a second one has its chance too.
+    fn connect_timeout(&self) -> Duration {
+        self.timeout() / 3
+    }
 }
 
 impl Va {
-    /// A validator; fails when the system's resolver configuration can't be read.
+    /// A validator; fails when there is no resolver to ask or the DNSSEC trust anchor can't be read.
     pub fn new(settings: Settings) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(Self { _settings: settings })
+        Ok(Self {
+            dns: dns::Dns::new(&settings)?,
+            http: http01::Http::new(&settings)?,
+            tls: tlsalpn01::Tls::new(&settings)?,
+            timeout: settings.timeout(),
+        })
     }
 
-    /// Looks whether the challenge is met and then, for DNS names, whether CAA permits issuance.
+    /// Looks whether the challenge is met and, for DNS names, whether CAA permits issuance.
     pub async fn validate(&self, task: &Task) -> Outcome {
-        let _ = task;
-        unreachable!("the validator is being written")
+        let (seen, allowed) = (Trail::default(), Trail::default());
+        let (method, caa) = tokio::join!(
+            self.in_time(self.look(task, &seen), &seen),
+            self.in_time(self.caa(&task.identifier, task.wildcard, &task.caa, &allowed), &allowed),
+        );
+        let result = match (method, caa) {
+            // What can't heal is told first: the client would wait for the other in vain.
+            (Err(passing), Err(lasting)) if passing.may_heal && !lasting.may_heal => Err(lasting),
+            (Err(fault), _) | (Ok(()), Err(fault)) => Err(fault),
+            (Ok(()), Ok(())) => Ok(()),
+        };
+        let evidence = [seen.into_evidence(), allowed.into_evidence()].concat();
+        Outcome::of(result, evidence)
     }
 
     /// Looks whether CAA permits issuance for a name. Addresses have no CAA (RFC 8738 section 8).
     pub async fn check_caa(&self, identifier: &Identifier, wildcard: bool, terms: &CaaTerms) -> Outcome {
-        let _ = (identifier, wildcard, terms);
-        unreachable!("the validator is being written")
+        let trail = Trail::default();
+        let result = self.in_time(self.caa(identifier, wildcard, terms, &trail), &trail).await;
+        Outcome::of(result, trail.into_evidence())
+    }
+
+    async fn look(&self, task: &Task, trail: &Trail) -> Result<(), Fault> {
+        if (task.wildcard || task.identifier.is_wildcard()) && task.method != Method::Dns01 {
+            // Baseline Requirements 3.2.2.4: only the DNS proves control of everything below a name.
+            let detail = format!("{} can't prove control of the wildcard of {}.", task.method, task.identifier.base());
+            return Err(Fault::lasting(Kind::Malformed, detail));
+        }
+        match task.method {
+            Method::Http01 => self.http.look(&self.dns, task, trail).await,
+            Method::Dns01 => dns01::look(&self.dns, task, trail).await,
+            Method::TlsAlpn01 => self.tls.look(&self.dns, task, trail).await,
+        }
+    }
+
+    async fn caa(&self, identifier: &Identifier, wildcard: bool, terms: &CaaTerms, trail: &Trail) -> Result<(), Fault> {
+        match identifier {
+            Identifier::Dns(name) => {
+                let wildcard = wildcard || name.is_wildcard();
+                caa::look(&self.dns, name.base(), wildcard, terms, trail).await
+            }
+            Identifier::Ip(_) => Ok(()),
+        }
+    }
+
+    async fn in_time(&self, look: impl Future<Output = Result<(), Fault>>, trail: &Trail) -> Result<(), Fault> {
+        match tokio::time::timeout(self.timeout, look).await {
+            Ok(result) => result,
+            Err(_) => Err(trail.out_of_time(self.timeout)),
+        }
+    }
+}
+
+impl Outcome {
+    fn of(result: Result<(), Fault>, evidence: Vec<String>) -> Self {
+        let may_heal = matches!(&result, Err(fault) if fault.may_heal);
+        Self { result: result.map_err(|fault| fault.problem), may_heal, evidence }
     }
 }

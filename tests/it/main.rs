@@ -1,8 +1,37 @@
-//! The one integration test binary.
+//! All integration tests, in one binary.
 
+mod acme_directory;
+mod acme_nonces;
+mod acme_order_dates;
+mod acme_order_reuse;
+mod acme_orders;
+mod acme_requests;
+mod acme_tools;
+mod ca_crl;
+mod ca_csr;
+mod ca_issue;
+mod ca_keys;
+mod ca_lint;
+mod ca_pki;
+mod ca_tools;
+mod cli;
+mod client;
+mod http_events;
+mod http_limits;
+mod http_support;
+mod http_tls;
 mod power_cut;
 mod store_kv;
 mod store_model;
 mod store_recovery;
 mod store_support;
 mod store_transfer;
+mod support;
+mod tidy;
+mod va_caa;
+mod va_dns01;
+mod va_dnssec;
+mod va_http01;
+mod va_redirects;
+mod va_tlsalpn01;
+mod va_world;

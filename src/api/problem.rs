@@ -1,0 +1,60 @@
+//! Errors of the REST API as problem documents (RFC 9457).
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::domain::{Error, Kind};
+use crate::http::event::{Field, RequestEvent};
+
+/// A handler's refusal.
+pub(super) struct Refusal(pub(super) Error);
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let Self(error) = self;
+        let event = RequestEvent::default();
+        event.note(Field::Detail, &error.problem().detail);
+        if let Some(source) = std::error::Error::source(&error) {
+            event.note(Field::Source, source);
+        }
+        (event, document(status(error.kind()), &error.problem().detail)).into_response()
+    }
+}
+
+/// 401 with what to do about it.
+pub(super) fn unauthenticated() -> Response {
+    let detail =
+        "Send the operator's token as \"Authorization: Bearer ..\"; it is in operator.token in the data directory.";
+    let mut answer = document(StatusCode::UNAUTHORIZED, detail);
+    answer.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+    answer
+}
+
+fn document(status: StatusCode, detail: &str) -> Response {
+    let body = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": detail,
+    });
+    (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+}
+
+fn status(kind: Kind) -> StatusCode {
+    match kind {
+        Kind::NotFound | Kind::AccountDoesNotExist => StatusCode::NOT_FOUND,
+        Kind::Conflict | Kind::AlreadyRevoked | Kind::AlreadyReplaced => StatusCode::CONFLICT,
+        Kind::Unauthorized | Kind::AccountClosed => StatusCode::FORBIDDEN,
+        Kind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        Kind::ServerInternal => StatusCode::INTERNAL_SERVER_ERROR,
+        Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::BAD_REQUEST,
+    }
+}

@@ -1,0 +1,262 @@
+//! Putting it all together: from the configuration to listeners and workers, and a graceful stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::acme::{self, Acme, Links};
+use crate::api::{self, Api, OperatorToken};
+use crate::ca::Ca;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, Fault};
+use crate::domain::{DnsName, Identifier};
+use crate::http::{self, ServerCertificate};
+use crate::ra::{Parts, Ra, ServerIdentity};
+use crate::store::records::Records;
+use crate::va::Va;
+use crate::{pki, store, telemetry};
+
+/// Why the server does not start: told to the operator.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The parts of the server before anything listens; tests drive its routers directly.
+pub struct App {
+    /// The use cases.
+    pub ra: Arc<Ra>,
+    /// Everything behind the main listener.
+    pub main: Router,
+    /// Everything behind the PKI listener.
+    pub pki: Router,
+}
+
+/// A server that accepts connections.
+pub struct Running {
+    /// Where clients begin.
+    pub directory_url: String,
+    /// The use cases.
+    pub ra: Arc<Ra>,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<io::Result<()>>,
+}
+
+impl App {
+    /// Opens the store and the keys in the data directory, creating them at the first start, and builds the routers.
+    pub fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
+        let data_dir = &config.server.data_dir;
+        create_private_directory(data_dir)?;
+        let catalog = config.load_catalog().map_err(told)?;
+        let records = Records::new(store::open(&config.store_settings())?);
+        let ca = Ca::open(&data_dir.join("keys"), &config.ca, &config.pki.public_url, clock.now())?;
+        write_public(&data_dir.join("root.pem"), ca.root_pem())?;
+        let links = Links::new(&config.server.public_url);
+        let ra = Ra::new(Parts {
+            records,
+            va: Va::new(config.validation_settings())?,
+            ca,
+            catalog,
+            clock,
+            settings: config.acme.clone(),
+            limits: config.limits.clone(),
+            account_url: links.account_prefix(),
+        });
+        let token = OperatorToken::load_or_create(&data_dir.join("operator.token"))?;
+        let acme = Acme::new(ra.clone(), links, config.website.clone(), 0);
+        let main = acme::router(acme).nest("/api/v1", api::router(Api::new(ra.clone(), token)));
+        Ok(Self { main, pki: pki::router(published(&ra)), ra })
+    }
+}
+
+/// Starts everything; when this returns, connections are accepted.
+pub async fn start(mut config: Config) -> Result<Running, Failure> {
+    let main = listen(config.server.listen).await?;
+    let pki = listen(config.pki.listen).await?;
+    let monitor = listen(config.monitor.listen).await?;
+    config.listen_at(main.local_addr()?);
+    config.pki_listen_at(pki.local_addr()?);
+
+    telemetry::recorder();
+    let app = App::build(&config, Arc::new(SystemClock))?;
+    let (certificate, renew) = server_certificate(&config, &app.ra).await?;
+    let (stop, stopped) = watch::channel(false);
+    let limits = config.http_limits();
+    let mut tasks = JoinSet::new();
+    if let Some(renew_at) = renew {
+        tasks.spawn(keep_certificate(config.clone(), app.ra.clone(), certificate.clone(), renew_at, stopped.clone()));
+    }
+    let ready = readiness(app.ra.clone());
+    tasks.spawn(http::serve(main, Some(certificate), app.main, limits.clone(), stopped.clone()));
+    tasks.spawn(http::serve(pki, None, app.pki, limits.clone(), stopped.clone()));
+    tasks.spawn(http::serve(monitor, None, telemetry::monitor(ready), limits, stopped.clone()));
+    tasks.spawn(until_stopped(telemetry::keep_up(), stopped));
+    let resumed = app.ra.resume().await?;
+    let directory_url = Links::new(&config.server.public_url).directory();
+    tracing::info!(directory = %directory_url, jobs = resumed, "ready");
+    Ok(Running { directory_url, ra: app.ra, stop, tasks })
+}
+
+impl Running {
+    /// Stops accepting, lets requests that have begun end, and waits for it.
+    pub async fn stop(mut self) -> Result<(), Failure> {
+        self.stop.send_replace(true);
+        while let Some(ended) = self.tasks.join_next().await {
+            ended??;
+        }
+        Ok(())
+    }
+}
+
+/// Runs the server until it is told to stop by SIGINT or SIGTERM; prints `ready <directory URL>` on standard output.
+pub async fn run(config: Config) -> Result<(), Failure> {
+    use std::io::Write as _;
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let running = start(config).await?;
+    let mut out = io::stdout();
+    writeln!(out, "ready {}", running.directory_url)?;
+    out.flush()?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    running.stop().await
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}").into())
+}
+
+fn readiness(ra: Arc<Ra>) -> telemetry::Readiness {
+    Arc::new(move || {
+        let ra = ra.clone();
+        Box::pin(async move { ra.check_ready().await.map_err(|error| format!("store: {error:?}")) })
+    })
+}
+
+async fn until_stopped(work: impl Future<Output = ()> + Send, mut stopped: watch::Receiver<bool>) -> io::Result<()> {
+    tokio::select! {
+        () = work => {}
+        () = http::stopped(&mut stopped) => {}
+    }
+    Ok(())
+}
+
+/// The certificate of the main listener: from files, or from the server's own CA with the moment to renew it.
+async fn server_certificate(
+    config: &Config,
+    ra: &Ra,
+) -> Result<(Arc<ServerCertificate>, Option<crate::domain::Timestamp>), Failure> {
+    if let Some(certificate) = config.load_server_certificate().map_err(told)? {
+        return Ok((Arc::new(certificate), None));
+    }
+    let (chain, key, renew_at) = into_rustls(issue_server_certificate(config, ra).await?);
+    Ok((Arc::new(ServerCertificate::new(chain, key)?), Some(renew_at)))
+}
+
+async fn issue_server_certificate(config: &Config, ra: &Ra) -> Result<ServerIdentity, Failure> {
+    let names = server_names(config)?;
+    let issuer = config.ca.issuers.first().ok_or("[ca] issuers is empty")?;
+    Ok(ra.issue_server_certificate(names, issuer).await?)
+}
+
+/// The host of the public URL; on a loopback address also the other ways to write it.
+fn server_names(config: &Config) -> Result<Vec<Identifier>, Failure> {
+    let url = url::Url::parse(&config.server.public_url)?;
+    let host = match url.host().ok_or("server.public_url has no host")? {
+        url::Host::Domain(name) => Identifier::Dns(DnsName::host(name)?),
+        url::Host::Ipv4(ip) => Identifier::Ip(ip.into()),
+        url::Host::Ipv6(ip) => Identifier::Ip(ip.into()),
+    };
+    let mut names = vec![host];
+    let address = config.server.listen.ip();
+    if address.is_loopback() {
+        names.extend([Identifier::Dns(DnsName::host("localhost")?), Identifier::Ip(address)]);
+    } else if !address.is_unspecified() {
+        names.push(Identifier::Ip(address));
+    }
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+fn into_rustls(
+    identity: ServerIdentity,
+) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>, crate::domain::Timestamp) {
+    let chain = identity.chain.into_iter().map(CertificateDer::from).collect();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.key.to_vec()));
+    (chain, key, identity.renew_at)
+}
+
+/// Replaces the server's certificate in time, for as long as the server runs. A failure is told and tried again.
+async fn keep_certificate(
+    config: Config,
+    ra: Arc<Ra>,
+    certificate: Arc<ServerCertificate>,
+    mut renew_at: crate::domain::Timestamp,
+    stopped: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let renewals = async move {
+        loop {
+            // Not in one sleep, so that a clock that is set forward is noticed.
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            if ra.now() < renew_at {
+                continue;
+            }
+            match renew(&config, &ra, &certificate).await {
+                Ok(next) => renew_at = next,
+                Err(error) => tracing::error!(%error, "the server's own certificate could not be renewed"),
+            }
+        }
+    };
+    until_stopped(renewals, stopped).await
+}
+
+async fn renew(config: &Config, ra: &Ra, certificate: &ServerCertificate) -> Result<crate::domain::Timestamp, Failure> {
+    let (chain, key, next) = into_rustls(issue_server_certificate(config, ra).await?);
+    certificate.replace(chain, key)?;
+    tracing::info!(next = %next, "the server's own certificate was renewed");
+    Ok(next)
+}
+
+/// What the PKI listener publishes.
+fn published(ra: &Arc<Ra>) -> Arc<pki::Source> {
+    let (certificates, lists) = (ra.clone(), ra.clone());
+    Arc::new(pki::Source {
+        issuer_certificate: Box::new(move |name| certificates.issuer_certificate(name)),
+        crl: Box::new(move |issuer, shard| {
+            let ra = lists.clone();
+            Box::pin(async move { ra.crl(&issuer, shard).await })
+        }),
+    })
+}
+
+/// Faults of files as one text.
+fn told(faults: Vec<Fault>) -> Failure {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n").into()
+}
+
+fn create_private_directory(path: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| format!("cannot create the data directory {}: {error}", path.display()).into())
+}
+
+/// Writes a file that everybody may read, unless it holds that text already.
+fn write_public(path: &Path, text: &str) -> Result<(), Failure> {
+    if std::fs::read_to_string(path).is_ok_and(|held| held == text) {
+        return Ok(());
+    }
+    std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()).into())
+}

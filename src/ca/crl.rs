@@ -1,0 +1,137 @@
+//! Certificate revocation lists (RFC 5280 section 5, Baseline Requirements 7.2).
+
+use std::time::Duration;
+
+use rcgen::{
+    CertificateRevocationListParams, CrlDistributionPoint, CrlIssuingDistributionPoint, KeyIdMethod, RevokedCertParams,
+};
+
+use super::{Ca, MAX_SHARDS};
+use crate::domain::certificate::RevocationReason;
+use crate::domain::{Error, Result, Serial, Timestamp};
+
+/// CABF-CRL-04: the latest next update, for CRLs of leaves and for those of intermediates.
+const MAX_AHEAD: Duration = Duration::from_secs(10 * 86_400);
+const MAX_AHEAD_OF_ROOT: Duration = Duration::from_secs(365 * 86_400);
+
+/// A revoked certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revoked {
+    /// Its serial.
+    pub serial: Serial,
+    /// When it was revoked.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: RevocationReason,
+}
+
+/// The shard of a serial when there are `shards` of them, a power of two. Shards are numbered like the nodes of a
+/// binary tree: 0 is everything, 1 and 2 its halves, 3 to 6 the quarters. So a certificate keeps its shard when the
+/// number of shards changes, and the shard still says which serials it covers.
+pub(super) fn shard_of(serial: &Serial, shards: u16) -> u16 {
+    // The last octets of a serial are as random as any, and its form fixes none of their bits.
+    let [.., high, low] = serial.as_bytes() else { return 0 };
+    shards - 1 + u16::from_be_bytes([*high, *low]) % shards
+}
+
+/// Whether a certificate with that serial belongs on that shard of its issuer's CRL.
+pub fn shard_covers(shard: u16, serial: &Serial) -> bool {
+    shard < highest_shard_end() && shard_of(serial, 1 << (shard + 1).ilog2()) == shard
+}
+
+fn highest_shard_end() -> u16 {
+    2 * MAX_SHARDS - 1
+}
+
+impl Ca {
+    /// The shard whose CRL a certificate of that serial names, if it is issued now.
+    pub fn crl_shard(&self, serial: &Serial) -> u16 {
+        shard_of(serial, self.settings.crl_shards)
+    }
+
+    /// Signs one shard of an issuer's CRL. `issuer` is the name of an intermediate, or of a root, which has shard 0
+    /// alone; another name or shard is `notFound`. Of `entries` those that the shard does not cover are left out.
+    /// `number` has to rise with every CRL of the shard. DER.
+    pub fn crl(
+        &self,
+        issuer: &str,
+        shard: u16,
+        number: u64,
+        now: Timestamp,
+        next_update: Timestamp,
+        entries: &[Revoked],
+    ) -> Result<Vec<u8>> {
+        let root = self.roots.iter().find(|authority| authority.name == issuer);
+        let (authority, shards, ahead) = match (root, self.intermediate(issuer)) {
+            (Some(root), _) => (root, 1, MAX_AHEAD_OF_ROOT),
+            (None, Some(intermediate)) => (intermediate, highest_shard_end(), MAX_AHEAD),
+            (None, None) => return Err(Error::not_found(format!("There is no issuer \"{issuer}\"."))),
+        };
+        if shard >= shards {
+            return Err(Error::not_found(format!("The CRL of \"{issuer}\" has no shard {shard}.")));
+        }
+        if next_update.since(now) > ahead {
+            return Err(Error::internal(format!("a CRL of {issuer} may not hold until {next_update}")));
+        }
+        let distribution_point = CrlDistributionPoint { uris: vec![self.urls.crl(issuer, shard)] };
+        let params = CertificateRevocationListParams {
+            this_update: now.whole_second().to_offset(),
+            next_update: next_update.whole_second().to_offset(),
+            crl_number: number.into(),
+            // CABF-CRL-06, -07: a part of a CRL names the URI under which it is fetched; the whole has no need to, and
+            // without it stays good for certificates from before a change of the URLs.
+            issuing_distribution_point: (shard > 0)
+                .then_some(CrlIssuingDistributionPoint { distribution_point, scope: None }),
+            revoked_certs: entries.iter().filter(|entry| shard_covers(shard, &entry.serial)).map(params).collect(),
+            key_identifier_method: KeyIdMethod::PreSpecified(authority.key_identifier.clone()),
+        };
+        let signer = rcgen::Issuer::from_ca_cert_der(&authority.der.as_slice().into(), &*authority.key);
+        let crl = signer.and_then(|signer| params.signed_by(&signer)).map_err(Error::internal)?;
+        Ok(crl.der().to_vec())
+    }
+}
+
+fn params(entry: &Revoked) -> RevokedCertParams {
+    let reason_code = match entry.reason {
+        // CABF-CRL-08: unspecified is said by silence.
+        RevocationReason::Unspecified => None,
+        RevocationReason::KeyCompromise => Some(rcgen::RevocationReason::KeyCompromise),
+        RevocationReason::AffiliationChanged => Some(rcgen::RevocationReason::AffiliationChanged),
+        RevocationReason::Superseded => Some(rcgen::RevocationReason::Superseded),
+        RevocationReason::CessationOfOperation => Some(rcgen::RevocationReason::CessationOfOperation),
+    };
+    RevokedCertParams {
+        serial_number: entry.serial.as_bytes().to_vec().into(),
+        revocation_time: entry.at.to_offset(),
+        reason_code,
+        invalidity_date: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_serial_has_one_shard_at_each_number_of_shards() {
+        for _ in 0..200 {
+            let serial = Serial::random();
+            for shards in (0..=10).map(|power| 1 << power) {
+                let covering: Vec<u16> =
+                    (shards - 1..2 * shards - 1).filter(|shard| shard_covers(*shard, &serial)).collect();
+                assert_eq!(covering, [shard_of(&serial, shards)]);
+            }
+            assert!(!shard_covers(2 * MAX_SHARDS - 1, &serial));
+            assert!(!shard_covers(u16::MAX, &serial));
+        }
+    }
+
+    #[test]
+    fn shards_share_the_load() {
+        let counts = (0..4000).fold([0; 4], |mut counts, _| {
+            counts[usize::from(shard_of(&Serial::random(), 4) - 3)] += 1;
+            counts
+        });
+        assert!(counts.iter().all(|count| (800..1200).contains(count)), "{counts:?}");
+    }
+}

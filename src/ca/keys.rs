@@ -1,0 +1,187 @@
+//! The key directory: private keys as PKCS#8 PEM (mode 0600) with their certificates beside them, written atomically.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use super::Refusal;
+use super::signer::{Key, KeyKind};
+
+const KEY_BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
+const KEY_END: &str = "-----END PRIVATE KEY-----";
+
+/// The directory, opened and locked against another process that opens it at the same time.
+pub(super) struct Vault {
+    path: PathBuf,
+    directory: File,
+}
+
+impl Vault {
+    /// Opens the directory, making it (mode 0700) if it is not there. Refuses one that others can look into.
+    pub(super) fn open(path: &Path) -> Result<Self, Refusal> {
+        let told = |error: io::Error| format!("the key directory {}: {error}", path.display());
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(told)?;
+        refuse_open_mode(path, "0700")?;
+        // A directory that was just made is only safe from a power cut once its parent is on the disk.
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(parent).and_then(|parent| parent.sync_all()).map_err(told)?;
+        let directory = File::open(path).map_err(told)?;
+        directory.lock().map_err(told)?;
+        Ok(Self { path: path.to_owned(), directory })
+    }
+
+    /// The names of all keys in the directory.
+    pub(super) fn names(&self) -> Result<Vec<String>, Refusal> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            if let Some(name) = entry?.file_name().to_str().and_then(|file| file.strip_suffix(".key")) {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// The key of that name, if there is one.
+    pub(super) fn key(&self, name: &str) -> Result<Option<Key>, Refusal> {
+        let path = self.path.join(format!("{name}.key"));
+        let Some(text) = read(&path)? else { return Ok(None) };
+        refuse_open_mode(&path, "0600")?;
+        let key = pkcs8_from_pem(&text).and_then(|der| Key::from_pkcs8(&der));
+        match key {
+            Some(key) => Ok(Some(key)),
+            None => Err(format!(
+                "{} holds no private key that is usable here (PKCS#8 PEM of a P-256, P-384 or RSA key)",
+                path.display()
+            )
+            .into()),
+        }
+    }
+
+    /// Makes a key and stores it under a name that has none yet.
+    pub(super) fn create_key(&self, name: &str, kind: KeyKind) -> Result<Key, Refusal> {
+        let der = Key::generate(kind)?;
+        let key = Key::from_pkcs8(&der).ok_or("a key that was just made could not be read again")?;
+        self.write(&format!("{name}.key"), pkcs8_to_pem(&der).as_bytes())?;
+        Ok(key)
+    }
+
+    /// The certificate of that name, DER, if there is one.
+    pub(super) fn certificate(&self, name: &str) -> Result<Option<Vec<u8>>, Refusal> {
+        let path = self.path.join(format!("{name}.pem"));
+        let Some(text) = read(&path)? else { return Ok(None) };
+        match pem::parse(text.as_bytes()) {
+            Ok(block) if block.tag() == "CERTIFICATE" => Ok(Some(block.into_contents())),
+            _ => Err(format!("{} holds no certificate in PEM", path.display()).into()),
+        }
+    }
+
+    /// Stores a certificate.
+    pub(super) fn store_certificate(&self, name: &str, der: &[u8]) -> Result<(), Refusal> {
+        self.write(&format!("{name}.pem"), certificate_pem(der).as_bytes())
+    }
+
+    /// Writes a file so that it is there wholly or not at all, also after a power cut.
+    fn write(&self, file: &str, content: &[u8]) -> Result<(), Refusal> {
+        let told = |error: io::Error| format!("writing {file} in {}: {error}", self.path.display());
+        let draft = self.path.join(format!(".{file}.new"));
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(told(error).into()),
+            _ => {}
+        }
+        let mut handle = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(told)?;
+        handle.write_all(content).map_err(told)?;
+        handle.sync_all().map_err(told)?;
+        fs::rename(&draft, self.path.join(file)).map_err(told)?;
+        self.directory.sync_all().map_err(told)?;
+        Ok(())
+    }
+}
+
+/// A certificate as PEM text with line feeds (RFC 7468).
+pub(super) fn certificate_pem(der: &[u8]) -> String {
+    let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+    pem::encode_config(&pem::Pem::new("CERTIFICATE", der), config)
+}
+
+/// The text of a file, wiped after use; none if there is no such file.
+fn read(path: &Path) -> Result<Option<Zeroizing<String>>, Refusal> {
+    let told = |error: io::Error| format!("reading {}: {error}", path.display());
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(told(error).into()),
+    };
+    let size = usize::try_from(file.metadata().map_err(told)?.len()).unwrap_or(usize::MAX);
+    if size > 64 * 1024 {
+        return Err(format!("{} is too large for a key or certificate", path.display()).into());
+    }
+    // Room from the start, so that growing leaves no copies behind.
+    let mut text = Zeroizing::new(String::with_capacity(size + 1));
+    file.read_to_string(&mut text).map_err(told)?;
+    Ok(Some(text))
+}
+
+fn refuse_open_mode(path: &Path, wanted: &str) -> Result<(), Refusal> {
+    let mode = fs::metadata(path)?.mode() & 0o7777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let path = path.display();
+    Err(format!(
+        "{path} has mode {mode:04o}, so that others can read private keys; make it {wanted} (chmod {wanted} {path})"
+    )
+    .into())
+}
+
+fn pkcs8_to_pem(der: &[u8]) -> Zeroizing<String> {
+    let mut encoded = Zeroizing::new(vec![0; der.len().div_ceil(3) * 4]);
+    let length = STANDARD.encode_slice(der, &mut encoded).expect("the buffer has room for padded base64");
+    let mut text = Zeroizing::new(String::with_capacity(length * 2 + 80));
+    text.push_str(KEY_BEGIN);
+    for line in encoded[..length].chunks(64) {
+        text.push('\n');
+        line.iter().for_each(|b| text.push(char::from(*b)));
+    }
+    text.push('\n');
+    text.push_str(KEY_END);
+    text.push('\n');
+    text
+}
+
+fn pkcs8_from_pem(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let body = text.split_once(KEY_BEGIN)?.1.split_once(KEY_END)?.0;
+    let mut encoded = Zeroizing::new(Vec::with_capacity(body.len()));
+    encoded.extend(body.bytes().filter(|b| !b.is_ascii_whitespace()));
+    let mut der = Zeroizing::new(vec![0; encoded.len()]);
+    let length = STANDARD.decode_slice(&*encoded, &mut der).ok()?;
+    der.truncate(length);
+    Some(der)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_every_kind_survive_pem() {
+        for kind in [KeyKind::P256, KeyKind::P384, KeyKind::Rsa(2048)] {
+            let der = Key::generate(kind).unwrap();
+            let pem = pkcs8_to_pem(&der);
+            assert_eq!(pkcs8_from_pem(&pem).unwrap(), der);
+            assert_eq!(
+                *pem,
+                pem::encode_config(
+                    &pem::Pem::new("PRIVATE KEY", der.to_vec()),
+                    pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF)
+                )
+            );
+            assert!(Key::from_pkcs8(&der).is_some());
+        }
+    }
+}

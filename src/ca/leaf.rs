@@ -1,0 +1,88 @@
+//! The profile of server certificates: from a plan to the to-be-signed certificate (Baseline Requirements 7.1.2.7).
+
+use rcgen::{
+    CertificateParams, CrlDistributionPoint, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyIdMethod, KeyUsagePurpose, SanType, SubjectPublicKeyInfo,
+};
+
+use super::hierarchy::Authority;
+use super::spki::PublicKey;
+use super::{LeafPlan, Urls, crl, der, signer};
+use crate::domain::{Error, Identifier, Result};
+
+/// Domain validated (Baseline Requirements 7.1.6.1).
+const DOMAIN_VALIDATED: [u64; 6] = [2, 23, 140, 1, 2, 1];
+const AUTHORITY_INFORMATION_ACCESS: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 1, 1];
+const CA_ISSUERS: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 48, 2];
+const CERTIFICATE_POLICIES: [u64; 4] = [2, 5, 29, 32];
+
+/// Builds the TBSCertificate for a plan, DER.
+pub(super) fn build(plan: &LeafPlan, authority: &Authority, urls: &Urls, shards: u16) -> Result<Vec<u8>> {
+    let key = SubjectPublicKeyInfo::from_der(&plan.spki).map_err(Error::internal)?;
+    let params = params(plan, authority, urls, shards)?;
+    let certificate = params.signed_by(&key, &authority.unsigned).map_err(Error::internal)?;
+    let tbs = der::only(certificate.der(), der::SEQUENCE).and_then(der::take).map(|(tbs, _)| tbs.whole.to_vec());
+    tbs.ok_or_else(|| Error::internal("the certificate builder wrote no certificate"))
+}
+
+/// The DV profile, CABF-SUB-01 to -21. subjectKeyIdentifier is not recommended there, but RFC 5280 section 4.2.1.2
+/// wants it and our users asked for it.
+fn params(plan: &LeafPlan, authority: &Authority, urls: &Urls, shards: u16) -> Result<CertificateParams> {
+    let mut params = CertificateParams::default();
+    params.serial_number = Some(plan.serial.as_bytes().to_vec().into());
+    params.not_before = plan.not_before.whole_second().to_offset();
+    params.not_after = plan.not_after.whole_second().to_offset();
+    params.distinguished_name = DistinguishedName::new();
+    if let Some(name) = &plan.common_name {
+        params.distinguished_name.push(DnType::CommonName, name.to_string());
+    }
+    params.subject_alt_names = plan.names.iter().map(alternative_name).collect::<Result<_>>()?;
+    // CABF-SUB-15: keyEncipherment goes with RSA alone.
+    params.key_usages = match plan.key.is_rsa() {
+        true => vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment],
+        false => vec![KeyUsagePurpose::DigitalSignature],
+    };
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.use_authority_key_identifier_extension = true;
+    let identifier = signer::key_identifier(PublicKey::read(&plan.spki)?.bits);
+    params.key_identifier_method = KeyIdMethod::PreSpecified(identifier);
+    let crl = urls.crl(&authority.name, crl::shard_of(&plan.serial, shards));
+    params.crl_distribution_points = vec![CrlDistributionPoint { uris: vec![crl] }];
+    params.custom_extensions =
+        vec![authority_information_access(&urls.certificate(&authority.name)), certificate_policies(&DOMAIN_VALIDATED)];
+    Ok(params)
+}
+
+fn alternative_name(name: &Identifier) -> Result<SanType> {
+    Ok(match name {
+        Identifier::Dns(name) => SanType::DnsName(name.as_str().try_into().map_err(Error::internal)?),
+        Identifier::Ip(ip) => SanType::IpAddress(*ip),
+    })
+}
+
+/// authorityInfoAccess with `caIssuers` alone (CABF-SUB-17).
+pub(super) fn authority_information_access(url: &str) -> CustomExtension {
+    let content = yasna::construct_der(|writer| {
+        writer.write_sequence(|writer| {
+            writer.next().write_sequence(|writer| {
+                writer.next().write_oid(&yasna::models::ObjectIdentifier::from_slice(&CA_ISSUERS));
+                let uri = yasna::Tag::context(6);
+                writer.next().write_tagged_implicit(uri, |writer| writer.write_ia5_string(url));
+            });
+        });
+    });
+    CustomExtension::from_oid_content(&AUTHORITY_INFORMATION_ACCESS, content)
+}
+
+/// certificatePolicies with one policy and no qualifiers (CABF-SUB-13).
+pub(super) fn certificate_policies(policy: &[u64]) -> CustomExtension {
+    let content = yasna::construct_der(|writer| {
+        writer.write_sequence(|writer| {
+            writer.next().write_sequence(|writer| {
+                writer.next().write_oid(&yasna::models::ObjectIdentifier::from_slice(policy));
+            });
+        });
+    });
+    CustomExtension::from_oid_content(&CERTIFICATE_POLICIES, content)
+}

@@ -1,0 +1,277 @@
+//! An independent look at what is about to be signed: parsed anew, and compared field by field with plan and profile.
+//!
+//! The expected octets are written down here a second time, without the library that built the certificate, so that
+//! neither a fault of that library nor one of `leaf` reaches a signature (CABF-LNT-01).
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use time::OffsetDateTime;
+use x509_parser::certificate::TbsCertificateParser;
+use x509_parser::nom::Parser as _;
+use x509_parser::prelude::TbsCertificate;
+use x509_parser::x509::X509Version;
+
+use super::hierarchy::Authority;
+use super::spki::PublicKey;
+use super::{LeafPlan, MAX_COMMON_NAME, Urls, crl, der, signer};
+use crate::domain::csr::SubjectKey;
+use crate::domain::{Identifier, Timestamp};
+
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+const UTF8_STRING: u8 = 0x0c;
+const CRITICAL: [u8; 3] = [0x01, 0x01, 0xff];
+
+const COMMON_NAME: [u8; 3] = [0x55, 0x04, 0x03];
+const AUTHORITY_KEY_IDENTIFIER: &[u8] = &[0x55, 0x1d, 0x23];
+const SUBJECT_KEY_IDENTIFIER: &[u8] = &[0x55, 0x1d, 0x0e];
+const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
+const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
+const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
+const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
+const CRL_DISTRIBUTION_POINTS: &[u8] = &[0x55, 0x1d, 0x1f];
+const CERTIFICATE_POLICIES: &[u8] = &[0x55, 0x1d, 0x20];
+const AUTHORITY_INFORMATION_ACCESS: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x01, 0x01];
+
+/// SEQUENCE { id-kp-serverAuth }.
+const SERVER_AUTH: [u8; 12] = [0x30, 0x0a, 0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01];
+/// SEQUENCE { SEQUENCE { 2.23.140.1.2.1 } }.
+const DOMAIN_VALIDATED: [u8; 12] = [0x30, 0x0a, 0x30, 0x08, 0x06, 0x06, 0x67, 0x81, 0x0c, 0x01, 0x02, 0x01];
+const CA_ISSUERS: [u8; 10] = [0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x02];
+/// BIT STRING digitalSignature, and the same with keyEncipherment.
+const DIGITAL_SIGNATURE: [u8; 4] = [0x03, 0x02, 0x07, 0x80];
+const SIGNATURE_AND_ENCIPHERMENT: [u8; 4] = [0x03, 0x02, 0x05, 0xa0];
+
+/// CABF-SUB-03 (Baseline Requirements 7.1.3.2): the only encodings of the signature algorithms in use here.
+const RSA_SHA256: &[u8] = &[0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b, 0x05, 0x00];
+const ECDSA_SHA256: &[u8] = &[0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
+const ECDSA_SHA384: &[u8] = &[0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03];
+
+/// A lint that found a fault, by its name, with what it found.
+#[derive(Debug)]
+pub(super) struct Fault {
+    lint: &'static str,
+    found: Cow<'static, str>,
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "lint {}: {}", self.lint, self.found)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+fn fault<T>(lint: &'static str, found: impl Into<Cow<'static, str>>) -> Result<T, Fault> {
+    Err(Fault { lint, found: found.into() })
+}
+
+fn ensure(holds: bool, lint: &'static str, otherwise: &'static str) -> Result<(), Fault> {
+    if holds { Ok(()) } else { fault(lint, otherwise) }
+}
+
+/// An extension as the profile wants it.
+struct Expected {
+    lint: &'static str,
+    name: &'static [u8],
+    critical: bool,
+    value: Vec<u8>,
+}
+
+/// Checks a TBSCertificate against its plan.
+pub(super) fn check(tbs: &[u8], plan: &LeafPlan, authority: &Authority, urls: &Urls, shards: u16) -> Result<(), Fault> {
+    check_plan(plan, authority)?;
+    let key = match PublicKey::read(&plan.spki) {
+        Ok(key) => key,
+        Err(_) => return fault("subject_key", "the subject's key is of no accepted kind"),
+    };
+    ensure(key.kind == plan.key, "subject_key", "the subject's key is not of the kind that the plan says")?;
+    let parsed = TbsCertificateParser::new().with_deep_parse_extensions(false).parse(tbs);
+    let Ok(([], certificate)) = parsed else {
+        return fault("tbs_structure", "it is not one TBSCertificate in DER");
+    };
+    let fields = Fields::expected(plan, authority)?;
+    fields.check(&certificate)?;
+    let expected = extensions(plan, key, authority, urls, shards);
+    check_extensions(&certificate, &expected)?;
+    // What the parser passes over (octets left over inside an element, lengths not in their shortest form) shows here:
+    // the octets are exactly those of the parts that were just compared.
+    let ordered = certificate.extensions().iter().filter_map(|found| {
+        expected.iter().find(|extension| extension.name == found.oid.as_bytes()).map(Expected::encode)
+    });
+    ensure(fields.encode(ordered.collect::<Vec<_>>().concat()) == tbs, "canonical_der", "it is not in its DER form")
+}
+
+/// What a plan may never ask for, whoever made it.
+fn check_plan(plan: &LeafPlan, authority: &Authority) -> Result<(), Fault> {
+    // CABF-SUB-01: positive, below 2^159, of at least 64 bits (the first octet of `Serial` is fixed to 0b01xxxxxx).
+    ensure(plan.serial.as_bytes()[0] & 0xc0 == 0x40, "serial_entropy", "the serial was not made by this CA")?;
+    ensure(!plan.names.is_empty(), "names_present", "there are no names")?;
+    let unique = plan.names.iter().collect::<BTreeSet<_>>().len() == plan.names.len();
+    ensure(unique, "names_unique", "a name stands there twice")?;
+    if let Some(name) = &plan.common_name {
+        // CABF-SUB-08.
+        ensure(plan.names.contains(name), "common_name_in_names", "the common name is none of the names")?;
+        let short = name.to_string().chars().count() <= MAX_COMMON_NAME;
+        ensure(short, "common_name_length", "the common name has more than 64 characters")?;
+    }
+    ensure(plan.not_before < plan.not_after, "validity_order", "it ends before it begins")?;
+    if plan.not_after > authority.not_after {
+        // CABF-VAL-16.
+        let (name, end) = (&authority.name, authority.not_after);
+        return fault(
+            "validity_within_issuer",
+            format!("it would end at {}, after its issuer {name}, which ends at {end}", plan.not_after),
+        );
+    }
+    Ok(())
+}
+
+/// The fields of a TBSCertificate apart from its extensions, each as its DER element.
+struct Fields<'a> {
+    serial: Vec<u8>,
+    signature: &'static [u8],
+    issuer: &'a [u8],
+    not_before: Timestamp,
+    not_after: Timestamp,
+    subject: Vec<u8>,
+    spki: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    fn expected(plan: &'a LeafPlan, authority: &'a Authority) -> Result<Self, Fault> {
+        let signature = match PublicKey::read(&authority.spki).map(|key| key.kind) {
+            Ok(SubjectKey::P256) => ECDSA_SHA256,
+            Ok(SubjectKey::P384) => ECDSA_SHA384,
+            Ok(SubjectKey::Rsa2048 | SubjectKey::Rsa3072 | SubjectKey::Rsa4096) => RSA_SHA256,
+            Err(_) => return fault("issuer_key", "the issuer's key is of no accepted kind"),
+        };
+        let subject = match &plan.common_name {
+            None => der::encode(der::SEQUENCE, &[]),
+            Some(name) => {
+                let name = der::encode(UTF8_STRING, &[name.to_string().as_bytes()]);
+                let attribute = [der::encode(der::OBJECT_IDENTIFIER, &[&COMMON_NAME]), name].concat();
+                let attribute = der::encode(der::SEQUENCE, &[&attribute]);
+                der::encode(der::SEQUENCE, &[&der::encode(der::SET, &[&attribute])])
+            }
+        };
+        Ok(Self {
+            serial: der::encode(der::INTEGER, &[plan.serial.as_bytes()]),
+            signature,
+            issuer: &authority.subject,
+            not_before: plan.not_before.whole_second(),
+            not_after: plan.not_after.whole_second(),
+            subject,
+            spki: &plan.spki,
+        })
+    }
+
+    fn check(&self, certificate: &TbsCertificate<'_>) -> Result<(), Fault> {
+        ensure(certificate.version == X509Version::V3, "version", "it is not X.509 version 3")?;
+        ensure(self.serial[2..] == *certificate.raw_serial(), "serial", "the serial is not the recorded one")?;
+        let name = certificate.signature.algorithm.as_bytes();
+        ensure(
+            der::take(&self.signature[2..]).is_some_and(|(expected, _)| expected.content == name),
+            "signature_algorithm",
+            "the signature algorithm is not the one of the issuer's key",
+        )?;
+        let issuer = certificate.issuer.as_raw();
+        ensure(self.issuer == issuer, "issuer", "the issuer is not byte for byte the CA's subject")?;
+        let [from, to] = [certificate.validity.not_before, certificate.validity.not_after].map(|t| t.to_datetime());
+        ensure(from == self.not_before.to_offset(), "validity_start", "notBefore is not the planned one")?;
+        ensure(to == self.not_after.to_offset(), "validity_end", "notAfter is not the planned one")?;
+        ensure(self.subject == certificate.subject.as_raw(), "subject", "the subject is not the planned one")?;
+        ensure(self.spki == certificate.subject_pki.raw, "subject_public_key", "the key is not that of the request")?;
+        let identifiers = certificate.issuer_uid.is_some() || certificate.subject_uid.is_some();
+        ensure(!identifiers, "unique_identifiers", "it has unique identifiers")
+    }
+
+    fn encode(&self, extensions: Vec<u8>) -> Vec<u8> {
+        let version = [0xa0, 0x03, 0x02, 0x01, 0x02];
+        let validity = [time(self.not_before), time(self.not_after)].concat();
+        let validity = der::encode(der::SEQUENCE, &[&validity]);
+        let extensions = der::encode(0xa3, &[&der::encode(der::SEQUENCE, &[&extensions])]);
+        der::encode(
+            der::SEQUENCE,
+            &[&version, &self.serial, self.signature, self.issuer, &validity, &self.subject, self.spki, &extensions],
+        )
+    }
+}
+
+/// RFC 5280 section 4.1.2.5: UTCTime through 2049, GeneralizedTime after that, with seconds, in Zulu.
+fn time(moment: Timestamp) -> Vec<u8> {
+    let t: OffsetDateTime = moment.to_offset();
+    let rest = format!("{:02}{:02}{:02}{:02}{:02}Z", u8::from(t.month()), t.day(), t.hour(), t.minute(), t.second());
+    match t.year() {
+        ..2050 => der::encode(UTC_TIME, &[format!("{:02}{rest}", t.year() % 100).as_bytes()]),
+        year => der::encode(GENERALIZED_TIME, &[format!("{year:04}{rest}").as_bytes()]),
+    }
+}
+
+/// The extensions of the profile: these, and no others.
+fn extensions(plan: &LeafPlan, key: PublicKey<'_>, authority: &Authority, urls: &Urls, shards: u16) -> [Expected; 9] {
+    let sequence = |content: &[u8]| der::encode(der::SEQUENCE, &[content]);
+    let usage = if key.kind.is_rsa() { SIGNATURE_AND_ENCIPHERMENT } else { DIGITAL_SIGNATURE };
+    let names: Vec<u8> = plan.names.iter().flat_map(general_name).collect();
+    let crl = urls.crl(&authority.name, crl::shard_of(&plan.serial, shards));
+    let point = der::encode(0xa0, &[&der::encode(0xa0, &[&der::encode(0x86, &[crl.as_bytes()])])]);
+    let issuer = der::encode(0x86, &[urls.certificate(&authority.name).as_bytes()]);
+    let access = sequence(&[&CA_ISSUERS[..], &issuer].concat());
+    let expected = |lint, name, critical, value| Expected { lint, name, critical, value };
+    [
+        expected(
+            "authority_key_identifier",
+            AUTHORITY_KEY_IDENTIFIER,
+            false,
+            sequence(&der::encode(0x80, &[&authority.key_identifier])),
+        ),
+        expected(
+            "subject_key_identifier",
+            SUBJECT_KEY_IDENTIFIER,
+            false,
+            der::encode(der::OCTET_STRING, &[&signer::key_identifier(key.bits)]),
+        ),
+        // CABF-SUB-10: critical if and only if the subject is empty.
+        expected("subject_alt_name", SUBJECT_ALT_NAME, plan.common_name.is_none(), sequence(&names)),
+        expected("key_usage", KEY_USAGE, true, usage.to_vec()),
+        expected("extended_key_usage", EXTENDED_KEY_USAGE, false, SERVER_AUTH.to_vec()),
+        expected("basic_constraints", BASIC_CONSTRAINTS, true, sequence(&[])),
+        expected("crl_distribution_points", CRL_DISTRIBUTION_POINTS, false, sequence(&sequence(&point))),
+        expected("certificate_policies", CERTIFICATE_POLICIES, false, DOMAIN_VALIDATED.to_vec()),
+        expected("authority_information_access", AUTHORITY_INFORMATION_ACCESS, false, sequence(&access)),
+    ]
+}
+
+fn general_name(name: &Identifier) -> Vec<u8> {
+    match name {
+        Identifier::Dns(name) => der::encode(0x82, &[name.as_str().as_bytes()]),
+        Identifier::Ip(std::net::IpAddr::V4(ip)) => der::encode(0x87, &[&ip.octets()]),
+        Identifier::Ip(std::net::IpAddr::V6(ip)) => der::encode(0x87, &[&ip.octets()]),
+    }
+}
+
+fn check_extensions(certificate: &TbsCertificate<'_>, expected: &[Expected]) -> Result<(), Fault> {
+    let found = certificate.extensions();
+    for extension in found {
+        if !expected.iter().any(|known| known.name == extension.oid.as_bytes()) {
+            return fault("extension_unexpected", format!("extension {} is not of the profile", extension.oid));
+        }
+    }
+    for known in expected {
+        let mut same = found.iter().filter(|extension| extension.oid.as_bytes() == known.name);
+        let Some(extension) = same.next() else { return fault(known.lint, "the extension is missing") };
+        ensure(same.next().is_none(), known.lint, "the extension is there twice")?;
+        ensure(extension.critical == known.critical, known.lint, "the extension's criticality is wrong")?;
+        ensure(extension.value == known.value, known.lint, "the extension's content is not what the profile says")?;
+    }
+    Ok(())
+}
+
+impl Expected {
+    fn encode(&self) -> Vec<u8> {
+        let name = der::encode(der::OBJECT_IDENTIFIER, &[self.name]);
+        let critical: &[u8] = if self.critical { &CRITICAL } else { &[] };
+        der::encode(der::SEQUENCE, &[&name, critical, &der::encode(der::OCTET_STRING, &[&self.value])])
+    }
+}

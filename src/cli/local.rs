@@ -1,0 +1,55 @@
+//! Commands that work on this machine, without a running server.
+
+use std::fmt;
+
+use super::{Failure, Files, Serve};
+use crate::config::{Config, Fault};
+use crate::{app, telemetry};
+
+/// All faults, one a line.
+#[derive(Debug)]
+struct Faults(Vec<Fault>);
+
+/// `chancery serve`.
+pub(super) fn serve(serve: Serve) -> Result<(), Failure> {
+    let mut config = load(&serve.files)?;
+    if let Some(address) = serve.listen {
+        config.listen_at(address);
+    }
+    telemetry::start_log(&config.log)?;
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(app::run(config))
+}
+
+/// `chancery check-config`: every file that a server with this configuration would read.
+pub(super) fn check_config(files: &Files) -> Result<(), Failure> {
+    let found = match Config::load(files.config.as_deref()) {
+        Err(faults) => faults,
+        Ok(config) => {
+            let catalog = config.load_catalog().err().unwrap_or_default();
+            catalog.into_iter().chain(config.load_server_certificate().err().unwrap_or_default()).collect()
+        }
+    };
+    if found.is_empty() {
+        return Ok(());
+    }
+    found.iter().for_each(|fault| println!("{fault}"));
+    Err(format!("{} found", super::show::count(found.len(), "fault")).into())
+}
+
+/// The configuration with what the command line says of it.
+pub(super) fn load(files: &Files) -> Result<Config, Failure> {
+    let mut config = Config::load(files.config.as_deref()).map_err(Faults)?;
+    if let Some(directory) = &files.data_dir {
+        config.server.data_dir.clone_from(directory);
+    }
+    Ok(config)
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration cannot be used")?;
+        self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
+    }
+}
+
+impl std::error::Error for Faults {}

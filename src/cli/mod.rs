@@ -1,0 +1,265 @@
+//! The command line: what each command takes, and who carries it out.
+
+mod local;
+mod remote;
+mod service;
+mod show;
+mod storage;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Why a command failed: what is told on standard error, and exit code 1.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// An ACME (RFC 8555) certificate authority with a product catalogue.
+#[derive(Parser)]
+#[command(name = "chancery", version, args_conflicts_with_subcommands = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server (also what `chancery` alone does)
+    Serve(Serve),
+    /// Load every file and tell what is wrong, one line for each fault
+    CheckConfig(Files),
+    /// Move records between engines, and verify them
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Customers of the service
+    #[command(subcommand)]
+    Customer(CustomerCommand),
+    /// Keys for external account binding
+    #[command(subcommand)]
+    Eab(EabCommand),
+    /// The product catalogue
+    #[command(subcommand)]
+    Product(ProductCommand),
+    /// Issued certificates
+    #[command(subcommand)]
+    Certificate(CertificateCommand),
+}
+
+/// Where the configuration and the data are.
+#[derive(Args)]
+struct Files {
+    /// Configuration file [default: config/chancery.toml if there is one, else the built-in defaults]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Data directory, in place of the configured one
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Serve {
+    #[command(flatten)]
+    files: Files,
+    /// Where to listen, in place of the configured address; a public URL on this machine follows
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+}
+
+#[derive(Subcommand)]
+enum StoreCommand {
+    /// Write all records to a file; the server must not be running
+    Export {
+        /// The file to write; it must not be there yet
+        file: PathBuf,
+        #[command(flatten)]
+        options: StoreOptions,
+    },
+    /// Read all records from a file into an empty store
+    Import {
+        /// The file that `export` wrote
+        file: PathBuf,
+        #[command(flatten)]
+        options: StoreOptions,
+    },
+    /// Read every record and tell what is damaged; the server must not be running
+    Check {
+        #[command(flatten)]
+        options: StoreOptions,
+    },
+}
+
+#[derive(Args)]
+struct StoreOptions {
+    #[command(flatten)]
+    files: Files,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which server to speak to, and how to show its answer.
+#[derive(Args)]
+struct Remote {
+    #[command(flatten)]
+    files: Files,
+    /// The server's URL [default: the configured public URL]
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+    /// Token [default: the variable CHANCERY_TOKEN, else operator.token in the data directory]
+    #[arg(long)]
+    token: Option<String>,
+    /// PEM file with the only trust anchor [default: root.pem in the data directory, else the system's]
+    #[arg(long, value_name = "FILE")]
+    root: Option<PathBuf>,
+    /// Print JSON, exactly as the server sent it
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum CustomerCommand {
+    /// Make a customer
+    Create {
+        /// What it is called
+        #[arg(long)]
+        name: String,
+        /// A person or an organisation
+        #[arg(long, value_parser = ["individual", "enterprise"])]
+        kind: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// All customers
+    List {
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// One customer
+    Show {
+        /// Its id
+        id: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Subcommand)]
+enum EabCommand {
+    /// Make a key; prints {"kid": .., "hmac_key": ..}, both as ACME clients take them
+    Create {
+        /// The customer's id
+        #[arg(long, value_name = "ID")]
+        customer: String,
+        /// The only product that accounts bound with it may order
+        #[arg(long)]
+        product: Option<String>,
+        /// Days until it binds no further account
+        #[arg(long, value_name = "DAYS")]
+        expires: Option<u32>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// All keys, without what is secret
+    List {
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Withdraw a key; accounts that it bound stay
+    Revoke {
+        /// The key's identifier
+        kid: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Subcommand)]
+enum ProductCommand {
+    /// All products
+    List {
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// One product with all its rules
+    Show {
+        /// Its id, which is also its ACME profile
+        product: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Subcommand)]
+enum CertificateCommand {
+    /// All certificates, the newest first
+    List {
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// One certificate
+    Show {
+        /// Its serial, 40 hexadecimal digits
+        serial: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Revoke a certificate, at once and for ever
+    Revoke {
+        /// Its serial, 40 hexadecimal digits
+        serial: String,
+        /// The reason code of RFC 5280 section 5.3.1
+        #[arg(long, default_value_t = 0, value_name = "CODE")]
+        reason: u8,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+/// Reads the command line and carries it out. Exit code 1 for a failure, 2 for a command line that is not understood.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        None => local::serve(cli.serve),
+        Some(Command::Serve(serve)) => local::serve(serve),
+        Some(Command::CheckConfig(files)) => local::check_config(&files),
+        Some(Command::Store(command)) => storage::store(command),
+        Some(Command::Customer(command)) => service::customer(command),
+        Some(Command::Eab(command)) => service::eab(command),
+        Some(Command::Product(command)) => service::product(command),
+        Some(Command::Certificate(command)) => service::certificate(command),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("chancery: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_has_no_contradictions() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn chancery_alone_serves_and_takes_the_options_of_serve() {
+        let listen = |line: &[&str]| match Cli::try_parse_from(line).unwrap() {
+            Cli { command: None, serve } => serve.listen,
+            Cli { command: Some(Command::Serve(serve)), .. } => serve.listen,
+            _ => panic!("not serve"),
+        };
+        let address = Some("127.0.0.1:1".parse().unwrap());
+        assert_eq!(listen(&["chancery"]), None);
+        assert_eq!(listen(&["chancery", "--listen", "127.0.0.1:1"]), address);
+        assert_eq!(listen(&["chancery", "serve", "--listen", "127.0.0.1:1"]), address);
+    }
+}

@@ -1,0 +1,91 @@
+//! Commands that a running server carries out.
+
+use std::future::Future;
+
+use reqwest::Method;
+use serde_json::json;
+
+use super::remote::{Server, segment};
+use super::{CertificateCommand, CustomerCommand, EabCommand, Failure, ProductCommand, Remote, show};
+
+/// `chancery customer`.
+pub(super) fn customer(command: CustomerCommand) -> Result<(), Failure> {
+    match command {
+        CustomerCommand::Create { name, kind, remote } => record(&remote, async |server| {
+            let body = json!({ "name": name, "kind": kind });
+            server.send(Method::POST, "/api/v1/customers", Some(body)).await
+        }),
+        CustomerCommand::List { remote } => list(&remote, "/api/v1/customers", &["id", "kind", "name", "created"]),
+        CustomerCommand::Show { id, remote } => fetch(&remote, "/api/v1/customers", &id),
+    }
+}
+
+/// `chancery eab`.
+pub(super) fn eab(command: EabCommand) -> Result<(), Failure> {
+    const KEYS: &str = "/api/v1/external-account-keys";
+    match command {
+        EabCommand::Create { customer, product, expires, remote } => run(&remote, async |server| {
+            let body = json!({ "customer": customer, "product": product, "expires_days": expires });
+            let key = server.send(Method::POST, KEYS, Some(body)).await?;
+            // Both are pasted into the configuration of ACME clients, so they come as JSON in either case.
+            let short = json!({ "kid": key["kid"], "hmac_key": key["hmac_key"] });
+            show::line(&if remote.json { key } else { short }.to_string())
+        }),
+        EabCommand::List { remote } => list(&remote, KEYS, &["kid", "customer", "product", "expires", "revoked"]),
+        EabCommand::Revoke { kid, remote } => record(&remote, async |server| {
+            server.send(Method::DELETE, &format!("{KEYS}/{}", segment(&kid)), None).await
+        }),
+    }
+}
+
+/// `chancery product`.
+pub(super) fn product(command: ProductCommand) -> Result<(), Failure> {
+    match command {
+        ProductCommand::List { remote } => list(&remote, "/api/v1/products", &["id", "title", "validity_days"]),
+        ProductCommand::Show { product, remote } => fetch(&remote, "/api/v1/products", &product),
+    }
+}
+
+/// `chancery certificate`.
+pub(super) fn certificate(command: CertificateCommand) -> Result<(), Failure> {
+    const CERTIFICATES: &str = "/api/v1/certificates";
+    match command {
+        CertificateCommand::List { remote } => {
+            list(&remote, CERTIFICATES, &["serial", "status", "not_after", "product", "identifiers"])
+        }
+        CertificateCommand::Show { serial, remote } => fetch(&remote, CERTIFICATES, &serial),
+        CertificateCommand::Revoke { serial, reason, remote } => record(&remote, async |server| {
+            let path = format!("{CERTIFICATES}/{}/revoke", segment(&serial));
+            server.send(Method::POST, &path, Some(json!({ "reason": reason }))).await
+        }),
+    }
+}
+
+/// Shows one object of a collection.
+fn fetch(remote: &Remote, collection: &str, id: &str) -> Result<(), Failure> {
+    record(remote, async |server| server.fetch(&format!("{collection}/{}", segment(id))).await)
+}
+
+/// Shows all objects of a collection, these members of each.
+fn list(remote: &Remote, collection: &str, columns: &[&str]) -> Result<(), Failure> {
+    run(remote, async |server| {
+        let items = server.fetch_all(collection).await?;
+        if remote.json { show::json(&items.into()) } else { show::table(&items, columns) }
+    })
+}
+
+/// Shows the one object that comes back.
+fn record(remote: &Remote, ask: impl AsyncFnOnce(Server) -> Result<serde_json::Value, Failure>) -> Result<(), Failure> {
+    run(remote, async |server| {
+        let answer = ask(server).await?;
+        if remote.json { show::json(&answer) } else { show::record(&answer) }
+    })
+}
+
+fn run<F: Future<Output = Result<(), Failure>>>(
+    remote: &Remote,
+    work: impl FnOnce(Server) -> F,
+) -> Result<(), Failure> {
+    let server = Server::of(remote)?;
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work(server))
+}

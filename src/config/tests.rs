@@ -1,0 +1,164 @@
+//! Tests of the configuration and of the files that are shipped with it.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+#[test]
+fn the_shipped_file_says_the_defaults() {
+    let config = Config::parse(BUILT_IN, "chancery.toml").unwrap();
+    assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
+    assert!(Config::default().check().is_empty());
+}
+
+/// Serde lists the keys that it knows when it meets one that it does not.
+fn keys_of(section: &str) -> Vec<String> {
+    let text = format!("{}no-such-key = 1", if section.is_empty() { String::new() } else { format!("[{section}]\n") });
+    let error = toml::from_str::<Config>(&text).unwrap_err();
+    error.message().split('`').skip(1).step_by(2).skip(1).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_shipped_file_shows_every_key() {
+    let mut written = BTreeSet::new();
+    let mut section = String::new();
+    for line in BUILT_IN.lines() {
+        let line = line.strip_prefix('#').unwrap_or(line);
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = name.to_owned();
+        } else if let Some((key, _)) = line.split_once(" = ")
+            && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+        {
+            written.insert(format!("{section}.{key}"));
+        }
+    }
+    let mut known = BTreeSet::from(["validation.localhost_names".to_owned(), "acme.website".to_owned()]);
+    let mut sections = keys_of("");
+    assert!(sections.len() > 8, "{sections:?}");
+    sections.push("server.tls".to_owned());
+    for section in sections {
+        let keys = keys_of(&section);
+        known.extend(keys.into_iter().filter(|key| key != "tls").map(|key| format!("{section}.{key}")));
+    }
+    assert_eq!(written, known);
+}
+
+#[test]
+fn the_shipped_files_are_in_order() {
+    // Cargo runs tests in the package's directory, which the files' paths are relative to.
+    for file in ["config/chancery.toml", "config/internal-pki.toml", "config/pebble.toml"] {
+        Config::load(Some(Path::new(file))).unwrap().load_catalog().unwrap();
+    }
+}
+
+#[test]
+fn every_fault_is_told_with_its_line() {
+    let text = "\
+[server]
+listen = \"nowhere\"
+public_url = \"http://localhost\"
+colour = \"green\"
+
+[server.tls]
+certificate = \"a.pem\"
+
+[validation]
+localhost_names = 7
+http_port = 70000
+
+[nonsense]
+a = 1
+";
+    let faults = Config::parse(text, "x.toml").unwrap_err();
+    let mut told = faults.iter().map(|fault| (fault.line.unwrap(), fault.key.as_str())).collect::<Vec<_>>();
+    told.sort_unstable();
+    let expected = [
+        (2, "server.listen"),
+        (4, "server.colour"),
+        (6, "server.tls"),
+        (10, "validation.localhost_names"),
+        (11, "validation.http_port"),
+        (13, "nonsense"),
+    ];
+    assert_eq!(told, expected, "{faults:#?}");
+    assert!(faults.iter().all(|fault| fault.file == "x.toml" && !fault.reason.is_empty()));
+}
+
+#[test]
+fn values_are_judged_too() {
+    let text = "\
+[server]
+public_url = \"http://localhost\"
+max_body_bytes = 1
+[pki]
+listen = \"127.0.0.1:14000\"
+public_url = \"https://localhost\"
+[store]
+engine = \"postgres\"
+[acme]
+order_days = 0
+website = \"example\"
+[ca]
+country = \"China\"
+issuers = [\"a\", \"a\"]
+[log]
+level = \"loud=very\"
+";
+    let faults = Config::parse(text, "x.toml").unwrap_err();
+    let told = faults.iter().map(|fault| (fault.line, fault.key.as_str())).collect::<Vec<_>>();
+    let expected = [
+        (Some(2), "server.public_url"),
+        (Some(3), "server.max_body_bytes"),
+        (Some(6), "pki.public_url"),
+        (None, "monitor.listen"),
+        (Some(7), "store.url"),
+        (Some(11), "acme.website"),
+        (Some(10), "acme.order_days"),
+        (Some(13), "ca.country"),
+        (Some(14), "ca.issuers"),
+        (Some(16), "log.level"),
+    ];
+    assert_eq!(told, expected, "{faults:#?}");
+}
+
+#[test]
+fn text_that_is_no_toml_is_refused_with_its_line() {
+    let faults = Config::parse("[server]\nlisten = \n", "x.toml").unwrap_err();
+    assert_eq!(faults[0].line, Some(2));
+    assert!(faults[0].to_string().starts_with("x.toml:2: "), "{}", faults[0]);
+}
+
+#[test]
+fn passwords_are_not_shown() {
+    let config = Config::parse("[store]\nengine = \"postgres\"\nurl = \"postgres://u:hush@h/d\"", "x").unwrap();
+    assert!(!format!("{config:?}").contains("hush"));
+}
+
+#[test]
+fn a_public_url_on_this_machine_follows_the_listener() {
+    for (url, follows) in [
+        ("https://localhost:14000", "https://localhost:15000"),
+        ("https://127.0.0.1:14000", "https://127.0.0.1:15000"),
+        ("https://localhost:9999", "https://localhost:9999"),
+        ("https://acme.example:14000", "https://acme.example:14000"),
+    ] {
+        let mut config = Config::default();
+        config.server.public_url = url.to_owned();
+        config.listen_at(loopback(15000));
+        assert_eq!(config.server.public_url, follows);
+    }
+}
+
+#[test]
+fn localhost_is_this_machine_only_for_a_server_that_only_this_machine_reaches() {
+    let knows = |listen: &str, rule| {
+        let mut config = Config { localhost_names: rule, ..Config::default() };
+        config.listen_at(listen.parse().unwrap());
+        config.validation_settings().static_names.contains_key("localhost")
+    };
+    assert!(knows("127.0.0.1:1", LocalhostNames::Auto));
+    assert!(knows("[::1]:1", LocalhostNames::Auto));
+    assert!(!knows("0.0.0.0:1", LocalhostNames::Auto));
+    assert!(knows("0.0.0.0:1", LocalhostNames::Yes));
+    assert!(!knows("127.0.0.1:1", LocalhostNames::No));
+}

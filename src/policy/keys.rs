@@ -1,0 +1,38 @@
+//! Whether a CSR fits its order.
+
+use std::collections::BTreeSet;
+
+use super::catalog::Product;
+use crate::domain::csr::Csr;
+use crate::domain::order::Order;
+use crate::domain::{Error, Identifier, Kind, Result};
+
+/// Judges a CSR: its names must be exactly the order's (RFC 8555 section 7.4), its key of a kind the product takes.
+pub fn accept_csr(csr: &Csr, order: &Order, product: &Product) -> Result<()> {
+    let ordered: BTreeSet<Identifier> = order.identifiers.iter().cloned().collect();
+    let missing = list(ordered.difference(&csr.names));
+    let surplus = list(csr.names.difference(&ordered));
+    let refuse = |detail: String| Err(Error::new(Kind::BadCsr, detail));
+    match (missing.is_empty(), surplus.is_empty()) {
+        (true, true) => {}
+        (false, true) => return refuse(format!("The CSR lacks names of the order: {missing}.")),
+        (true, false) => return refuse(format!("The CSR has names that the order has not: {surplus}.")),
+        (false, false) => {
+            return refuse(format!("The CSR lacks names of the order ({missing}) and has others instead ({surplus})."));
+        }
+    }
+    if !product.keys.contains(&csr.key) {
+        let taken: Vec<String> = product.keys.iter().map(ToString::to_string).collect();
+        return refuse(format!(
+            "The CSR has a key of kind {}; \"{}\" takes {}.",
+            csr.key,
+            product.id,
+            taken.join(", ")
+        ));
+    }
+    Ok(())
+}
+
+fn list<'a>(names: impl Iterator<Item = &'a Identifier>) -> String {
+    names.map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

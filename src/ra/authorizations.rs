@@ -1,0 +1,252 @@
+//! Authorizations: pre-authorization, answering a challenge, looking, giving up; and the validation job.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::worker::Next;
+use super::{Ra, Stop, settle};
+use crate::domain::account::Account;
+use crate::domain::audit::Act;
+use crate::domain::authz::{Attempt, Authorization, AuthzState, AuthzStatus};
+use crate::domain::job::{Job, Work};
+use crate::domain::plan::Method;
+use crate::domain::{AuthzId, Error, Identifier, Kind, Problem, Result, Timestamp};
+use crate::policy::admission;
+use crate::policy::catalog::days;
+use crate::store::records::{Batch, Index, Stored, target};
+use crate::telemetry;
+use crate::va::{CaaTerms, Outcome, Task};
+
+/// An authorization at a moment.
+#[derive(Debug)]
+pub struct AuthzView {
+    /// The authorization.
+    pub authz: Stored<Authorization>,
+    /// The moment.
+    pub now: Timestamp,
+    /// Whether this request made it.
+    pub new: bool,
+}
+
+impl AuthzView {
+    /// Whether a validation is under way.
+    pub fn in_progress(&self) -> bool {
+        matches!(self.authz.state, AuthzState::Pending { attempt: Some(_) })
+    }
+}
+
+impl Ra {
+    /// Opens an authorization ahead of an order (RFC 8555 section 7.4.1); one that is valid already is returned.
+    pub async fn pre_authorize(
+        &self,
+        account: &Account,
+        identifier: &Identifier,
+        product: Option<&str>,
+    ) -> Result<AuthzView> {
+        settle(|| self.pre_authorize_once(account, identifier, product)).await
+    }
+
+    async fn pre_authorize_once(
+        &self,
+        account: &Account,
+        identifier: &Identifier,
+        product: Option<&str>,
+    ) -> Result<AuthzView, Stop> {
+        let account = &self.account(&account.id).await?;
+        let catalog = self.catalog();
+        let product = admission::admit_name(&catalog, identifier, product, self.terms(account.external.is_some()))?;
+        let now = self.now();
+        let name = identifier.to_string();
+        if let Some(row) = self.records.follow(&Index::Proven(&account.id, &name)).await?
+            && let Some(authz) = self.records.find::<Authorization>(&target::<AuthzId>(&row)?).await?
+            && authz.status(now) == AuthzStatus::Valid
+        {
+            return Ok(AuthzView { authz, now, new: false });
+        }
+        let authz = self.open_authz(account, identifier, product, now);
+        let act = Act::AuthorizationCreated { authz: authz.id.clone(), account: account.id.clone(), name };
+        self.records.commit(Batch::of(act, now).check(account).insert(&authz)).await?;
+        let view = self.own_authz(account, &authz.id).await?;
+        Ok(AuthzView { new: true, ..view })
+    }
+
+    async fn own_authz(&self, account: &Account, id: &AuthzId) -> Result<AuthzView> {
+        let found = self.records.find::<Authorization>(id).await?;
+        let own = found.filter(|authz| authz.account == account.id);
+        let authz = own.ok_or_else(|| Error::not_found(format!("This account has no authorization {id}.")))?;
+        Ok(AuthzView { authz, now: self.now(), new: false })
+    }
+
+    /// An authorization for its owner. While it is being validated, the answer waits a moment for the outcome.
+    pub async fn authorization(&self, account: &Account, id: &AuthzId) -> Result<AuthzView> {
+        let view = self.own_authz(account, id).await?;
+        let AuthzState::Pending { attempt: Some(attempt) } = &view.authz.state else { return Ok(view) };
+        if self.worker.wait(&attempt.job, self.challenge_wait()).await {
+            self.own_authz(account, id).await
+        } else {
+            Ok(view)
+        }
+    }
+
+    /// Gives an authorization up (RFC 8555 section 7.5.2).
+    pub async fn deactivate_authorization(&self, account: &Account, id: &AuthzId) -> Result<AuthzView> {
+        settle(|| async {
+            let read = self.own_authz(account, id).await?.authz;
+            let now = self.now();
+            let given_up = (*read).clone().deactivate(now)?;
+            let act = Act::AuthorizationDeactivated { authz: id.clone() };
+            self.records.commit(Batch::of(act, now).replace(&read, &given_up)).await?;
+            Ok(())
+        })
+        .await?;
+        self.own_authz(account, id).await
+    }
+
+    /// Takes the answer to a challenge: validation begins (RFC 8555 section 7.5.1), and the answer waits a moment for
+    /// its outcome. A second answer changes nothing.
+    pub async fn answer_challenge(
+        self: &Arc<Self>,
+        account: &Account,
+        id: &AuthzId,
+        method: Method,
+    ) -> Result<AuthzView> {
+        let begun = settle(|| self.begin_validation(account, id, method)).await?;
+        if let Some(job) = begun {
+            self.start(job);
+        }
+        self.authorization(account, id).await
+    }
+
+    async fn begin_validation(&self, account: &Account, id: &AuthzId, method: Method) -> Result<Option<Job>, Stop> {
+        let account = &self.account(&account.id).await?;
+        let AuthzView { authz, now, .. } = self.own_authz(account, id).await?;
+        offered(&authz, method)?;
+        let settled = !matches!(authz.state, AuthzState::Pending { attempt: None });
+        if settled && !matches!(authz.state, AuthzState::Deactivated { .. }) {
+            return Ok(None);
+        }
+        self.limits.challenge(&account.id, &authz.identifier, now)?;
+        let job = Job::new(Work::Validate { authz: id.clone(), method }, now);
+        let attempt = Attempt {
+            method,
+            started: now,
+            key_authorization: format!("{}.{}", authz.token, account.key.thumbprint()),
+            job: job.id.clone(),
+            failures: Vec::new(),
+        };
+        let begun = (*authz).clone().begin(attempt, now)?;
+        let batch = Batch::of(Act::ValidationBegun { authz: id.clone(), method }, now)
+            .check(account)
+            .replace(&authz, &begun)
+            .insert(&job);
+        self.records.commit(batch).await?;
+        Ok(Some(job))
+    }
+
+    /// The challenge of an authorization, for its owner, as POST-as-GET asks for it.
+    pub async fn challenge(&self, account: &Account, id: &AuthzId, method: Method) -> Result<AuthzView> {
+        let view = self.authorization(account, id).await?;
+        offered(&view.authz, method)?;
+        Ok(view)
+    }
+
+    /// The validation job: looks at the world, then settles the authorization, or puts the job off.
+    pub(super) async fn validate(&self, job: &Stored<Job>, id: &AuthzId, method: Method) -> Result<Next> {
+        let Some(authz) = self.records.find::<Authorization>(id).await? else { return self.drop_job(job).await };
+        let AuthzState::Pending { attempt: Some(attempt) } = &authz.state else { return self.drop_job(job).await };
+        let caa = self.caa_terms(&authz, &authz.caa_identities, method);
+        let task = Task {
+            identifier: authz.identifier.clone(),
+            wildcard: authz.wildcard,
+            method,
+            token: authz.token.clone(),
+            key_authorization: attempt.key_authorization.clone(),
+            caa,
+        };
+        let outcome = self.va.validate(&task).await;
+        settle(|| self.settle_validation(job, id, method, &outcome)).await
+    }
+
+    async fn settle_validation(
+        &self,
+        job: &Stored<Job>,
+        id: &AuthzId,
+        method: Method,
+        outcome: &Outcome,
+    ) -> Result<Next, Stop> {
+        let lost = || Error::internal(format!("authorization {id} is gone"));
+        let read = self.records.find::<Authorization>(id).await?.ok_or_else(lost)?;
+        if !matches!(read.state, AuthzState::Pending { attempt: Some(_) }) {
+            return Ok(self.drop_job(job).await?);
+        }
+        let now = self.now();
+        let authz = (*read).clone();
+        let problem = match &outcome.result {
+            Ok(()) if now < authz.expires => None,
+            Ok(()) => Some(Problem::new(Kind::Malformed, format!("The authorization expired at {}.", authz.expires))),
+            Err(problem) => Some(problem.clone()),
+        };
+        if let Some(problem) = problem.clone().filter(|_| outcome.may_heal && self.tries_left(job)) {
+            let evidence = outcome.evidence.clone();
+            let act = Act::ValidationRetried { authz: id.clone(), method, problem: problem.clone(), evidence };
+            let later = (**job).clone().put_off(now + Duration::from_millis(self.settings.validation_retry_ms));
+            let batch = Batch::of(act, now).replace(&read, &authz.retry(problem)).replace(job, &later);
+            self.records.commit(batch).await?;
+            count(method, "retried");
+            return Ok(Next::At(later.due));
+        }
+        let act = Act::ValidationSettled {
+            authz: id.clone(),
+            name: read.ordered_name(),
+            method,
+            problem: problem.clone(),
+            evidence: outcome.evidence.clone(),
+        };
+        let batch = Batch::of(act, now).remove(job);
+        let batch = match problem {
+            Some(problem) => batch.replace(&read, &authz.refute(method, problem, now)),
+            None => {
+                let caa_checked = matches!(authz.identifier, Identifier::Dns(_)).then_some(now);
+                let reuse = self.longest_reuse(method);
+                let proven = authz.prove(method, now, caa_checked, now + reuse);
+                batch.replace(&read, &proven).index(&Index::Proven(&read.account, &read.ordered_name()), id.as_str())
+            }
+        };
+        self.records.commit(batch).await?;
+        count(method, if outcome.result.is_ok() { "valid" } else { "invalid" });
+        if outcome.result.is_err() {
+            self.limits.failed(&read.account, &read.identifier, now);
+        }
+        Ok(Next::Done)
+    }
+
+    fn tries_left(&self, job: &Job) -> bool {
+        job.tries + 1 < self.settings.validation_tries
+    }
+
+    /// The longest time that any product and the configuration let a proof by this method be used again; each order
+    /// looks at its own product's besides. The order that it was made for can always use it.
+    fn longest_reuse(&self, method: Method) -> Duration {
+        let catalog = self.catalog();
+        let reuse = catalog.products().filter(|product| product.methods.contains(&method));
+        let longest = reuse.map(|product| product.validation_reuse_days).max().unwrap_or(0);
+        days(longest.min(self.settings.authorization_days)).max(days(self.settings.order_days))
+    }
+
+    /// What CAA must permit for the holder of an authorization.
+    pub(super) fn caa_terms(&self, authz: &Authorization, identities: &[String], method: Method) -> CaaTerms {
+        CaaTerms { identities: identities.to_vec(), account_uri: self.account_uri(&authz.account), method }
+    }
+}
+
+fn count(method: Method, outcome: &'static str) {
+    metrics::counter!(telemetry::VALIDATIONS, "method" => method.as_str(), "outcome" => outcome).increment(1);
+}
+
+/// Whether the authorization has a challenge of that type.
+fn offered(authz: &Authorization, method: Method) -> Result<()> {
+    if authz.methods.contains(&method) {
+        return Ok(());
+    }
+    Err(Error::not_found(format!("The authorization for {} has no challenge of type {method}.", authz.ordered_name())))
+}

@@ -1,0 +1,303 @@
+//! From the CSR to the certificate: finalize, the issuing job, the download.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::worker::Next;
+use super::{OrderView, Ra, Stop, settle};
+use crate::ca::{self, LeafPlan, Signed};
+use crate::domain::account::Account;
+use crate::domain::audit::Act;
+use crate::domain::authz::{Authorization, AuthzState, AuthzStatus};
+use crate::domain::certificate::{Certificate, CertificateStanding};
+use crate::domain::csr::Csr;
+use crate::domain::job::{Job, Work};
+use crate::domain::order::{Order, Phase};
+use crate::domain::{Error, Identifier, JobId, Kind, OrderId, Problem, Result, Serial};
+use crate::policy::catalog::Product;
+use crate::policy::{keys, validity};
+use crate::store::records::{Batch, BlockedKey, Index, SerialEntry, Stored};
+use crate::telemetry;
+
+/// How long a CAA answer may be used (Baseline Requirements 4.2.2.1: 8 hours).
+const CAA_LASTS: Duration = Duration::from_secs(8 * 3600);
+
+/// How often the issuing job looks again when CAA can't be looked up, and how long it rests between.
+const ISSUE_TRIES: u32 = 3;
+const ISSUE_RETRY: Duration = Duration::from_secs(2);
+
+/// What finalize hands to the first run of the issuing job: the CSR it has parsed, and with it the certainty that the
+/// recorded serial was never signed. It is not stored, so every later run takes a fresh serial.
+pub(super) struct Ticket {
+    csr: Csr,
+}
+
+/// What became of a CSR.
+enum Accepted {
+    /// It was accepted by this request, which starts the job.
+    Now(Job, Box<Ticket>),
+    /// It was accepted by an earlier request, whose job may still be under way.
+    Before(Option<JobId>),
+}
+
+/// A certificate for its owner.
+#[derive(Debug)]
+pub struct Download {
+    /// The leaf, DER.
+    pub leaf: Vec<u8>,
+    /// The chain asked for, from the intermediate upwards without the root, DER.
+    pub chain: Vec<Vec<u8>>,
+    /// How many chains there are.
+    pub chains: usize,
+}
+
+impl Ra {
+    /// Accepts a CSR for a ready order (RFC 8555 section 7.4), and waits a while for the certificate. The same CSR a
+    /// second time changes nothing.
+    pub async fn finalize(self: &Arc<Self>, account: &Account, id: &OrderId, csr: &[u8]) -> Result<OrderView> {
+        let longest = Duration::from_millis(self.settings.finalize_wait_ms);
+        match settle(|| self.accept_csr(account, id, csr)).await? {
+            Accepted::Now(job, ticket) => {
+                let waited_for = job.id.clone();
+                self.start_with(job, Some(*ticket));
+                self.worker.wait(&waited_for, longest).await;
+            }
+            Accepted::Before(Some(job)) => {
+                self.worker.wait(&job, longest).await;
+            }
+            Accepted::Before(None) => {}
+        }
+        self.own_order(account, id).await
+    }
+
+    async fn accept_csr(&self, account: &Account, id: &OrderId, der: &[u8]) -> Result<Accepted, Stop> {
+        let account = &self.account(&account.id).await?;
+        let view = self.own_order(account, id).await?;
+        if view.order.accepted_csr(der) {
+            return Ok(Accepted::Before(match &view.order.phase {
+                Phase::Issuing { job, .. } => Some(job.clone()),
+                _ => None,
+            }));
+        }
+        let now = self.now();
+        let serial = Serial::random();
+        let job = Job::new(Work::Issue { order: id.clone() }, now);
+        let authzs = view.plain_authzs();
+        // The state is judged before the CSR, so that a client that is too early learns just that.
+        let order = (*view.order).clone().finalize(der, serial, job.id.clone(), &authzs, now)?;
+        let product = self.product_of(&self.catalog(), &order.product)?;
+        let csr = ca::csr::parse(der)?;
+        keys::accept_csr(&csr, &order, &product)?;
+        self.check_subject_key(account, &csr).await?;
+
+        let mut batch = Batch::of(Act::OrderFinalized { order: id.clone(), serial }, now)
+            .check(account)
+            .replace(&view.order, &order)
+            .insert(&SerialEntry { serial, purpose: id.to_string(), at: now })
+            .insert(&job);
+        for authz in &view.authzs {
+            batch = batch.check(authz);
+        }
+        self.records.commit(batch).await?;
+        Ok(Accepted::Now(job, Box::new(Ticket { csr })))
+    }
+
+    /// RFC 8555 section 11.1: no account's key is certified. Baseline Requirements 6.1.1.3: nor a compromised one.
+    async fn check_subject_key(&self, account: &Account, csr: &Csr) -> Result<()> {
+        let refuse = |why: &str| Err(Error::new(Kind::BadCsr, format!("The CSR's key {why}; make a new key pair.")));
+        let own = account.key.spki_sha256() == csr.spki_sha256;
+        if own || self.records.follow(&Index::AccountBySpki(&csr.spki_sha256)).await?.is_some() {
+            return refuse("is the key of an ACME account");
+        }
+        if self.records.find::<BlockedKey>(csr.spki_sha256).await?.is_some() {
+            return refuse("is known to be compromised");
+        }
+        Ok(())
+    }
+
+    /// The issuing job: CAA again where that is due, then lint, sign and store.
+    pub(super) async fn issue(&self, job: &Stored<Job>, id: &OrderId, ticket: Option<Ticket>) -> Result<Next> {
+        let view = self.order_view(id).await?;
+        if !matches!(&view.order.phase, Phase::Issuing { job: own, .. } if *own == job.id) {
+            return self.drop_job(job).await;
+        }
+        let refused = match self.recheck(&view).await? {
+            Ok(product) => match self.sign(job, &view, &product, ticket).await {
+                Ok(next) => return Ok(next),
+                Err(Stop::Overtaken) => return Ok(Next::At(self.now())),
+                Err(Stop::Refused(error)) => {
+                    tracing::error!(order = %id, error = ?error, "a certificate could not be made");
+                    error.into_problem()
+                }
+            },
+            Err((_, true)) if job.tries + 1 < ISSUE_TRIES => return self.put_off(job, id).await,
+            Err((problem, _)) => problem,
+        };
+        settle(|| self.fail_order(job, id, refused.clone())).await
+    }
+
+    /// Whether the order may still be fulfilled: the account, the authorizations, the product, CAA. If not, why, and
+    /// whether that may pass.
+    async fn recheck(&self, view: &OrderView) -> Result<Result<Product, (Problem, bool)>> {
+        let for_good = |error: Error| Ok(Err((error.into_problem(), false)));
+        if let Err(error) = self.account(&view.order.account).await {
+            return if error.kind() == Kind::ServerInternal { Err(error) } else { for_good(error) };
+        }
+        let product = match self.product_of(&self.catalog(), &view.order.product) {
+            Ok(product) => product,
+            Err(error) => return for_good(error),
+        };
+        for authz in &view.authzs {
+            let AuthzState::Valid { method, caa_checked, .. } = &authz.state else {
+                return for_good(no_longer_valid(authz));
+            };
+            if authz.status(view.now) != AuthzStatus::Valid {
+                return for_good(no_longer_valid(authz));
+            }
+            let recent = caa_checked.is_none_or(|at| view.now.since(at) < CAA_LASTS);
+            if matches!(authz.identifier, Identifier::Ip(_))
+                || (recent && authz.caa_identities == product.caa_identities)
+            {
+                continue;
+            }
+            let terms = self.caa_terms(authz, &product.caa_identities, *method);
+            let outcome = self.va.check_caa(&authz.identifier, authz.wildcard, &terms).await;
+            let act = Act::CaaChecked { order: view.order.id.clone(), evidence: outcome.evidence };
+            self.records.commit(Batch::of(act, view.now)).await?;
+            if let Err(problem) = outcome.result {
+                return Ok(Err((problem.of(&authz.identifier), outcome.may_heal)));
+            }
+        }
+        Ok(Ok(product))
+    }
+
+    async fn sign(
+        &self,
+        job: &Stored<Job>,
+        view: &OrderView,
+        product: &Product,
+        ticket: Option<Ticket>,
+    ) -> Result<Next, Stop> {
+        let Phase::Issuing { csr: der, .. } = &view.order.phase else {
+            return Err(Error::internal("an order that is not being issued reached the signer").into());
+        };
+        let (order, csr) = match ticket {
+            Some(ticket) => (view.order.clone(), ticket.csr),
+            None => (self.renumber(&view.order).await?, ca::csr::parse(der)?),
+        };
+        let Phase::Issuing { serial, .. } = order.phase else {
+            return Err(Error::internal("an order lost its serial").into());
+        };
+        let now = self.now();
+        let issuer_end = self.ca.issuer_not_after(&product.issuer, csr.key)?;
+        let window = validity::window(product, order.not_before, order.not_after, issuer_end, now)?;
+        let plan = LeafPlan {
+            serial,
+            issuer: product.issuer.clone(),
+            names: order.identifiers.clone(),
+            common_name: product.common_name.then(|| common_name(&order)).flatten(),
+            spki: csr.spki,
+            key: csr.key,
+            not_before: window.not_before,
+            not_after: window.not_after,
+        };
+        let Signed { der, issuer } = self.ca.sign(self.ca.prepare(&plan)?)?;
+        let certificate = Certificate {
+            serial,
+            issuer,
+            account: order.account.clone(),
+            order: order.id.clone(),
+            product: order.product.clone(),
+            identifiers: plan.names,
+            key: csr.key,
+            spki_sha256: csr.spki_sha256,
+            not_before: window.not_before,
+            not_after: window.not_after,
+            der,
+            issued: now,
+            standing: CertificateStanding::Good,
+        };
+        let fulfilled = (*order).clone().fulfil(serial)?;
+        let batch = Batch::of(Act::CertificateIssued { serial, order: order.id.clone() }, now)
+            .replace(&order, &fulfilled)
+            .insert(&certificate)
+            .index(&Index::CertifiedKey(&certificate.spki_sha256), &serial.to_string())
+            .remove(job);
+        self.records.commit(batch).await?;
+        let (product, issuer) = (certificate.product, certificate.issuer);
+        metrics::counter!(telemetry::CERTIFICATES_ISSUED, "product" => product, "issuer" => issuer).increment(1);
+        Ok(Next::Done)
+    }
+
+    /// Gives an order a fresh serial, because the one recorded may have been signed by a run that ended early: a serial
+    /// is signed at most once.
+    async fn renumber(&self, read: &Stored<Order>) -> Result<Stored<Order>, Stop> {
+        let Phase::Issuing { serial: old, .. } = read.phase else {
+            return Err(Error::internal("only an order that is being issued has a serial to give up").into());
+        };
+        let now = self.now();
+        let serial = Serial::random();
+        let order = (**read).clone().renumber(serial)?;
+        let batch = Batch::of(Act::SerialAbandoned { order: order.id.clone(), serial: old }, now)
+            .replace(read, &order)
+            .insert(&SerialEntry { serial, purpose: order.id.to_string(), at: now });
+        self.records.commit(batch).await?;
+        Ok(self.order_view(&order.id).await?.order)
+    }
+
+    async fn put_off(&self, job: &Stored<Job>, order: &OrderId) -> Result<Next> {
+        let now = self.now();
+        let later = (**job).clone().put_off(now + ISSUE_RETRY);
+        let act = Act::IssuancePutOff { order: order.clone(), until: later.due };
+        self.records.commit(Batch::of(act, now).replace(job, &later)).await?;
+        Ok(Next::At(later.due))
+    }
+
+    async fn fail_order(&self, job: &Stored<Job>, id: &OrderId, problem: Problem) -> Result<Next, Stop> {
+        let view = self.order_view(id).await?;
+        let now = self.now();
+        let failed = (*view.order).clone().fail(problem.clone(), now);
+        let batch =
+            Batch::of(Act::OrderFailed { order: id.clone(), problem }, now).replace(&view.order, &failed).remove(job);
+        self.records.commit(batch).await?;
+        metrics::counter!(telemetry::ORDERS_FAILED).increment(1);
+        Ok(Next::Done)
+    }
+
+    /// Up to `limit` certificates behind the one of that serial.
+    pub async fn certificates(&self, after: Option<&Serial>, limit: usize) -> Result<Vec<Certificate>> {
+        let after = after.map(|serial| serial.as_bytes().to_vec());
+        let found = self.records.list::<Certificate>(b"", after, limit).await?;
+        Ok(found.into_iter().map(Stored::into_value).collect())
+    }
+
+    /// The certificate of that serial, for the operator.
+    pub async fn certificate_of(&self, serial: &Serial) -> Result<Certificate> {
+        let found = self.records.find::<Certificate>(serial).await?;
+        Ok(found.ok_or_else(|| Error::not_found("There is no certificate of that serial."))?.into_value())
+    }
+
+    /// A certificate for its owner, with the chain of that number (RFC 8555 section 7.4.2).
+    pub async fn certificate(&self, account: &Account, serial: &Serial, chain: usize) -> Result<Download> {
+        let none = || Error::not_found("This account has no such certificate.");
+        let found = self.records.find::<Certificate>(serial).await?;
+        let certificate = found.filter(|found| found.account == account.id).ok_or_else(none)?;
+        let chains = self.ca.chains(&certificate.issuer).ok_or_else(|| {
+            Error::internal(format!("the issuer \"{}\" of certificate {serial} is not configured", certificate.issuer))
+        })?;
+        let wanted = chains.get(chain).ok_or_else(none)?;
+        Ok(Download { leaf: certificate.der.clone(), chain: wanted.clone(), chains: chains.len() })
+    }
+}
+
+fn no_longer_valid(authz: &Authorization) -> Error {
+    Error::unauthorized(format!(
+        "The authorization for {} is no longer valid; place a new order.",
+        authz.ordered_name()
+    ))
+}
+
+/// The first name that fits into a common name: 64 characters at most (RFC 5280 appendix A.1).
+fn common_name(order: &Order) -> Option<Identifier> {
+    order.identifiers.iter().find(|name| name.to_string().len() <= 64).cloned()
+}

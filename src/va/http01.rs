@@ -1,0 +1,323 @@
+//! http-01: the key authorization in a file of the name's web server (RFC 8555 section 8.3).
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{CONNECTION, HOST, LOCATION};
+use reqwest::{Client, Response, StatusCode, redirect, retry};
+use url::{Host, Url};
+
+use super::dns::Dns;
+use super::reach::{self, Addresses};
+use super::trail::{Fault, Trail, clean, root_cause};
+use super::{BoxError, Settings, Task, tlsalpn01};
+use crate::domain::{DnsName, Identifier, Kind};
+
+/// RFC 8555 section 10.4: a limit on redirects.
+const MAX_REDIRECTS: usize = 10;
+/// Most bytes of a body that are looked at. A key authorization has fewer than 100.
+const MAX_BODY: usize = 4096;
+/// Longest URL that a redirect may lead to.
+const MAX_URL: usize = 2000;
+
+tokio::task_local! {
+    /// The one address that the request under way may dial.
+    static DIAL: SocketAddr;
+}
+
+/// The web client of all validations.
+pub(super) struct Http {
+    client: Client,
+    http_port: u16,
+    https_port: u16,
+    allow_private: bool,
+    follow_redirects: bool,
+}
+
+/// Gives reqwest the address that was judged fit, so that no second lookup can bring another (DNS rebinding).
+struct Vetted;
+
+impl Resolve for Vetted {
+    fn resolve(&self, name: Name) -> Resolving {
+        let vetted =
+            DIAL.try_with(|addr| *addr).map_err(|_| BoxError::from(format!("{} was not vetted", name.as_str())));
+        Box::pin(std::future::ready(vetted.map(|addr| Box::new(std::iter::once(addr)) as Addrs)))
+    }
+}
+
+/// What came back for one URL.
+struct Seen {
+    status: StatusCode,
+    /// Where a redirect leads.
+    location: Option<String>,
+    body: Vec<u8>,
+    /// Whether there was more than `MAX_BODY`.
+    cut: bool,
+    from: SocketAddr,
+}
+
+impl Http {
+    /// A client that opens a connection for each request, follows nothing, repeats nothing and knows no proxy.
+    pub fn new(settings: &Settings) -> Result<Self, BoxError> {
+        let client = Client::builder()
+            .user_agent("chancery")
+            // RFC 8555 section 10.2: a redirect to https tells nothing that http would not, so any certificate does.
+            .tls_backend_preconfigured(tlsalpn01::any_certificate(&[])?)
+            .dns_resolver(Arc::new(Vetted))
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .retry(retry::never())
+            .no_proxy()
+            .http1_only()
+            .pool_max_idle_per_host(0)
+            .connect_timeout(settings.connect_timeout())
+            .build()?;
+        Ok(Self {
+            client,
+            http_port: settings.http_port,
+            https_port: settings.tls_port,
+            allow_private: settings.allow_private_addresses,
+            follow_redirects: settings.follow_redirects,
+        })
+    }
+
+    /// Looks whether the name's web server shows the key authorization.
+    pub async fn look(&self, dns: &Dns, task: &Task, trail: &Trail) -> Result<(), Fault> {
+        let mut url = start(&task.identifier, &task.token)?;
+        for _ in 0..=MAX_REDIRECTS {
+            let seen = self.fetch(dns, &url, trail).await?;
+            if !seen.status.is_redirection() {
+                return judge(&url, &seen, &task.key_authorization);
+            }
+            url = self.next(&url, &seen)?;
+        }
+        Err(Fault::passing(
+            Kind::Connection,
+            format!("{} led to more than {MAX_REDIRECTS} redirects.", start(&task.identifier, &task.token)?),
+        ))
+    }
+
+    async fn fetch(&self, dns: &Dns, url: &Url, trail: &Trail) -> Result<Seen, Fault> {
+        let port = self.port(url)?;
+        let (host, addresses) = match url.host() {
+            Some(Host::Ipv4(ip)) => (ip.to_string(), Addresses::literal(ip.into())),
+            Some(Host::Ipv6(ip)) => (ip.to_string(), Addresses::literal(ip.into())),
+            Some(Host::Domain(name)) => (name.to_owned(), dns.addresses(known_name(dns, name)?, trail).await?),
+            None => return Err(Fault::lasting(Kind::Connection, format!("{} names no host.", shown(url)))),
+        };
+        let candidates = reach::vet(&host, &addresses, self.allow_private, trail)?;
+        let mut failed = None;
+        for ip in candidates {
+            let addr = SocketAddr::new(ip, port);
+            trail.begin(Kind::Connection, format!("fetching {} from {addr}", shown(url)));
+            match self.request(url, addr).await {
+                Ok(seen) => {
+                    trail.note(format!("GET {} from {addr}: {}", shown(url), seen.summary()));
+                    return Ok(seen);
+                }
+                Err(error) => {
+                    let why = if error.is_timeout() { "timed out".to_owned() } else { root_cause(&error) };
+                    trail.note(format!("GET {} from {addr}: {why}", shown(url)));
+                    // RFC 8555 section 8.3 leaves the choice of address to us: IPv6 first, and IPv4 where nothing
+                    // took the connection. A server that took it has had its say.
+                    let again = error.is_connect();
+                    failed = Some(fetch_fault(url, addr, &why, &error));
+                    if !again {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(failed.unwrap_or_else(|| Fault::passing(Kind::Dns, format!("There is no address for {host}."))))
+    }
+
+    async fn request(&self, url: &Url, addr: SocketAddr) -> reqwest::Result<Seen> {
+        let mut target = url.clone();
+        let literal = !matches!(url.host(), Some(Host::Domain(_)));
+        if literal {
+            // reqwest dials the address and the port of such a URL itself.
+            let _ = target.set_port(Some(addr.port()));
+        }
+        let mut request = self.client.get(target).header(CONNECTION, "close");
+        if literal {
+            // RFC 8738 section 5: the Host header is the address alone.
+            request = request.header(HOST, url.host_str().unwrap_or_default());
+        }
+        let exchange = async {
+            let response = request.send().await?;
+            Seen::read(response, addr).await
+        };
+        DIAL.scope(addr, exchange).await
+    }
+
+    /// The port that a URL stands for: 80 and 443 are where the settings say.
+    fn port(&self, url: &Url) -> Result<u16, Fault> {
+        match (url.scheme(), url.port()) {
+            ("http", None) => Ok(self.http_port),
+            ("https", None) => Ok(self.https_port),
+            // Baseline Requirements 3.2.2.4.19: redirects lead to authorized ports only.
+            ("http" | "https", Some(port)) if port == self.http_port || port == self.https_port => Ok(port),
+            ("http" | "https", Some(port)) => Err(Fault::passing(
+                Kind::Connection,
+                format!(
+                    "The redirect to {} leads to port {port}; only {} and {} are allowed.",
+                    shown(url),
+                    self.http_port,
+                    self.https_port
+                ),
+            )),
+            (scheme, _) => Err(Fault::passing(
+                Kind::Connection,
+                format!(
+                    "The redirect to {} leads to the scheme {}; only http and https are allowed.",
+                    shown(url),
+                    clean(scheme.as_bytes())
+                ),
+            )),
+        }
+    }
+
+    /// Where a redirect leads, if it is one that may be followed.
+    fn next(&self, url: &Url, seen: &Seen) -> Result<Url, Fault> {
+        let refuse = |kind: Kind, why: &str| {
+            let target = match &seen.location {
+                Some(location) => format!(" to {}", clean(location.as_bytes())),
+                None => String::new(),
+            };
+            let detail = format!("{} at {} answered {}{target}; {why}.", shown(url), seen.from, seen.status.as_u16());
+            Err(Fault::passing(kind, detail))
+        };
+        if !self.follow_redirects {
+            return refuse(Kind::Unauthorized, "redirects are not followed, serve the file at this address itself");
+        }
+        // Baseline Requirements 3.2.2.4.19.
+        if !matches!(seen.status.as_u16(), 301 | 302 | 307 | 308) {
+            return refuse(Kind::Unauthorized, "only redirects with 301, 302, 307 or 308 are followed");
+        }
+        let Some(location) = &seen.location else {
+            return refuse(Kind::IncorrectResponse, "a redirect needs a Location");
+        };
+        if location.len() > MAX_URL {
+            return refuse(Kind::IncorrectResponse, "its Location is too long");
+        }
+        let Ok(mut next) = url.join(location) else {
+            return refuse(Kind::IncorrectResponse, "its Location is not a URL");
+        };
+        next.set_fragment(None);
+        if next.password().is_some() || !next.username().is_empty() {
+            return refuse(Kind::Connection, "its Location carries a user name");
+        }
+        self.port(&next).map(|_| next)
+    }
+}
+
+impl Seen {
+    async fn read(mut response: Response, from: SocketAddr) -> reqwest::Result<Self> {
+        // Baseline Requirements 3.2.2.4.19: the final value of the Location header counts.
+        let location = response.headers().get_all(LOCATION).iter().next_back();
+        let location = location.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let mut seen = Self { status: response.status(), location, body: Vec::new(), cut: false, from };
+        if seen.status.is_redirection() {
+            return Ok(seen);
+        }
+        while let Some(chunk) = response.chunk().await? {
+            let room = MAX_BODY - seen.body.len();
+            seen.body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if chunk.len() > room {
+                seen.cut = true;
+                break;
+            }
+        }
+        Ok(seen)
+    }
+
+    fn summary(&self) -> String {
+        match &self.location {
+            Some(location) => format!("{} to {}", self.status.as_u16(), clean(location.as_bytes())),
+            None => {
+                let more = if self.cut { "more than " } else { "" };
+                format!("{}, {more}{} bytes", self.status.as_u16(), self.body.len())
+            }
+        }
+    }
+}
+
+/// RFC 8555 section 8.3: the first request is plain http. For addresses see RFC 8738 section 5.
+fn start(identifier: &Identifier, token: &str) -> Result<Url, Fault> {
+    let host = match identifier {
+        Identifier::Ip(IpAddr::V6(ip)) => format!("[{ip}]"),
+        other => other.to_string(),
+    };
+    let url = Url::parse(&format!("http://{host}/.well-known/acme-challenge/{token}")).ok();
+    // A name such as 0x7f.0x1 is an address in a URL, and whoever has that address does not have the name.
+    let same = |url: &Url| match (identifier, url.host()) {
+        (Identifier::Dns(name), Some(Host::Domain(host))) => name.as_str() == host,
+        (Identifier::Ip(IpAddr::V4(ip)), Some(Host::Ipv4(host))) => *ip == host,
+        (Identifier::Ip(IpAddr::V6(ip)), Some(Host::Ipv6(host))) => *ip == host,
+        _ => false,
+    };
+    url.filter(same)
+        .ok_or_else(|| Fault::lasting(Kind::Malformed, format!("{identifier} can't be the host of a URL for http-01.")))
+}
+
+/// The host of a redirect must be a name that could be certified, or one of the configuration.
+fn known_name<'n>(dns: &Dns, name: &'n str) -> Result<&'n str, Fault> {
+    match DnsName::parse(name) {
+        Ok(parsed) if !parsed.is_wildcard() => Ok(name),
+        _ if dns.is_static(name) => Ok(name),
+        Ok(_) => Err(Fault::passing(Kind::Dns, format!("{} can't be looked up.", clean(name.as_bytes())))),
+        Err(error) => Err(Fault::passing(Kind::Dns, error.into_problem().detail)),
+    }
+}
+
+fn judge(url: &Url, seen: &Seen, key_authorization: &str) -> Result<(), Fault> {
+    let refuse =
+        |kind: Kind, why: String| Err(Fault::passing(kind, format!("{} at {} answered {why}", shown(url), seen.from)));
+    // Baseline Requirements 3.2.2.4.19 demand success; a file is told by 200.
+    if seen.status != StatusCode::OK {
+        let why = format!("{} instead of 200, with the body {}.", seen.status.as_u16(), clean(&seen.body));
+        return refuse(Kind::Unauthorized, why);
+    }
+    if seen.cut {
+        let why = format!("with more than {MAX_BODY} bytes; a key authorization is shorter.");
+        return refuse(Kind::IncorrectResponse, why);
+    }
+    // RFC 8555 section 8.3: white space at the end is of no account.
+    if seen.body.trim_ascii_end() != key_authorization.as_bytes() {
+        let why = format!("with {} instead of the key authorization \"{key_authorization}\".", clean(&seen.body));
+        return refuse(Kind::Unauthorized, why);
+    }
+    Ok(())
+}
+
+fn fetch_fault(url: &Url, addr: SocketAddr, why: &str, error: &reqwest::Error) -> Fault {
+    let kind = if tlsalpn01::is_tls(error) { Kind::Tls } else { Kind::Connection };
+    let doing = if error.is_connect() { "Connecting to" } else { "Fetching" };
+    Fault::passing(kind, format!("{doing} {} at {addr} failed: {why}.", shown(url)))
+}
+
+/// A URL as it may stand in a problem.
+fn shown(url: &Url) -> String {
+    clean(url.as_str().as_bytes()).trim_matches('"').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_is_that_of_the_name_or_the_address() {
+        let url = |kind: &str, value: &str| {
+            Identifier::parse(kind, value).ok().and_then(|identifier| start(&identifier, "t").ok()).map(String::from)
+        };
+        let expected = |host: &str| Some(format!("http://{host}/.well-known/acme-challenge/t"));
+        assert_eq!(url("dns", "www.example.com"), expected("www.example.com"));
+        assert_eq!(url("dns", "xn--bcher-kva.example"), expected("xn--bcher-kva.example"));
+        assert_eq!(url("ip", "1.1.1.1"), expected("1.1.1.1"));
+        assert_eq!(url("ip", "2a00::1"), expected("[2a00::1]"));
+        for name in ["0x01.0x01010101", "1.1.1.0x1", "example.0xff"] {
+            assert_eq!(url("dns", name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The world around the server in tests: an ACME client, a DNS server, web servers, all on loopback.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+pub mod client;
+pub mod dns;
+pub mod dnssec;
+pub mod resources;
+pub mod signer;
+pub mod target;
+pub mod world;

@@ -1,0 +1,250 @@
+//! A whole server in a temporary directory, with the world around it: the real router, store, CA and validator, a clock
+//! that stands, DNS and web servers on loopback.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use chancery::app::App;
+use chancery::clock::{Clock as _, TestClock};
+use chancery::config::Config;
+use chancery::domain::Timestamp;
+use chancery::domain::audit::Act;
+use chancery::ra::Ra;
+use chancery::store::records::Records;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::client::{Client, Response, challenge, csr};
+use super::dns::Dns;
+use super::signer::{Signer, b64};
+use super::target::{AlpnTarget, Target};
+
+/// Where the server believes it is.
+pub const BASE: &str = "https://ca.test:14000";
+
+/// Noon of the day the tests play on.
+const NOON: u64 = 1_795_262_400;
+
+/// Products that take everything, and some that don't.
+const CATALOG: &str = r#"
+[[products]]
+id = "any"
+title = "Takes every name and key"
+issuer = "chancery"
+names = { max = 100, wildcard = true, ip = true }
+keys = ["rsa-2048", "rsa-3072", "rsa-4096", "p-256", "p-384"]
+methods = ["http-01", "dns-01", "tls-alpn-01"]
+validity_days = 90
+validation_reuse_days = 30
+caa_identities = ["ca.test"]
+common_name = true
+
+[[products]]
+id = "single"
+title = "One name, P-256, by http-01, no reuse"
+issuer = "chancery"
+names = { max = 1 }
+keys = ["p-256"]
+methods = ["http-01"]
+validity_days = 10
+validation_reuse_days = 0
+caa_identities = ["single.ca.test"]
+
+[[products]]
+id = "bound"
+title = "For bound accounts"
+issuer = "chancery"
+bound_accounts_only = true
+names = { max = 2, wildcard = true }
+keys = ["p-256"]
+methods = ["dns-01"]
+validity_days = 397
+validation_reuse_days = 30
+caa_identities = ["ca.test"]
+"#;
+
+/// The world.
+pub struct World {
+    /// Its web server, which http-01 reaches at every name.
+    pub web: Target,
+    /// Its tls-alpn-01 responder.
+    pub tls: AlpnTarget,
+    /// Its DNS server; every name without records of its own is 127.0.0.1.
+    pub dns: Dns,
+    /// The time.
+    pub clock: Arc<TestClock>,
+    /// The configuration of the server.
+    pub config: Config,
+    app: Option<App>,
+    directory: TempDir,
+}
+
+impl World {
+    /// A world with a fresh server.
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A world with a fresh server whose configuration was changed.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let (web, tls, dns) = (Target::start().await, AlpnTarget::start().await, Dns::start().await);
+        dns.default_address("127.0.0.1");
+        let directory = TempDir::new().unwrap();
+        let catalog = directory.path().join("catalog.toml");
+        std::fs::write(&catalog, CATALOG).unwrap();
+        let mut config = Config::default();
+        config.server.public_url = BASE.to_owned();
+        config.server.data_dir = directory.path().join("data");
+        config.catalog.products = catalog;
+        config.acme.default_product = "any".to_owned();
+        config.acme.validation_tries = 1;
+        // A test that must see the outcome of a job drains it; none should depend on how quick this machine is.
+        config.acme.challenge_wait_ms = 20_000;
+        config.acme.finalize_wait_ms = 20_000;
+        config.validation.resolvers = vec![dns.addr()];
+        config.validation.allow_private_addresses = true;
+        config.validation.http_port = web.port();
+        config.validation.tls_port = tls.port();
+        config.validation.dns_timeout_ms = 2_000;
+        config.validation.timeout_ms = 5_000;
+        change(&mut config);
+        let clock = Arc::new(TestClock::at(Timestamp::from_secs(NOON)));
+        let app = App::build(&config, clock.clone()).unwrap();
+        Self { web, tls, dns, clock, config, app: Some(app), directory }
+    }
+
+    fn app(&self) -> &App {
+        self.app.as_ref().unwrap()
+    }
+
+    /// The use cases.
+    pub fn ra(&self) -> &Arc<Ra> {
+        &self.app().ra
+    }
+
+    /// Everything behind the main listener.
+    pub fn router(&self) -> Router {
+        self.app().main.clone()
+    }
+
+    /// Everything behind the PKI listener.
+    pub fn pki(&self) -> Router {
+        self.app().pki.clone()
+    }
+
+    /// The server's data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.config.server.data_dir.clone()
+    }
+
+    /// A place for files of the test.
+    pub fn scratch(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The operator's token.
+    pub fn operator_token(&self) -> String {
+        std::fs::read_to_string(self.data_dir().join("operator.token")).unwrap().trim().to_owned()
+    }
+
+    /// The current moment.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Moves the clock forward, and waits until the jobs that are due then are done.
+    pub async fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+        self.ra().drain().await.unwrap();
+    }
+
+    /// Stops the server and starts it again on the same data directory, in the middle of its jobs. Clients made before
+    /// are of no use after, but what they know is: see `Client::on`.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        self.start().await;
+    }
+
+    /// The audit log, oldest first. The server is stopped for a moment, as with `restart`.
+    pub async fn audit(&mut self) -> Vec<Act> {
+        self.stop().await;
+        let records = Records::new(chancery::store::open(&self.config.store_settings()).unwrap());
+        let events = records.audit(None, 10_000).await.unwrap();
+        drop(records);
+        self.start().await;
+        events.into_iter().map(|(_, event)| event.act).collect()
+    }
+
+    async fn stop(&mut self) {
+        let old = self.app.take().unwrap();
+        old.ra.abandon_jobs();
+        let ra = Arc::downgrade(&old.ra);
+        drop(old);
+        // Jobs hold the use cases, and these the store, which only one server can have open.
+        while ra.upgrade().is_some() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn start(&mut self) {
+        let app = App::build(&self.config, self.clock.clone()).unwrap();
+        app.ra.resume().await.unwrap();
+        self.app = Some(app);
+    }
+
+    /// A client without an account.
+    pub fn stranger(&self) -> Client {
+        Client::new(self.router(), BASE)
+    }
+
+    /// A client with an account, whose http-01 challenges are met at every name.
+    pub async fn client(&self) -> Client {
+        self.client_with(Signer::generate("ES256")).await
+    }
+
+    /// The same with this account key.
+    pub async fn client_with(&self, signer: Signer) -> Client {
+        let mut client = Client::with_key(self.router(), BASE, signer);
+        client.new_account().await.expect(201);
+        self.web.serve_any(&client.thumbprint());
+        client
+    }
+
+    /// A ready order for these names: placed, and every authorization proven by http-01 (wildcards by dns-01).
+    pub async fn ready_order(&self, client: &Client, names: &[&str]) -> (String, Value) {
+        let placed = client.new_order(names).await.expect(201);
+        let url = placed.location().to_owned();
+        for authz in client.authorizations(&placed.json()).await {
+            if authz["status"] == "pending" {
+                self.prove(client, &authz).await.ok();
+            }
+        }
+        let order = client.post_as_get(&url).await.expect(200).json();
+        assert_eq!(order["status"], "ready", "{order}");
+        (url, order)
+    }
+
+    /// Answers a challenge of a pending authorization such that it is met.
+    pub async fn prove(&self, client: &Client, authz: &Value) -> Response {
+        if authz["wildcard"] == true {
+            let offer = challenge(authz, "dns-01");
+            let name = format!("_acme-challenge.{}", authz["identifier"]["value"].as_str().unwrap());
+            let proof = client.key_authorization(offer["token"].as_str().unwrap());
+            let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, proof.as_bytes());
+            self.dns.txt(&name, &b64(digest));
+            return client.respond(&offer).await;
+        }
+        client.respond(&challenge(authz, "http-01")).await
+    }
+
+    /// A certificate for these names: the order as it is in the end, and the chain, PEM.
+    pub async fn certificate(&self, client: &Client, names: &[&str]) -> (Value, String) {
+        let (_, order) = self.ready_order(client, names).await;
+        let done = client.finalize(&order, &csr(names).0).await.expect(200).json();
+        assert_eq!(done["status"], "valid", "{done}");
+        let chain = client.certificate(&done).await;
+        (done, chain)
+    }
+}
