@@ -37,6 +37,9 @@ fn redb_keeps_acknowledged_sets_over_power_cuts() {
 }
 
 fn survive(engine: EngineName) {
+    if let Ok(path) = std::env::var(STORE) {
+        return write_for_ever(engine, path.as_ref());
+    }
     if skipped() {
         return;
     }
@@ -74,15 +77,15 @@ fn survive(engine: EngineName) {
     }
 }
 
-#[test]
-#[ignore = "the writing half of the power cut tests, which start it in a process of its own"]
-fn writer() {
-    let Ok(path) = std::env::var("CHANCERY_POWER_CUT_STORE") else { return };
-    let variable = |name| std::env::var(name).expect("the test that starts this sets it");
-    let engine = ENGINES.into_iter().find(|engine| format!("{engine:?}") == variable("CHANCERY_POWER_CUT_ENGINE"));
-    let settings = settings(engine.expect("an engine"), path.as_ref());
-    let store = store::open_with(&settings, JOURNAL_LIMIT).expect("the store opens");
-    let acks = variable("CHANCERY_POWER_CUT_ACKS");
+/// Tells the process that a test starts, which is the same test, that it is the one that writes, and where the store is.
+const STORE: &str = "CHANCERY_POWER_CUT_STORE";
+/// Tells it where to note what was acknowledged.
+const ACKS: &str = "CHANCERY_POWER_CUT_ACKS";
+
+/// What that process does until it is killed.
+fn write_for_ever(engine: EngineName, path: &Path) {
+    let store = store::open_with(&settings(engine, path), JOURNAL_LIMIT).expect("the store opens");
+    let acks = std::env::var(ACKS).expect("set beside the store");
     let acks = fs::OpenOptions::new().append(true).create(true).open(acks).expect("the file of the acknowledged");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
     println!("writing");
@@ -266,11 +269,11 @@ struct Writer(Child);
 impl Writer {
     /// Starts the process and waits until it writes.
     fn start(engine: EngineName, rig: &Rig) -> Self {
+        let test = format!("power_cut::{engine:?}_keeps_acknowledged_sets_over_power_cuts").to_lowercase();
         let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .args(["--exact", "power_cut::writer", "--ignored", "--nocapture"])
-            .env("CHANCERY_POWER_CUT_STORE", rig.store())
-            .env("CHANCERY_POWER_CUT_ENGINE", format!("{engine:?}"))
-            .env("CHANCERY_POWER_CUT_ACKS", rig.acks())
+            .args(["--exact", &test, "--nocapture"])
+            .env(STORE, rig.store())
+            .env(ACKS, rig.acks())
             .stdout(Stdio::piped())
             .spawn()
             .expect("the writer starts");
