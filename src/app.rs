@@ -95,8 +95,9 @@ pub async fn start(mut config: Config) -> Result<Running, Failure> {
     tasks.spawn(http::serve(main, Some(certificate), app.main, limits.clone(), stopped.clone()));
     tasks.spawn(http::serve(pki, None, app.pki, limits.clone(), stopped.clone()));
     tasks.spawn(http::serve(monitor, None, telemetry::monitor(ready), limits, stopped.clone()));
-    tasks.spawn(until_stopped(telemetry::keep_up(), stopped));
+    tasks.spawn(until_stopped(telemetry::keep_up(), stopped.clone()));
     let resumed = app.ra.resume().await?;
+    tasks.spawn(until_stopped(keep_jobs(app.ra.clone()), stopped));
     let directory_url = Links::new(&config.server.public_url).directory();
     tracing::info!(directory = %directory_url, jobs = resumed, "ready");
     Ok(Running { directory_url, ra: app.ra, stop, tasks })
@@ -109,6 +110,8 @@ impl Running {
         while let Some(ended) = self.tasks.join_next().await {
             ended??;
         }
+        // They stay in the store, and the next start takes them up.
+        self.ra.abandon_jobs();
         Ok(())
     }
 }
@@ -119,16 +122,31 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let running = start(config).await?;
+    let mut running = start(config).await?;
     let mut out = io::stdout();
     writeln!(out, "ready {}", running.directory_url)?;
     out.flush()?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        Some(ended) = running.tasks.join_next() => {
+            ended??;
+            return Err("a listener ended although nobody told the server to stop".into());
+        }
     }
     tracing::info!("stopping");
     running.stop().await
+}
+
+/// Takes up stored jobs that nobody has in hand, for as long as the server runs: a job whose task ended in a panic is
+/// tried again.
+async fn keep_jobs(ra: Arc<Ra>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        if let Err(error) = ra.resume().await {
+            tracing::error!(error = ?error, "stored jobs could not be looked through");
+        }
+    }
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {

@@ -120,7 +120,8 @@ pub struct Catalog {
 /// Whether names at and below `localhost` are taken to be this machine without asking DNS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LocalhostNames {
-    /// Yes if the main listener can only be reached from this machine; then nobody else can use it to look inside.
+    /// Yes if the main listener can only be reached from this machine and its public URL says so too (behind a proxy it
+    /// does not); then nobody else can use it to look inside.
     #[default]
     Auto,
     /// Yes.
@@ -186,7 +187,7 @@ impl Config {
     pub fn validation_settings(&self) -> va::Settings {
         let mut settings = self.validation.clone();
         let known = match self.localhost_names {
-            LocalhostNames::Auto => self.server.listen.ip().is_loopback(),
+            LocalhostNames::Auto => self.server.listen.ip().is_loopback() && is_this_machine(&self.server.public_url),
             LocalhostNames::Yes => true,
             LocalhostNames::No => false,
         };
@@ -231,16 +232,21 @@ fn environment(name: &str) -> Option<String> {
 /// `url` with the port of `to`, if it names this machine and the port of `from`.
 fn moved(url: &str, from: SocketAddr, to: SocketAddr) -> String {
     let Ok(mut parsed) = Url::parse(url) else { return url.to_owned() };
-    let here = match parsed.host() {
+    if !is_this_machine(url) || parsed.port_or_known_default() != Some(from.port()) || parsed.set_port(Some(to.port())).is_err() {
+        return url.to_owned();
+    }
+    parsed.as_str().trim_end_matches('/').to_owned()
+}
+
+/// Whether the host of a URL can only be this machine.
+fn is_this_machine(url: &str) -> bool {
+    let Ok(parsed) = Url::parse(url) else { return false };
+    match parsed.host() {
         Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
         Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
         None => false,
-    };
-    if !here || parsed.port_or_known_default() != Some(from.port()) || parsed.set_port(Some(to.port())).is_err() {
-        return url.to_owned();
     }
-    parsed.as_str().trim_end_matches('/').to_owned()
 }
 
 /// 127.0.0.1 at a port.

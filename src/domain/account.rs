@@ -34,6 +34,9 @@ pub struct ExternalBinding {
     pub customer: CustomerId,
     /// The identifier of the MAC key.
     pub kid: String,
+    /// The only product that accounts bound by this key may order, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product: Option<String>,
     /// The binding as the client sent it, shown in the account object: a flattened JWS as JSON text.
     pub jws: String,
 }

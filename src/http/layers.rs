@@ -1,9 +1,5 @@
 //! What every request passes before its handler: its event, the limits of its body, and a net under panics.
 
-use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
@@ -36,7 +32,7 @@ pub fn with_layers(router: Router, limits: &Limits) -> Router {
 async fn attend(State(limits): State<BodyLimits>, mut request: Request, next: Next) -> Response {
     let open = Open::begin(&mut request);
     let mut answer = match with_whole_body(request, limits).await {
-        Ok(request) => CatchPanic(Box::pin(next.run(request))).await.unwrap_or_else(|panic| {
+        Ok(request) => carried_out(request, next).await.unwrap_or_else(|panic| {
             open.event().note(Field::Error, "Panic");
             open.event().note(Field::Source, panic);
             refusal::internal()
@@ -67,18 +63,12 @@ async fn with_whole_body(request: Request, limits: BodyLimits) -> Result<Request
     Ok(Request::from_parts(parts, Body::from(bytes)))
 }
 
-/// A future whose panic is its error: what the panic said.
-struct CatchPanic<F>(Pin<Box<F>>);
-
-impl<F: Future> Future for CatchPanic<F> {
-    type Output = Result<F::Output, String>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // Unwind safety: after a panic the future is dropped and never looked at again.
-        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context))) {
-            Ok(poll) => poll.map(Ok),
-            Err(panic) => Poll::Ready(Err(said(&*panic))),
-        }
+/// Serves the request in a task of its own: what has begun is carried out even if the client hangs up, so no use case
+/// stops between its commit and what follows it. A panic is the error: what it said.
+async fn carried_out(request: Request, next: Next) -> Result<Response, String> {
+    match tokio::spawn(next.run(request)).await {
+        Ok(answer) => Ok(answer),
+        Err(ended) => Err(ended.try_into_panic().map_or_else(|_| "the request was abandoned".to_owned(), |p| said(&*p))),
     }
 }
 

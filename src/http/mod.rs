@@ -53,7 +53,7 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(30),
-            max_body_bytes: 65_536,
+            max_body_bytes: 131_072,
             stop_timeout: Duration::from_secs(10),
         }
     }

@@ -29,6 +29,8 @@ pub struct Terms<'a> {
     pub order_days: u32,
     /// Whether the account is bound to a customer.
     pub bound: bool,
+    /// The only product that its binding allows, if it names one.
+    pub only: Option<&'a str>,
 }
 
 /// Judges a request for an order.
@@ -67,7 +69,7 @@ pub fn admit_name<'a>(
 }
 
 fn choose<'a>(catalog: &'a Catalog, asked: Option<&str>, terms: Terms<'_>) -> Result<&'a Product> {
-    let id = asked.unwrap_or(terms.default_product);
+    let id = asked.or(terms.only).unwrap_or(terms.default_product);
     let Some(product) = catalog.product(id) else {
         let shown: String = id.chars().take(64).collect();
         let sold: Vec<&str> = catalog.products().map(|product| product.id.as_str()).collect();
@@ -83,7 +85,13 @@ fn choose<'a>(catalog: &'a Catalog, asked: Option<&str>, terms: Terms<'_>) -> Re
             format!("\"{id}\" is for accounts with an external account binding; this account has none."),
         ));
     }
-    Ok(product)
+    match terms.only {
+        Some(only) if only != id => Err(Error::new(
+            Kind::InvalidProfile,
+            format!("This account's external account binding is for \"{only}\" alone, not for \"{id}\"."),
+        )),
+        _ => Ok(product),
+    }
 }
 
 /// RFC 8555 section 7.4: names are a set; a name given twice is taken once.

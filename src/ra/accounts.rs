@@ -160,7 +160,12 @@ impl Ra {
         }
         let mac_key = URL_SAFE_NO_PAD.decode(key.hmac_key.as_bytes()).map_err(Error::internal)?;
         proof.verify(&mac_key)?;
-        let binding = ExternalBinding { customer: key.customer.clone(), kid: key.kid.clone(), jws: proof.as_json() };
+        let binding = ExternalBinding {
+            customer: key.customer.clone(),
+            kid: key.kid.clone(),
+            product: key.product.clone(),
+            jws: proof.as_json(),
+        };
         Ok(Some((key, binding)))
     }
 

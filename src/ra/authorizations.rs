@@ -54,7 +54,7 @@ impl Ra {
     ) -> Result<AuthzView, Stop> {
         let account = &self.again(account).await?;
         let catalog = self.catalog();
-        let product = admission::admit_name(&catalog, identifier, product, self.terms(account.external.is_some()))?;
+        let product = admission::admit_name(&catalog, identifier, product, self.terms(account))?;
         let now = self.now();
         let name = identifier.to_string();
         if let Some(row) = self.records.follow(&Index::Proven(&account.id, &name)).await?

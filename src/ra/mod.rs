@@ -154,10 +154,9 @@ impl Ra {
         self.ca.root_pem()
     }
 
-    /// Whether the store answers.
+    /// Whether the store takes commits.
     pub async fn check_ready(&self) -> Result<()> {
-        self.records.audit(None, 1).await.map_err(Error::internal)?;
-        Ok(())
+        Ok(self.records.probe().await?)
     }
 
     /// The product of an order that was admitted before; a product that is no longer there is refused
@@ -171,8 +170,13 @@ impl Ra {
         })
     }
 
-    fn terms(&self, bound: bool) -> Terms<'_> {
-        Terms { default_product: &self.settings.default_product, order_days: self.settings.order_days, bound }
+    fn terms<'a>(&'a self, account: &'a Account) -> Terms<'a> {
+        Terms {
+            default_product: &self.settings.default_product,
+            order_days: self.settings.order_days,
+            bound: account.external.is_some(),
+            only: account.external.as_ref().and_then(|external| external.product.as_deref()),
+        }
     }
 
     fn account_uri(&self, account: &AccountId) -> String {

@@ -75,7 +75,7 @@ impl Ra {
         let account = &self.again(account).await?;
         let now = self.now();
         let catalog = self.catalog();
-        let plan = admission::admit(&catalog, asked.request, self.terms(account.external.is_some()), now)?;
+        let plan = admission::admit(&catalog, asked.request, self.terms(account), now)?;
         let product = self.product_of(&catalog, &plan.product)?;
         let fingerprint = fingerprint(account, &plan, asked.replaces.as_ref());
         let open = self.records.follow(&Index::OpenOrder(&fingerprint)).await?;

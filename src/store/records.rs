@@ -259,6 +259,11 @@ impl Records {
         rows.into_iter().map(read).collect()
     }
 
+    /// Whether the engine takes commits: carries out an empty set.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        self.kv.commit(WriteSet::default()).await
+    }
+
     /// Commits a batch: all of it or nothing, durable when this returns.
     pub async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
         self.kv.commit(batch.set).await
@@ -341,6 +346,12 @@ impl Batch {
     /// Sets an index row whatever it held.
     pub fn index(mut self, row: &Index<'_>, target: &str) -> Self {
         self.set.puts.push((row.key(), format!("\"{target}\"").into()));
+        self
+    }
+
+    /// Demands that there is no such index row.
+    pub fn absent(mut self, row: &Index<'_>) -> Self {
+        self.set.checks.push((row.key(), Guard::Absent));
         self
     }
 

@@ -85,7 +85,10 @@ impl Http {
     /// Looks whether the name's web server shows the key authorization.
     pub async fn look(&self, dns: &Dns, task: &Task, trail: &Trail) -> Result<(), Fault> {
         let mut url = start(&task.identifier, &task.token)?;
-        for _ in 0..=MAX_REDIRECTS {
+        for hop in 0..=MAX_REDIRECTS {
+            if hop > 0 {
+                refuse_static(dns, &url)?;
+            }
             let seen = self.fetch(dns, &url, trail).await?;
             if !seen.status.is_redirection() {
                 return judge(&url, &seen, &task.key_authorization);
@@ -259,6 +262,16 @@ fn start(identifier: &Identifier, token: &str) -> Result<Url, Fault> {
     };
     url.filter(same)
         .ok_or_else(|| Fault::lasting(Kind::Malformed, format!("{identifier} can't be the host of a URL for http-01.")))
+}
+
+/// The names that the configuration gives addresses to are for those who ask for them, not for strangers' redirects.
+fn refuse_static(dns: &Dns, url: &Url) -> Result<(), Fault> {
+    match url.host() {
+        Some(Host::Domain(name)) if dns.is_static(name) => {
+            Err(Fault::lasting(Kind::Connection, format!("{} is not a place to be redirected to.", shown(url))))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The host of a redirect must be a name that could be certified, or one of the configuration.
