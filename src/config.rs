@@ -232,7 +232,10 @@ fn environment(name: &str) -> Option<String> {
 /// `url` with the port of `to`, if it names this machine and the port of `from`.
 fn moved(url: &str, from: SocketAddr, to: SocketAddr) -> String {
     let Ok(mut parsed) = Url::parse(url) else { return url.to_owned() };
-    if !is_this_machine(url) || parsed.port_or_known_default() != Some(from.port()) || parsed.set_port(Some(to.port())).is_err() {
+    if !is_this_machine(url)
+        || parsed.port_or_known_default() != Some(from.port())
+        || parsed.set_port(Some(to.port())).is_err()
+    {
         return url.to_owned();
     }
     parsed.as_str().trim_end_matches('/').to_owned()

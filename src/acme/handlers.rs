@@ -21,7 +21,7 @@ use crate::domain::error::Named;
 use crate::domain::key::AccountKey;
 use crate::domain::order::OrderStatus;
 use crate::domain::plan::Method;
-use crate::domain::{AuthzId, Error, Identifier, OrderId, Problem, Result, Serial, Timestamp};
+use crate::domain::{AuthzId, Error, Identifier, Kind, OrderId, Problem, Result, Serial, Timestamp};
 use crate::http::Peer;
 use crate::ra::{self, Authority, AuthzView, ExternalProof, OrderView, Request};
 
@@ -30,6 +30,9 @@ type Answer = Result<Response, Refusal>;
 
 /// The one header that answers nearly always carry.
 type Headers<const N: usize> = AppendHeaders<[(HeaderName, HeaderValue); N]>;
+
+/// Most names of one order, whatever the product.
+const MAX_NAMES: usize = 100;
 
 /// Seconds that a client waits between polls.
 const POLL_AFTER: &str = "1";
@@ -269,6 +272,11 @@ fn asked_product(profile: Option<String>, preset: Option<String>) -> Result<Opti
 
 /// All names, or all that is wrong with them (RFC 8555 section 6.7.1).
 fn parse_identifiers(sent: &[wire::WireIdentifier]) -> Result<Vec<Identifier>> {
+    // Judged before any name is, so that an answer is never much longer than a request.
+    if sent.len() > MAX_NAMES {
+        let detail = format!("{} names were asked for; no profile takes more than {MAX_NAMES}.", sent.len());
+        return Err(Error::new(Kind::RejectedIdentifier, detail));
+    }
     let mut names = Vec::with_capacity(sent.len());
     let mut problems = Vec::new();
     for identifier in sent {

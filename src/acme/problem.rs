@@ -146,7 +146,10 @@ pub(super) fn render(mut answer: Response, acme: &Acme) -> Response {
 fn told(error: &Error) -> RequestEvent {
     let event = RequestEvent::default();
     event.note(Field::Error, on_the_wire(error.kind()).0);
-    event.note(Field::Detail, &error.problem().detail);
+    // A refused contact is personal data.
+    if !matches!(error.kind(), Kind::InvalidContact | Kind::UnsupportedContact) {
+        event.note(Field::Detail, &error.problem().detail);
+    }
     if let Some(source) = std::error::Error::source(error) {
         event.note(Field::Source, source);
     }

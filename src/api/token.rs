@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -20,7 +20,10 @@ impl OperatorToken {
     /// Reads the token's file, or makes one: 256 random bits, readable for the server's user alone.
     pub fn load_or_create(path: &Path) -> io::Result<Self> {
         let token = match fs::read_to_string(path) {
-            Ok(token) => Zeroizing::new(token),
+            Ok(token) => {
+                refuse_open_mode(path)?;
+                Zeroizing::new(token)
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => create(path)?,
             Err(error) => return Err(error),
         };
@@ -38,6 +41,15 @@ impl OperatorToken {
     pub fn is(&self, token: &str) -> bool {
         verify_slices_are_equal(&hash(token), &self.sha256).is_ok()
     }
+}
+
+/// A token that others can read is no secret.
+fn refuse_open_mode(path: &Path) -> io::Result<()> {
+    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("{} has mode {mode:o}; it must be 600 (chmod 600)", path.display())))
 }
 
 fn create(path: &Path) -> io::Result<Zeroizing<String>> {

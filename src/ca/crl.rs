@@ -6,6 +6,7 @@ use rcgen::{
     CertificateRevocationListParams, CrlDistributionPoint, CrlIssuingDistributionPoint, KeyIdMethod, RevokedCertParams,
 };
 
+use super::hierarchy::Authority;
 use super::{Ca, MAX_SHARDS};
 use crate::domain::certificate::RevocationReason;
 use crate::domain::{Error, Result, Serial, Timestamp};
@@ -49,6 +50,25 @@ impl Ca {
         shard_of(serial, self.settings.crl_shards)
     }
 
+    /// Whether an issuer's CRL has such a shard; another name or shard is `notFound`.
+    pub fn check_crl(&self, issuer: &str, shard: u16) -> Result<()> {
+        self.crl_signer(issuer, shard).map(|_| ())
+    }
+
+    /// Who signs a shard of an issuer's CRL, and for how long at most.
+    fn crl_signer(&self, issuer: &str, shard: u16) -> Result<(&Authority, Duration)> {
+        let root = self.roots.iter().find(|authority| authority.name == issuer);
+        let (authority, shards, ahead) = match (root, self.intermediate(issuer)) {
+            (Some(root), _) => (root, 1, MAX_AHEAD_OF_ROOT),
+            (None, Some(intermediate)) => (&**intermediate, highest_shard_end(), MAX_AHEAD),
+            (None, None) => return Err(Error::not_found(format!("There is no issuer \"{issuer}\"."))),
+        };
+        if shard < shards {
+            return Ok((authority, ahead));
+        }
+        Err(Error::not_found(format!("The CRL of \"{issuer}\" has no shard {shard}.")))
+    }
+
     /// Signs one shard of an issuer's CRL. `issuer` is the name of an intermediate, or of a root, which has shard 0
     /// alone; another name or shard is `notFound`. Of `entries` those that the shard does not cover are left out.
     /// `number` has to rise with every CRL of the shard. DER.
@@ -61,15 +81,7 @@ impl Ca {
         next_update: Timestamp,
         entries: &[Revoked],
     ) -> Result<Vec<u8>> {
-        let root = self.roots.iter().find(|authority| authority.name == issuer);
-        let (authority, shards, ahead) = match (root, self.intermediate(issuer)) {
-            (Some(root), _) => (root, 1, MAX_AHEAD_OF_ROOT),
-            (None, Some(intermediate)) => (intermediate, highest_shard_end(), MAX_AHEAD),
-            (None, None) => return Err(Error::not_found(format!("There is no issuer \"{issuer}\"."))),
-        };
-        if shard >= shards {
-            return Err(Error::not_found(format!("The CRL of \"{issuer}\" has no shard {shard}.")));
-        }
+        let (authority, ahead) = self.crl_signer(issuer, shard)?;
         if next_update.since(now) > ahead {
             return Err(Error::internal(format!("a CRL of {issuer} may not hold until {next_update}")));
         }

@@ -101,6 +101,9 @@ fn listeners(config: &Config, section: &mut Section<'_>) {
 }
 
 fn store(store: &store::Settings, section: &mut Section<'_>) {
+    if store.engine == EngineName::Postgres {
+        section.fault("engine", "\"postgres\" is not part of this version; use \"sled\" or \"redb\"");
+    }
     match (store.engine, store.url.as_deref()) {
         (EngineName::Postgres, None) => {
             section.fault("url", "the engine \"postgres\" needs a URL, here or in the variable CHANCERY_STORE_URL");

@@ -68,7 +68,9 @@ async fn with_whole_body(request: Request, limits: BodyLimits) -> Result<Request
 async fn carried_out(request: Request, next: Next) -> Result<Response, String> {
     match tokio::spawn(next.run(request)).await {
         Ok(answer) => Ok(answer),
-        Err(ended) => Err(ended.try_into_panic().map_or_else(|_| "the request was abandoned".to_owned(), |p| said(&*p))),
+        Err(ended) => {
+            Err(ended.try_into_panic().map_or_else(|_| "the request was abandoned".to_owned(), |p| said(&*p)))
+        }
     }
 }
 

@@ -85,6 +85,9 @@ pub fn window(
             "\"notAfter\" is {end}, but the issuing certificate ends at {issuer_not_after}; ask for less."
         )));
     }
+    if not_before.is_some_and(|asked| asked + NOT_BEFORE_WITHIN <= now) {
+        return Err(Error::malformed(format!("\"notBefore\" is {start}, more than 48 hours ago; place a new order.")));
+    }
     let end = not_after.unwrap_or((start + cap).min(issuer_not_after));
     if end <= now {
         return Err(Error::malformed(format!("The certificate would end at {end}, which is over; place a new order.")));

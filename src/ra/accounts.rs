@@ -116,7 +116,8 @@ impl Ra {
         let mut batch = Batch::of(act, now)
             .insert(&account)
             .claim(&Index::AccountByKey(account.key.thumbprint()), account.id.as_str())
-            .claim(&Index::AccountBySpki(&spki), account.id.as_str());
+            .claim(&Index::AccountBySpki(&spki), account.id.as_str())
+            .absent(&Index::CertifiedKey(&spki));
         if let Some((key, _)) = &binding {
             batch = batch.check(key);
         }
@@ -220,7 +221,8 @@ impl Ra {
             .replace(&read, &changed)
             .claim(&Index::AccountByKey(new.thumbprint()), id.as_str())
             .unindex(&Index::AccountByKey(old.thumbprint()))
-            .point(&Index::AccountBySpki(&spki), held.as_ref(), id.as_str());
+            .point(&Index::AccountBySpki(&spki), held.as_ref(), id.as_str())
+            .absent(&Index::CertifiedKey(&spki));
         self.records.commit(batch).await?;
         Ok(changed)
     }

@@ -138,9 +138,12 @@ impl Ra {
         settle(|| self.fail_order(job, id, refused.clone())).await
     }
 
-    /// Whether an order may still be fulfilled: the account, the authorizations, the product. Gives the product.
+    /// Whether an order may still be fulfilled: its own end, the authorizations, the product. Gives the product.
     async fn entitlement(&self, view: &OrderView) -> Result<Product> {
-        self.account(&view.order.account).await?;
+        // A job that was taken up late, after the server stood still: the order's end is that of what it rests on.
+        if view.now >= view.order.expires {
+            return Err(Error::malformed(format!("The order expired at {}; place a new one.", view.order.expires)));
+        }
         match view.authzs.iter().find(|authz| authz.status(view.now) != AuthzStatus::Valid) {
             Some(authz) => Err(no_longer_valid(authz)),
             None => self.product_of(&self.catalog(), &view.order.product),
@@ -149,7 +152,11 @@ impl Ra {
 
     /// Whether the order may still be fulfilled, and CAA permits it. If not, why, and whether that may pass.
     async fn recheck(&self, view: &OrderView) -> Result<Result<(), (Problem, bool)>> {
-        let product = match self.entitlement(view).await {
+        let entitled = async {
+            self.account(&view.order.account).await?;
+            self.entitlement(view).await
+        };
+        let product = match entitled.await {
             Ok(product) => product,
             Err(error) if error.kind() == Kind::ServerInternal => return Err(error),
             Err(error) => return Ok(Err((error.into_problem(), false))),
@@ -158,7 +165,7 @@ impl Ra {
             let AuthzState::Valid { method, caa_checked, .. } = &authz.state else {
                 return Ok(Err((no_longer_valid(authz).into_problem(), false)));
             };
-            let recent = caa_checked.is_none_or(|at| view.now.since(at) < CAA_LASTS);
+            let recent = caa_checked.is_some_and(|at| at <= view.now && view.now.since(at) < CAA_LASTS);
             if matches!(authz.identifier, Identifier::Ip(_))
                 || (recent && authz.caa_identities == product.caa_identities)
             {
@@ -178,6 +185,7 @@ impl Ra {
     async fn sign(&self, job: &Stored<Job>, id: &OrderId, ticket: Option<Ticket>) -> Result<Next, Stop> {
         // Looking at CAA took its time: what counts is how things stand now (RFC 8555 section 7.5.2).
         let view = self.order_view(id).await?;
+        let account = self.account(&view.order.account).await?;
         let product = self.entitlement(&view).await?;
         let Phase::Issuing { csr: der, .. } = &view.order.phase else {
             return Err(Error::internal("an order that is not being issued reached the signer").into());
@@ -189,6 +197,7 @@ impl Ra {
         let Phase::Issuing { serial, .. } = order.phase else {
             return Err(Error::internal("an order lost its serial").into());
         };
+        self.check_subject_key(&account, &csr).await?;
         let now = self.now();
         let issuer_end = self.ca.issuer_not_after(&product.issuer, csr.key)?;
         let window = validity::window(&product, order.not_before, order.not_after, issuer_end, now)?;
@@ -223,6 +232,8 @@ impl Ra {
             .replace(&order, &fulfilled)
             .insert(&certificate)
             .index(&Index::CertifiedKey(&certificate.spki_sha256), &serial.to_string())
+            .absent(&Index::AccountBySpki(&certificate.spki_sha256))
+            .check(&account)
             .remove(job);
         let batch = view.authzs.iter().fold(batch, |batch, authz| batch.check(authz));
         self.records.commit(batch).await?;

@@ -11,7 +11,7 @@ use crate::domain::{AccountId, Error, Identifier, Kind, Result, Timestamp};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// How many counters are kept before those that are at rest are thrown out.
+/// How many counters are kept at least before those that are at rest are thrown out.
 const CROWDED: usize = 100_000;
 
 /// `[limits]` of the configuration; 0 is off.
@@ -39,19 +39,26 @@ enum Counted {
 #[derive(Default)]
 pub(super) struct Limits {
     settings: Settings,
-    used_until: Mutex<HashMap<Counted, Timestamp>>,
+    counters: Mutex<Counters>,
+}
+
+#[derive(Default)]
+struct Counters {
+    used_until: HashMap<Counted, Timestamp>,
+    /// How many counters there must be for the next sweep.
+    sweep_at: usize,
 }
 
 impl Limits {
     /// Limits with these figures, nothing counted yet.
     pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, used_until: Mutex::default() }
+        Self { settings, counters: Mutex::default() }
     }
 
     /// Counts a new account from an address, or refuses it.
     pub(super) fn account(&self, from: IpAddr, now: Timestamp) -> Result<()> {
         let most = self.settings.accounts_per_hour;
-        self.take(Counted::Accounts(from), most, now, || format!("{most} new accounts an hour from {from}"))
+        self.take(Counted::Accounts(place(from)), most, now, || format!("{most} new accounts an hour from {from}"))
     }
 
     /// Counts a new order of an account, or refuses it.
@@ -64,7 +71,7 @@ impl Limits {
     pub(super) fn challenge(&self, account: &AccountId, name: &Identifier, now: Timestamp) -> Result<()> {
         let most = self.settings.failed_validations_per_hour;
         let counted = Counted::Failures(account.clone(), name.clone());
-        match self.wait(&counted, most, now) {
+        match self.counters.lock().wait(&counted, most, now) {
             None => Ok(()),
             Some(wait) => Err(refusal(&format!("{most} failed validations an hour for {name}"), wait)),
         }
@@ -74,35 +81,50 @@ impl Limits {
     pub(super) fn failed(&self, account: &AccountId, name: &Identifier, now: Timestamp) {
         let most = self.settings.failed_validations_per_hour;
         if most > 0 {
-            self.count(Counted::Failures(account.clone(), name.clone()), most, now);
+            self.counters.lock().count(Counted::Failures(account.clone(), name.clone()), most, now);
         }
     }
 
+    /// Counts one more, or refuses it.
     fn take(&self, counted: Counted, most: u32, now: Timestamp, limit: impl FnOnce() -> String) -> Result<()> {
         if most == 0 {
             return Ok(());
         }
-        if let Some(wait) = self.wait(&counted, most, now) {
-            return Err(refusal(&limit(), wait));
+        let mut counters = self.counters.lock();
+        match counters.wait(&counted, most, now) {
+            Some(wait) => Err(refusal(&limit(), wait)),
+            None => {
+                counters.count(counted, most, now);
+                Ok(())
+            }
         }
-        self.count(counted, most, now);
-        Ok(())
     }
+}
 
+impl Counters {
     /// How long until one more is allowed; none if it is now.
     fn wait(&self, counted: &Counted, most: u32, now: Timestamp) -> Option<Duration> {
-        let used_until = *self.used_until.lock().get(counted).filter(|_| most > 0)?;
-        let allowed = used_until + HOUR / most;
+        let used_until = *self.used_until.get(counted).filter(|_| most > 0)?;
+        // Never further ahead than the whole allowance, so that a clock that was set back does not lock anybody out.
+        let allowed = used_until.min(now + HOUR) + HOUR / most;
         (allowed > now + HOUR).then(|| allowed.since(now + HOUR))
     }
 
-    fn count(&self, counted: Counted, most: u32, now: Timestamp) {
-        let mut used_until = self.used_until.lock();
-        if used_until.len() >= CROWDED {
-            used_until.retain(|_, until| *until > now);
+    fn count(&mut self, counted: Counted, most: u32, now: Timestamp) {
+        if self.used_until.len() >= self.sweep_at {
+            self.used_until.retain(|_, until| *until > now);
+            self.sweep_at = (2 * self.used_until.len()).max(CROWDED);
         }
-        let until = used_until.entry(counted).or_insert(now);
-        *until = (*until).max(now) + HOUR / most;
+        let until = self.used_until.entry(counted).or_insert(now);
+        *until = (*until).clamp(now, now + HOUR) + HOUR / most;
+    }
+}
+
+/// What counts as one place: an IPv6 customer has a /64 to himself.
+fn place(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) >> 64 << 64).into()),
     }
 }
 

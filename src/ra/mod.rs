@@ -32,6 +32,7 @@ pub use crate::store::records::Stored;
 
 use crate::ca::Ca;
 use crate::clock::Clock;
+use crate::domain::account::Account;
 use crate::domain::{AccountId, Error, Result, Timestamp};
 use crate::policy::admission::Terms;
 use crate::policy::catalog::{Catalog, Product};

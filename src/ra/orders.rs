@@ -85,7 +85,7 @@ impl Ra {
             return Ok(view);
         }
         self.limits.order(&account.id, now)?;
-        let replaced = self.check_replaces(account, &plan, asked.replaces.as_ref()).await?;
+        let replaced = self.check_replaces(account, &plan, asked.replaces.as_ref(), open.as_deref()).await?;
         let authzs = self.reuse_or_open(account, &plan, &product, now).await?;
         let order = open_order(account, plan, asked.replaces.map(|id| id.to_string()), &authzs, now);
 
@@ -146,10 +146,16 @@ impl Ra {
         let next = (rows.len() == PAGE).then(|| rows.last()).flatten();
         let next = next.map(|(row, _)| crate::domain::certificate::hex32::encode(&row[account.id.as_str().len()..]));
         let mut orders = Vec::with_capacity(rows.len());
-        for (_, id) in rows {
-            let view = self.order_view(&target(&id)?).await?;
-            if view.status() != OrderStatus::Invalid {
-                orders.push(view.order.id.clone());
+        let now = self.now();
+        let ids = rows.iter().map(|(_, id)| target::<OrderId>(id)).collect::<Result<Vec<_>, _>>()?;
+        for order in self.records.find_all::<Order>(&ids).await?.into_iter().flatten() {
+            // Only an open order depends on its authorizations.
+            let status = match order.phase {
+                Phase::Open if now < order.expires => self.order_view(&order.id).await?.status(),
+                _ => order.status(&[], now),
+            };
+            if status != OrderStatus::Invalid {
+                orders.push(order.id.clone());
             }
         }
         Ok(OrderPage { orders, next })
@@ -169,6 +175,7 @@ impl Ra {
         account: &Account,
         plan: &Plan,
         replaces: Option<&CertId>,
+        same: Option<&String>,
     ) -> Result<Option<(Serial, Option<Stored<String>>)>, Stop> {
         let Some(shown) = replaces else { return Ok(None) };
         let refuse = |why: &str| Error::malformed(format!("\"replaces\" ({shown}) {why}."));
@@ -186,7 +193,9 @@ impl Ra {
         let row = self.records.follow(&Index::Replaced(&old.serial)).await?;
         if let Some(row) = &row {
             let by = self.order_view(&target(row)?).await?;
-            if by.status() != OrderStatus::Invalid {
+            // An identical order that is about to expire may be placed again.
+            let again = same.is_some_and(|same| same == by.order.id.as_str()) && by.status() != OrderStatus::Valid;
+            if by.status() != OrderStatus::Invalid && !again {
                 return Err(Error::new(
                     Kind::AlreadyReplaced,
                     format!("The certificate {shown} is already replaced by order {}.", by.order.id),

@@ -20,6 +20,8 @@ const NEXT_UPDATE: Duration = Duration::from_secs(7 * 86_400);
 #[derive(Default)]
 pub(super) struct SignedLists {
     lists: Mutex<Lists>,
+    /// Held while a list is looked up or made, so that many who ask at once cost one list.
+    making: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -27,6 +29,8 @@ struct Lists {
     by_shard: HashMap<(String, u16), SignedList>,
     /// How often lists were forgotten: one that was begun before the last time is out of date.
     forgotten: u64,
+    /// The number of the list that was signed last.
+    number: u64,
 }
 
 /// A list, DER, and when it was signed.
@@ -52,18 +56,26 @@ impl Ra {
 
     /// The current revocation list of an issuer's shard, DER. Signed anew after a revocation, and every hour.
     pub async fn crl(&self, issuer: &str, shard: u16) -> Result<Vec<u8>> {
+        // Before any work, because everybody may ask.
+        self.ca.check_crl(issuer, shard)?;
+        let _one_at_a_time = self.lists.making.lock().await;
         let now = self.now();
         let key = (issuer.to_owned(), shard);
         let forgotten = {
             let lists = self.lists.lists.lock();
-            if let Some(list) = lists.by_shard.get(&key).filter(|list| now.since(list.at) < FRESH) {
+            if let Some(list) = lists.by_shard.get(&key).filter(|list| list.at <= now && now.since(list.at) < FRESH) {
                 return Ok(list.der.clone());
             }
             lists.forgotten
         };
         let entries = self.revoked(issuer, shard, now).await?;
-        // The moment in milliseconds rises with every list, and over restarts too.
-        let der = self.ca.crl(issuer, shard, now.as_millis(), now, now + NEXT_UPDATE, &entries)?;
+        // The moment in milliseconds rises over restarts too, unless the clock is set back between them.
+        let number = {
+            let mut lists = self.lists.lists.lock();
+            lists.number = now.as_millis().max(lists.number + 1);
+            lists.number
+        };
+        let der = self.ca.crl(issuer, shard, number, now, now + NEXT_UPDATE, &entries)?;
         let mut lists = self.lists.lists.lock();
         if lists.forgotten == forgotten {
             lists.by_shard.insert(key, SignedList { at: now, der: der.clone() });

@@ -62,8 +62,13 @@ impl Ra {
         let mut batch = Batch::of(Act::CertificateRevoked { serial: read.serial, reason, authority: told }, now)
             .replace(&read, &revoked)
             .insert(&entry);
-        // Baseline Requirements 6.1.1.3: a key that is reported compromised is never certified again.
-        if reason == RevocationReason::KeyCompromise {
+        // Baseline Requirements 6.1.1.3: a key that is reported compromised is never certified again. An account that
+        // only holds the names may revoke, but says nothing about a key that it never had.
+        let had_the_key = match authority {
+            Authority::Account(account) => account.id == read.account,
+            Authority::CertificateKey(_) | Authority::Operator => true,
+        };
+        if reason == RevocationReason::KeyCompromise && had_the_key {
             batch = batch.put(&BlockedKey { spki_sha256: read.spki_sha256, at: now });
         }
         self.records.commit(batch).await?;

@@ -1,5 +1,7 @@
 //! The certificate of this server's own HTTPS, issued by its own CA.
 
+use std::time::Duration;
+
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
@@ -43,6 +45,7 @@ impl Ra {
         self.records.commit(Batch::of(act, now).insert(&entry)).await?;
         let not_before = now.whole_second() - BACKDATE;
         let end = self.ca.issuer_not_after(issuer, SubjectKey::P256)?;
+        let not_after = (not_before + days(DAYS) - Duration::from_secs(1)).min(end);
         let plan = LeafPlan {
             serial,
             issuer: issuer.to_owned(),
@@ -51,11 +54,15 @@ impl Ra {
             spki: spki.as_ref().to_vec(),
             key: SubjectKey::P256,
             not_before,
-            not_after: (not_before + days(DAYS)).min(end),
+            not_after,
         };
         let Signed { der, issuer } = self.ca.sign(self.ca.prepare(&plan)?)?;
         let above = self.ca.chains(&issuer).and_then(|chains| chains.first()).cloned().unwrap_or_default();
         let chain = std::iter::once(der).chain(above).collect();
-        Ok(ServerIdentity { chain, key: Zeroizing::new(key.as_ref().to_vec()), renew_at: now + days(DAYS) * 2 / 3 })
+        Ok(ServerIdentity {
+            chain,
+            key: Zeroizing::new(key.as_ref().to_vec()),
+            renew_at: now + not_after.since(now) * 2 / 3,
+        })
     }
 }

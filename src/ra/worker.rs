@@ -15,8 +15,13 @@ use crate::domain::{Error, JobId, Result, Timestamp};
 use crate::store::records::{Batch, Stored};
 use crate::telemetry;
 
-/// How many jobs look at the world at once.
-const AT_ONCE: usize = 512;
+/// How many validations are under way at once, and how many issuances: names that answer slowly hold up validations
+/// alone.
+const VALIDATIONS: usize = 512;
+const ISSUANCES: usize = 256;
+
+/// No job is put off for longer.
+const FURTHEST: Duration = Duration::from_secs(900);
 
 /// How long a job rests after a fault of the server itself.
 const REST: Duration = Duration::from_secs(10);
@@ -24,7 +29,8 @@ const REST: Duration = Duration::from_secs(10);
 /// The jobs that this process has in hand.
 pub(super) struct Worker {
     in_hand: Mutex<HashMap<JobId, watch::Sender<()>>>,
-    permits: Semaphore,
+    validations: Semaphore,
+    issuances: Semaphore,
     nudge: Notify,
     stop: watch::Sender<bool>,
 }
@@ -41,7 +47,8 @@ impl Default for Worker {
     fn default() -> Self {
         Self {
             in_hand: Mutex::default(),
-            permits: Semaphore::new(AT_ONCE),
+            validations: Semaphore::new(VALIDATIONS),
+            issuances: Semaphore::new(ISSUANCES),
             nudge: Notify::new(),
             stop: watch::channel(false).0,
         }
@@ -137,7 +144,11 @@ impl Ra {
         let mut due = job.due;
         loop {
             self.sleep_until(due).await;
-            let Ok(_permit) = self.worker.permits.acquire().await else { return };
+            let permits = match job.work {
+                Work::Validate { .. } => &self.worker.validations,
+                Work::Issue { .. } => &self.worker.issuances,
+            };
+            let Ok(_permit) = permits.acquire().await else { return };
             due = match self.run(&job.id, ticket.take()).await {
                 Ok(Next::Done) => return,
                 Ok(Next::At(later)) => later,
@@ -153,7 +164,8 @@ impl Ra {
         loop {
             let nudged = self.worker.nudge.notified();
             let now = self.now();
-            if now >= due {
+            // A due time that far ahead was set before the clock was set back.
+            if now >= due || due.since(now) > FURTHEST {
                 return;
             }
             tokio::select! {
