@@ -64,6 +64,7 @@ impl App {
             catalog,
             clock,
             settings: config.acme.clone(),
+            limits: config.limits.clone(),
             account_url: links.account_prefix(),
         });
         let token = OperatorToken::load_or_create(&data_dir.join("operator.token"))?;

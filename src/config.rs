@@ -48,7 +48,7 @@ pub struct Config {
     /// The product catalogue's files.
     pub catalog: Catalog,
     /// Rate limits.
-    pub limits: RateLimits,
+    pub limits: ra::limits::Settings,
     /// The log.
     pub log: telemetry::Settings,
 }
@@ -115,20 +115,6 @@ pub struct Catalog {
     pub products: PathBuf,
     /// Names that are refused or reviewed.
     pub names: PathBuf,
-}
-
-/// `[limits]`; 0 is off.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RateLimits {
-    /// Requests a second from one address.
-    pub requests_per_second: u32,
-    /// New accounts an hour from one address.
-    pub accounts_per_hour: u32,
-    /// New orders an hour of one account.
-    pub orders_per_hour: u32,
-    /// Failed validations an hour of one account for one name.
-    pub failed_validations_per_hour: u32,
 }
 
 /// Whether names at and below `localhost` are taken to be this machine without asking DNS.

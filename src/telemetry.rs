@@ -99,6 +99,13 @@ metrics! {
     HTTP_CONNECTIONS = Gauge "chancery_http_connections" "Connections that are open now, of all listeners.";
     HTTP_CONNECTION_FAILURES = Counter "chancery_http_connection_failures_total"
         "Connections that broke, by stage (tls, http).";
+    ACCOUNTS_CREATED = Counter "chancery_accounts_created_total" "ACME accounts created.";
+    ORDERS_CREATED = Counter "chancery_orders_created_total" "Orders placed, by product.";
+    ORDERS_FAILED = Counter "chancery_orders_failed_total" "Orders that ended without a certificate after their CSR was accepted.";
+    VALIDATIONS = Counter "chancery_validations_total" "Looks at the world, by method and outcome (valid, invalid, retried).";
+    CERTIFICATES_ISSUED = Counter "chancery_certificates_issued_total" "Certificates issued, by product and issuer.";
+    CERTIFICATES_REVOKED = Counter "chancery_certificates_revoked_total" "Certificates revoked.";
+    JOBS = Gauge "chancery_jobs" "Stored jobs that this process has in hand.";
 }
 
 /// Upper ends of the buckets of durations: from a memory look-up to a validation that ran into its time limit.

@@ -3,18 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
+use axum::{Extension, Json};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::jws::{Binding, external_binding};
 use super::problem::Refusal;
-use super::signed::{Fetch, FetchOr, Object, Raw, Signed, SignedByEither, SignedByKey};
+use super::signed::{Cursor, Fetch, FetchOr, Object, Path, Raw, Signed, SignedByEither, SignedByKey};
 use super::wire::{self, AccountObject, AuthzObject, ChallengeObject, OrderObject, Rfc3339};
 use super::{Acme, header_value};
 use crate::domain::certificate::{CertId, RevocationReason};
@@ -23,8 +22,8 @@ use crate::domain::key::AccountKey;
 use crate::domain::order::OrderStatus;
 use crate::domain::plan::Method;
 use crate::domain::{AuthzId, Error, Identifier, OrderId, Problem, Result, Serial, Timestamp};
-use crate::policy::admission::Request;
-use crate::ra::{self, Authority, AuthzView, ExternalProof, OrderView};
+use crate::http::Peer;
+use crate::ra::{self, Authority, AuthzView, ExternalProof, OrderView, Request};
 
 type Shared = State<Arc<Acme>>;
 type Answer = Result<Response, Refusal>;
@@ -139,7 +138,11 @@ impl ExternalProof for SentBinding<'_> {
     }
 }
 
-pub async fn new_account(State(acme): Shared, request: SignedByKey<Object<wire::NewAccount>>) -> Answer {
+pub async fn new_account(
+    State(acme): Shared,
+    peer: Option<Extension<Peer>>,
+    request: SignedByKey<Object<wire::NewAccount>>,
+) -> Answer {
     let Object(asked) = request.payload;
     let sent = asked.external_account_binding.as_ref().map(|json| json.get());
     let binding = sent.map(|json| {
@@ -152,6 +155,7 @@ pub async fn new_account(State(acme): Shared, request: SignedByKey<Object<wire::
             key: &request.key,
             contact: asked.contact.unwrap_or_default(),
             terms_agreed: asked.terms_of_service_agreed,
+            from: peer.map(|Extension(Peer(address))| address.ip()),
             only_existing: asked.only_return_existing,
             external: binding.as_ref().map(|binding| binding as &dyn ExternalProof),
         })
@@ -182,20 +186,14 @@ pub async fn account(
     Ok((located(&acme.links.account(&account.id)), Json(AccountObject::of(&account, &acme.links))).into_response())
 }
 
-/// A page of orders begins behind this.
-#[derive(Deserialize)]
-pub struct Page {
-    cursor: Option<String>,
-}
-
 pub async fn orders(
     State(acme): Shared,
     Path(id): Path<String>,
-    Query(page): Query<Page>,
+    Cursor(cursor): Cursor,
     request: Signed<Fetch>,
 ) -> Answer {
     own_account(&request.account.id, &id)?;
-    let found = acme.ra.orders(&request.account, page.cursor.as_deref()).await?;
+    let found = acme.ra.orders(&request.account, cursor.as_deref()).await?;
     let list = wire::OrderList { orders: found.orders.iter().map(|id| acme.links.order(id)).collect() };
     let mut answer = Json(list).into_response();
     if let Some(cursor) = found.next {

@@ -194,6 +194,13 @@ impl Default for Verifiers {
     }
 }
 
+/// The nonce in a body that is refused for something else: it has appeared in a request.
+pub fn nonce_in(body: &[u8]) -> Option<String> {
+    let protected = Flattened::parse(body).ok()?.protected;
+    let members: Map<String, Value> = json::object(&protected, "protected header").ok()?;
+    members.get("nonce").and_then(Value::as_str).map(str::to_owned)
+}
+
 fn verifier_of(key: &AccountKey) -> Result<Arc<dyn JwsVerifier>> {
     let jwk = Jwk::from_bytes(key.jwk()).map_err(Error::internal)?;
     let verifier: Result<Arc<dyn JwsVerifier>, _> = match key.algorithm() {

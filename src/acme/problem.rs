@@ -127,8 +127,10 @@ pub(super) fn render(mut answer: Response, acme: &Acme) -> Response {
         headers.insert(header::ALLOW, allow);
     }
     if let Some(wait) = error.retry_after_hint() {
-        headers
-            .insert(header::RETRY_AFTER, wait.as_millis().div_ceil(1000).max(1).to_string().parse().expect("digits"));
+        headers.insert(
+            header::RETRY_AFTER,
+            wait.as_millis().div_ceil(1000).max(1).to_string().parse().expect("a header may hold decimal digits"),
+        );
     }
     if let Some(id) = error.conflicting_id().and_then(|id| id.parse::<AccountId>().ok()) {
         headers.insert(header::LOCATION, header_value(&acme.links.account(&id)));

@@ -1,9 +1,11 @@
 //! Extractors: a request whose signature, nonce, URL and account have been checked is a type.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, OriginalUri, Request};
+use axum::extract::{FromRequest, FromRequestParts, OriginalUri, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
@@ -15,7 +17,7 @@ use crate::domain::account::Account;
 use crate::domain::key::AccountKey;
 use crate::domain::{Error, Kind, Result};
 use crate::http::event::{Field, RequestEvent};
-use crate::store::records::Stored;
+use crate::ra::Stored;
 
 /// Longest body that is read: a CSR of a hundred long names with an RSA 4096 key has a third of it.
 const MAX_BODY: usize = 64 * 1024;
@@ -102,6 +104,31 @@ impl Payload for Raw {
     }
 }
 
+/// The variable segments of the path. Those that are not UTF-8 name nothing here.
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Acme>> for Path<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, acme: &Arc<Acme>) -> Result<Self, Refusal> {
+        let read = axum::extract::Path::from_request_parts(parts, acme).await;
+        read.map(|axum::extract::Path(segments)| Self(segments))
+            .map_err(|fault| Error::not_found("There is no such resource.").because(fault).into())
+    }
+}
+
+/// Behind what a page of a list begins: the query parameter `cursor`. Others are let pass.
+pub struct Cursor(pub Option<String>);
+
+impl FromRequestParts<Arc<Acme>> for Cursor {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Acme>) -> Result<Self, Infallible> {
+        let mut query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        Ok(Self(query.find(|(name, _)| name == "cursor").map(|(_, cursor)| cursor.into_owned())))
+    }
+}
+
 impl<T: Payload> FromRequest<Arc<Acme>> for Signed<T> {
     type Rejection = Refusal;
 
@@ -135,8 +162,11 @@ impl<T: Payload> FromRequest<Arc<Acme>> for SignedByEither<T> {
         let event = request.extensions().get::<RequestEvent>().cloned().unwrap_or_default();
         let url = request_url(&request, acme);
         check_content_type(request.headers())?;
-        let jws = Jws::parse(&read_body(request).await?)?;
+        let body = read_body(request).await?;
         // RFC 8555 section 6.5: a nonce is used up by its first appearance, whatever becomes of the request.
+        let jws = Jws::parse(&body).inspect_err(|_| {
+            let _ = super::jws::nonce_in(&body).map(|nonce| acme.nonces.redeem(&nonce));
+        })?;
         acme.nonces.redeem(jws.header.required_nonce()?)?;
         check_url(&jws.header.url, &url)?;
         match &jws.header.key {

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::links::Links;
 use super::problem::Document;
 use crate::domain::account::{Account, Standing};
-use crate::domain::authz::{Authorization, AuthzState, AuthzStatus};
+use crate::domain::authz::{Authorization, AuthzState};
 use crate::domain::order::Phase;
 use crate::domain::plan::Method;
 use crate::domain::{Identifier, Timestamp};
@@ -190,13 +190,7 @@ impl<'a> AuthzObject<'a> {
             AuthzState::Pending { .. } | AuthzState::Deactivated { .. } => authz.methods.clone(),
         };
         Self {
-            status: match authz.status(view.now) {
-                AuthzStatus::Pending => "pending",
-                AuthzStatus::Valid => "valid",
-                AuthzStatus::Invalid => "invalid",
-                AuthzStatus::Deactivated => "deactivated",
-                AuthzStatus::Expired => "expired",
-            },
+            status: authz.status(view.now).as_str(),
             expires: Rfc3339(authz.expires),
             identifier: &authz.identifier,
             wildcard: authz.wildcard,

@@ -6,20 +6,22 @@ mod token;
 use std::sync::Arc;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{FromRequest, FromRequestParts, Query, Request, State};
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 pub use token::OperatorToken;
 
 use crate::domain::certificate::{Certificate, CertificateStanding, RevocationReason};
 use crate::domain::customer::{Customer, CustomerKind, ExternalKey};
-use crate::domain::{CustomerId, Error, Identifier, Serial, Timestamp};
+use crate::domain::{CustomerId, Error, Identifier, Kind, Serial, Timestamp};
 use crate::policy::catalog::Product;
 use crate::ra::{Authority, NewCustomer, NewExternalKey, Ra};
 use problem::Refusal;
@@ -52,7 +54,8 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/certificates", get(certificates))
         .route("/certificates/{serial}", get(certificate))
         .route("/certificates/{serial}/revoke", post(revoke_certificate))
-        .fallback(|| async { Refusal(Error::not_found("There is no such resource.")) })
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(|| async { Refusal(nothing_here()) })
         .layer(from_fn_with_state(api.clone(), authorize))
         .with_state(api)
 }
@@ -60,22 +63,58 @@ pub fn router(api: Arc<Api>) -> Router {
 /// Lets nobody in without the operator's token.
 async fn authorize(State(api): Shared, request: Request, next: Next) -> Response {
     let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = given.and_then(|value| value.strip_prefix("Bearer "));
-    if token.is_some_and(|token| api.operator.is(token)) {
+    // RFC 9110 section 11.1: the scheme's case does not matter.
+    let given = given.and_then(|value| value.split_once(' '));
+    if given.is_some_and(|(scheme, token)| scheme.eq_ignore_ascii_case("Bearer") && api.operator.is(token)) {
         return next.run(request).await;
     }
     problem::unauthenticated()
 }
 
-/// A JSON body; what can't be read is told as a problem document.
+fn nothing_here() -> Error {
+    Error::not_found("There is no such resource.")
+}
+
+async fn method_not_allowed(method: Method) -> Refusal {
+    Refusal(Error::new(Kind::MethodNotAllowed, format!("{method} is not for this resource; see the header Allow.")))
+}
+
+/// The variable segments of the path. Those that are not UTF-8 name nothing here.
+struct Path<T>(T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Api>> for Path<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
+        let read = axum::extract::Path::from_request_parts(parts, api).await;
+        read.map(|axum::extract::Path(segments)| Self(segments)).map_err(|fault| nothing_here().because(fault).into())
+    }
+}
+
+/// A JSON object as the body; what can't be read is told as a problem document.
 struct Body<T>(T);
 
 impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Body<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Refusal> {
-        let read: Result<Json<T>, JsonRejection> = Json::from_request(request, api).await;
-        read.map(|Json(body)| Self(body)).map_err(|fault| Refusal(Error::malformed(fault.body_text())))
+        let read: Result<Json<Box<RawValue>>, JsonRejection> = Json::from_request(request, api).await;
+        let Json(body) = read.map_err(|fault| {
+            let kind = match fault.status() {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE => Kind::UnsupportedMediaType,
+                StatusCode::PAYLOAD_TOO_LARGE => Kind::PayloadTooLarge,
+                _ => Kind::Malformed,
+            };
+            Refusal(Error::new(kind, fault.body_text()))
+        })?;
+        // serde would take an array for an object whose members stand in their order.
+        if !body.get().starts_with('{') {
+            return Err(Refusal(Error::malformed("The body is not a JSON object.")));
+        }
+        serde_json::from_str(body.get()).map(Self).map_err(|fault| {
+            let shown: String = fault.to_string().chars().take(200).collect();
+            Refusal(Error::malformed(format!("The body can't be read: {shown}.")))
+        })
     }
 }
 
@@ -95,7 +134,7 @@ struct Page {
 impl FromRequestParts<Arc<Api>> for Page {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut axum::http::request::Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
         let read: Result<Query<Wanted>, QueryRejection> = Query::from_request_parts(parts, api).await;
         let Query(wanted) = read.map_err(|fault| Refusal(Error::malformed(fault.body_text())))?;
         let limit = wanted.limit.unwrap_or(100);
@@ -199,13 +238,15 @@ impl ExternalKeyObject {
 struct ExternalKeyRequest {
     customer: String,
     product: Option<String>,
-    days: Option<u32>,
+    expires_days: Option<u32>,
 }
 
 async fn create_external_key(State(api): Shared, Body(asked): Body<ExternalKeyRequest>) -> Answer<Response> {
     let customer = customer_id(&asked.customer)?;
-    let made =
-        api.ra.create_external_key(NewExternalKey { customer, product: asked.product, days: asked.days }).await?;
+    let made = api
+        .ra
+        .create_external_key(NewExternalKey { customer, product: asked.product, days: asked.expires_days })
+        .await?;
     Ok((StatusCode::CREATED, Json(ExternalKeyObject::of(made, true))).into_response())
 }
 

@@ -7,11 +7,9 @@ use std::path::Path;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
-use crate::domain::id::random_bytes;
+use crate::domain::id::random_text;
 
 /// Knows whether a token is the operator's; keeps only its hash.
 pub struct OperatorToken {
@@ -43,7 +41,7 @@ impl OperatorToken {
 }
 
 fn create(path: &Path) -> io::Result<Zeroizing<String>> {
-    let token = Zeroizing::new(URL_SAFE_NO_PAD.encode(random_bytes::<32>()));
+    let token = Zeroizing::new(random_text::<32>());
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     writeln!(file, "{}", *token)?;
     file.sync_all()?;

@@ -73,7 +73,8 @@ fn read(der: &[u8]) -> Result<([der::Element<'_>; 4], X509CertificationRequest<'
         return refuse("The CSR is PEM text; RFC 8555 section 7.4 wants its DER, base64url-encoded.");
     }
     let unreadable = |why: &str| bad(format!("The CSR is not a PKCS#10 request in DER (RFC 2986): {why}."));
-    let (rest, request) = X509CertificationRequest::from_der(der).map_err(|error| unreadable(&error.to_string()))?;
+    let (rest, request) = X509CertificationRequest::from_der(der)
+        .map_err(|error| unreadable("it can't be parsed").because(error.to_string()))?;
     if !rest.is_empty() {
         return Err(unreadable("something follows its end"));
     }

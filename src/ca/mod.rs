@@ -180,7 +180,7 @@ impl Settings {
         })
     }
 
-    /// "<organization> <Issuer> TLS CA 1"; the issuer is left out where it only repeats the organization.
+    /// `<organization> <Issuer> TLS CA 1`; the issuer is left out where it only repeats the organization.
     fn intermediate_common_name(&self, name: &str) -> String {
         let (family, kind) = match name.strip_suffix("-rsa") {
             Some(family) => (family, "TLS RSA CA 1"),

@@ -51,7 +51,7 @@ pub(super) fn certificate(command: CertificateCommand) -> Result<(), Failure> {
     const CERTIFICATES: &str = "/api/v1/certificates";
     match command {
         CertificateCommand::List { remote } => {
-            list(&remote, CERTIFICATES, &["serial", "product", "names", "not_after", "status"])
+            list(&remote, CERTIFICATES, &["serial", "status", "not_after", "product", "identifiers"])
         }
         CertificateCommand::Show { serial, remote } => fetch(&remote, CERTIFICATES, &serial),
         CertificateCommand::Revoke { serial, reason, remote } => record(&remote, async |server| {

@@ -61,9 +61,9 @@ fn plain(value: &Value) -> String {
     let text = match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
-        Value::Array(items) if !items.iter().any(Value::is_object) => {
-            items.iter().map(plain).collect::<Vec<_>>().join(", ")
-        }
+        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
+        // An identifier, of which the value alone says what it is.
+        Value::Object(members) if members.len() == 2 && members.contains_key("type") => plain(&value["value"]),
         other => other.to_string(),
     };
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn records_are_lines_without_control_characters() {
-        let text = lines_of(&json!({ "name": "a\u{1b}[2Jb", "names": ["x", "y"] }));
+        let text = lines_of(&json!({ "name": "a\u{1b}[2Jb", "names": ["x", { "type": "dns", "value": "y" }] }));
         assert_eq!(text, "name:  a\\u{1b}[2Jb\nnames: x, y\n");
     }
 }

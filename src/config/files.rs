@@ -2,19 +2,31 @@
 
 use std::path::Path;
 
-use super::{Config, Fault};
+use super::{Catalog as Files, Config, Fault};
 use crate::http::ServerCertificate;
 use crate::policy::catalog::Catalog;
+use crate::policy::names::Names;
+
+/// What holds where there are no files at the usual places.
+const BUILT_IN_CATALOG: &str = include_str!("../../config/catalog.toml");
+const BUILT_IN_NAMES: &str = include_str!("../../config/names.toml");
 
 impl Config {
     /// The product catalogue: read, and compared with what the configuration says of it.
     pub fn load_catalog(&self) -> Result<Catalog, Vec<Fault>> {
+        let usual = Files::default();
         let name = self.catalog.products.display().to_string();
-        let text = read(&self.catalog.products).map_err(|reason| vec![Fault::new(&name, "", reason)])?;
-        let text = String::from_utf8(text).map_err(|_| vec![Fault::new(&name, "", "the file is not UTF-8 text")])?;
-        let catalog = Catalog::parse(&text).map_err(|faults| {
-            faults.into_iter().map(|fault| Fault::new(&name, fault.key, fault.reason)).collect::<Vec<_>>()
-        })?;
+        let catalog = text_of(&self.catalog.products, &usual.products, BUILT_IN_CATALOG)
+            .and_then(|text| Catalog::parse(&text).map_err(|faults| in_file(&name, faults)));
+        let file = self.catalog.names.display().to_string();
+        let names = text_of(&self.catalog.names, &usual.names, BUILT_IN_NAMES)
+            .and_then(|text| Names::parse(&text).map_err(|faults| in_file(&file, faults)));
+        let catalog = match (catalog, names) {
+            (Ok(catalog), Ok(names)) => catalog.with_names(names),
+            (catalog, names) => {
+                return Err(catalog.err().into_iter().chain(names.err()).flatten().collect());
+            }
+        };
         let mut faults = Vec::new();
         let default = &self.acme.default_product;
         if catalog.product(default).is_none() {
@@ -44,6 +56,19 @@ impl Config {
             }
         }
     }
+}
+
+/// The text of a file; the built-in one if it is the usual file and not there.
+fn text_of(path: &Path, usual: &Path, built_in: &str) -> Result<String, Vec<Fault>> {
+    if path == usual && !path.exists() {
+        return Ok(built_in.to_owned());
+    }
+    let told = |reason: String| vec![Fault::new(&path.display().to_string(), "", reason)];
+    String::from_utf8(read(path).map_err(told)?).map_err(|_| told("the file is not UTF-8 text".to_owned()))
+}
+
+fn in_file(file: &str, faults: Vec<crate::policy::catalog::Fault>) -> Vec<Fault> {
+    faults.into_iter().map(|fault| Fault::new(file, fault.key, fault.reason)).collect()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

@@ -92,6 +92,19 @@ pub enum AuthzStatus {
     Expired,
 }
 
+impl AuthzStatus {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Valid => "valid",
+            Self::Invalid => "invalid",
+            Self::Deactivated => "deactivated",
+            Self::Expired => "expired",
+        }
+    }
+}
+
 impl Authorization {
     /// The status at `now`, derived, so that expiry needs no sweeper. A pending authorization past its end is invalid
     /// (RFC 8555 section 7.1.6).
@@ -168,8 +181,9 @@ impl Authorization {
                 Ok(self)
             }
             status => Err(Error::malformed(format!(
-                "The authorization for {} is {status:?} and can't be deactivated.",
-                self.ordered_name()
+                "The authorization for {} is {} and can't be deactivated.",
+                self.ordered_name(),
+                status.as_str()
             ))),
         }
     }

@@ -17,7 +17,17 @@ pub fn random_bytes<const N: usize>() -> [u8; N] {
 
 /// 128 random bits as 22 characters of base64url: tokens of challenges (RFC 8555 section 8.3) and object ids.
 pub fn random_token() -> String {
-    URL_SAFE_NO_PAD.encode(random_bytes::<16>())
+    random_text::<16>()
+}
+
+/// So many random octets as base64url that does not begin with a hyphen, which command lines would take for an option.
+pub fn random_text<const N: usize>() -> String {
+    loop {
+        let text = URL_SAFE_NO_PAD.encode(random_bytes::<N>());
+        if !text.starts_with('-') {
+            return text;
+        }
+    }
 }
 
 macro_rules! ids {
@@ -169,6 +179,14 @@ mod tests {
         }
         assert!("00".parse::<Serial>().is_err());
         assert_eq!(Serial::from_der(&[1, 2, 3]), None);
+    }
+
+    #[test]
+    fn random_text_is_never_taken_for_an_option() {
+        for _ in 0..1000 {
+            let text = random_text::<2>();
+            assert!(text.len() == 3 && !text.starts_with('-'), "{text}");
+        }
     }
 
     #[test]

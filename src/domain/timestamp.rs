@@ -46,7 +46,10 @@ impl Timestamp {
     /// Reads an RFC 3339 string (RFC 8555 section 7.1.3); none for other text and for moments before 1970.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-        u64::try_from(moment.unix_timestamp_nanos() / 1_000_000).ok().map(Self).filter(|t| *t <= Self::MAX)
+        let second = u64::try_from(moment.unix_timestamp()).ok()?;
+        // A smaller fraction than can be kept is still one: who can't honour fractions must be able to refuse it.
+        let millis = moment.nanosecond().div_ceil(1_000_000).min(999);
+        Some(Self(second.saturating_mul(1000) + u64::from(millis))).filter(|t| *t <= Self::MAX)
     }
 
     /// The moment as the `time` crate counts it, for the libraries that build certificates.
@@ -105,6 +108,8 @@ mod tests {
         assert_eq!(moment.to_string(), "2026-11-21T08:00:00Z");
         assert_eq!(Timestamp::parse_rfc3339(&moment.to_string()), Some(moment.whole_second()));
         assert_eq!(Timestamp::parse_rfc3339("1969-12-31T23:59:59Z"), None);
+        assert_eq!(Timestamp::parse_rfc3339("1970-01-01T00:00:01.000000001Z"), Some(Timestamp(1001)));
+        assert_eq!(Timestamp::parse_rfc3339("1970-01-01T00:00:01.9999999Z"), Some(Timestamp(1999)));
         assert_eq!(Timestamp::parse_rfc3339("tomorrow"), None);
         assert_eq!(Timestamp::MAX.to_string(), "9999-12-31T23:59:59Z");
     }

@@ -21,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower::ServiceExt as _;
 
-use super::{Limits, Peer, ServerCertificate, stopped, tls};
+use super::{Limits, Peer, ServerCertificate, layers, stopped, tls};
 use crate::telemetry;
 
 /// Most bytes of a request's header, all lines together.
@@ -66,6 +66,7 @@ impl Server {
         stop: watch::Receiver<bool>,
     ) -> io::Result<Self> {
         let acceptor = certificate.map(tls::acceptor).transpose()?;
+        let router = layers::with_layers(router, &limits);
         Ok(Self { acceptor, router, builder: builder(&limits), stop, limits })
     }
 

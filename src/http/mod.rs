@@ -63,7 +63,7 @@ impl Default for Limits {
 /// connections are closed, and requests that have begun get `stop_timeout` to end.
 ///
 /// With a certificate the listener speaks TLS 1.2 and 1.3, and HTTP/2 or HTTP/1.1 as ALPN decides; without one it
-/// speaks both in the clear. The router brings its layers along (`with_layers`). Fails only when TLS cannot be set up.
+/// speaks both in the clear. Fails only when TLS cannot be set up.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Arc<ServerCertificate>>,

@@ -35,15 +35,16 @@ pub struct Terms<'a> {
 pub fn admit(catalog: &Catalog, request: Request, terms: Terms<'_>, now: Timestamp) -> Result<Plan> {
     let product = choose(catalog, request.product.as_deref(), terms)?;
     let identifiers = unique(request.identifiers);
-    check_names(product, &identifiers)?;
+    check_names(catalog, product, &identifiers)?;
     validity::check_asked(product, request.not_before, request.not_after, now)?;
-    let open_until = now + days(terms.order_days);
+    let ends = [validity::latest_signing(request.not_before), request.not_after];
     Ok(Plan {
         product: product.id.clone(),
         identifiers,
         not_before: request.not_before,
         not_after: request.not_after,
-        expires: validity::latest_signing(request.not_before).map_or(open_until, |latest| latest.min(open_until)),
+        // Beyond these moments the dates can't be honoured any more.
+        expires: ends.into_iter().flatten().fold(now + days(terms.order_days), Timestamp::min),
     })
 }
 
@@ -61,7 +62,7 @@ pub fn admit_name<'a>(
         )));
     }
     let product = choose(catalog, asked, terms)?;
-    check_names(product, std::slice::from_ref(identifier))?;
+    check_names(catalog, product, std::slice::from_ref(identifier))?;
     Ok(product)
 }
 
@@ -91,7 +92,7 @@ fn unique(identifiers: Vec<Identifier>) -> Vec<Identifier> {
     identifiers.into_iter().filter(|identifier| seen.insert(identifier.clone())).collect()
 }
 
-fn check_names(product: &Product, identifiers: &[Identifier]) -> Result<()> {
+fn check_names(catalog: &Catalog, product: &Product, identifiers: &[Identifier]) -> Result<()> {
     if identifiers.is_empty() {
         return Err(Error::malformed("\"identifiers\" is empty; name at least one."));
     }
@@ -107,7 +108,11 @@ fn check_names(product: &Product, identifiers: &[Identifier]) -> Result<()> {
         ));
     }
     let refused = identifiers.iter().filter_map(|identifier| {
-        let reason = refusal(product, identifier)?;
+        let refused = catalog
+            .names()
+            .refusal(identifier)
+            .map(|domain| format!("No certificates are issued for \"{domain}\" and what lies below it."));
+        let reason = refused.or_else(|| refusal(product, identifier))?;
         Some(Problem::new(Kind::RejectedIdentifier, reason).of(identifier))
     });
     match Problem::merge(refused.collect()) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::names::Names;
 use crate::domain::csr::SubjectKey;
 use crate::domain::plan::Method;
 
@@ -12,6 +13,7 @@ use crate::domain::plan::Method;
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
     products: BTreeMap<String, Product>,
+    names: Names,
 }
 
 /// A product: what may be ordered, and what comes of it. Its id is its ACME profile.
@@ -93,10 +95,7 @@ mod ceiling {
 impl Catalog {
     /// Reads a catalogue from TOML, with every fault that it has.
     pub fn parse(text: &str) -> Result<Self, Vec<Fault>> {
-        let file: File = toml::from_str(text).map_err(|fault| {
-            let line = fault.span().map_or(0, |span| text[..span.start.min(text.len())].lines().count().max(1));
-            vec![Fault { key: format!("line {line}"), reason: fault.message().to_owned() }]
-        })?;
+        let file: File = toml::from_str(text).map_err(|fault| vec![toml_fault(text, &fault)])?;
         let mut faults = Vec::new();
         let mut products = BTreeMap::new();
         if file.products.is_empty() {
@@ -109,7 +108,18 @@ impl Catalog {
                 faults.push(Fault { key: format!("products[{place}].id"), reason });
             }
         }
-        if faults.is_empty() { Ok(Self { products }) } else { Err(faults) }
+        if faults.is_empty() { Ok(Self { products, names: Names::default() }) } else { Err(faults) }
+    }
+
+    /// The same catalogue with names for which nothing is issued.
+    #[must_use]
+    pub fn with_names(self, names: Names) -> Self {
+        Self { names, ..self }
+    }
+
+    /// Names for which nothing is issued.
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
     /// The product of that id.
@@ -192,6 +202,12 @@ impl Product {
         }
         faults
     }
+}
+
+/// What the TOML reader found wrong, with its line.
+pub(super) fn toml_fault(text: &str, fault: &toml::de::Error) -> Fault {
+    let line = fault.span().map_or(0, |span| text[..span.start.min(text.len())].lines().count().max(1));
+    Fault { key: format!("line {line}"), reason: fault.message().to_owned() }
 }
 
 /// So many days of 86,400 seconds (Baseline Requirements 1.6.1).

@@ -3,5 +3,6 @@
 pub mod admission;
 pub mod catalog;
 pub mod keys;
+pub mod names;
 pub mod renewal;
 pub mod validity;

@@ -37,7 +37,7 @@ pub fn check_asked(
         }
     }
     if let Some(asked) = not_before
-        && (asked + NOT_BEFORE_WITHIN < now || asked > now + NOT_BEFORE_WITHIN)
+        && (asked + NOT_BEFORE_WITHIN <= now || asked > now + NOT_BEFORE_WITHIN)
     {
         return Err(Error::malformed(format!("\"notBefore\" is {asked}; it must lie within 48 hours of now ({now}).")));
     }

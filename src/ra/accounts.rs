@@ -1,5 +1,7 @@
 //! Accounts: creation with external binding, look-up, update, key change, deactivation.
 
+use std::net::IpAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -10,6 +12,7 @@ use crate::domain::customer::ExternalKey;
 use crate::domain::key::AccountKey;
 use crate::domain::{AccountId, Error, Kind, Result};
 use crate::store::records::{Batch, Index, Stored, target};
+use crate::telemetry;
 
 /// A request for an account, its signature verified with the key that it brings.
 pub struct NewAccount<'a> {
@@ -19,6 +22,8 @@ pub struct NewAccount<'a> {
     pub contact: Vec<String>,
     /// Whether the client agrees to the terms of service.
     pub terms_agreed: bool,
+    /// Where the request comes from, for the limit on new accounts.
+    pub from: Option<IpAddr>,
     /// Whether only an account that is there is wanted.
     pub only_existing: bool,
     /// The external account binding, if one was sent.
@@ -59,6 +64,18 @@ impl Ra {
         Ok(account)
     }
 
+    /// The account as it is now, for the one that a request was signed by. If it was closed or has another key since, the
+    /// request comes too late: an old key stops at once (RFC 8555 section 7.3.5).
+    pub(super) async fn again(&self, signed: &Account) -> Result<Stored<Account>> {
+        let account = self.account(&signed.id).await?;
+        if account.key == signed.key {
+            return Ok(account);
+        }
+        Err(Error::unauthorized(
+            "The account's key was changed while this request was under way; sign with the new one.",
+        ))
+    }
+
     /// Creates an account, or finds the one that has the key (RFC 8555 section 7.3).
     pub async fn register(&self, asked: &NewAccount<'_>) -> Result<Created> {
         settle(|| self.register_once(asked)).await
@@ -76,8 +93,12 @@ impl Ra {
         check_contacts(&asked.contact)?;
         let spki = asked.key.spki_sha256();
         self.refuse_certified_key(&spki).await?;
+        self.refuse_key_given_up(&spki, None).await?;
         let now = self.now();
         let binding = self.bind(asked).await?;
+        if let Some(from) = asked.from {
+            self.limits.account(from, now)?;
+        }
         let account = Account {
             id: AccountId::random(),
             key: asked.key.clone(),
@@ -95,11 +116,12 @@ impl Ra {
         let mut batch = Batch::of(act, now)
             .insert(&account)
             .claim(&Index::AccountByKey(account.key.thumbprint()), account.id.as_str())
-            .index(&Index::AccountBySpki(&spki), account.id.as_str());
+            .claim(&Index::AccountBySpki(&spki), account.id.as_str());
         if let Some((key, _)) = &binding {
             batch = batch.check(key);
         }
         self.records.commit(batch).await?;
+        metrics::counter!(telemetry::ACCOUNTS_CREATED).increment(1);
         Ok(Created { account, new: true })
     }
 
@@ -146,7 +168,7 @@ impl Ra {
     pub async fn update_contact(&self, account: &Stored<Account>, contact: Vec<String>) -> Result<Account> {
         check_contacts(&contact)?;
         settle(|| async {
-            let read = self.account(&account.id).await?;
+            let read = self.again(account).await?;
             let updated = (*read).clone().with_contact(contact.clone())?;
             let act = Act::AccountUpdated { account: updated.id.clone() };
             self.records.commit(Batch::of(act, self.now()).replace(&read, &updated)).await?;
@@ -186,13 +208,14 @@ impl Ra {
         }
         let spki = new.spki_sha256();
         self.refuse_certified_key(&spki).await?;
+        let held = self.refuse_key_given_up(&spki, Some(id)).await?;
         let changed = (*read).clone().with_key(new.clone())?;
         let act = Act::AccountKeyChanged { account: id.clone(), thumbprint: new.thumbprint().to_owned() };
         let batch = Batch::of(act, self.now())
             .replace(&read, &changed)
             .claim(&Index::AccountByKey(new.thumbprint()), id.as_str())
             .unindex(&Index::AccountByKey(old.thumbprint()))
-            .index(&Index::AccountBySpki(&spki), id.as_str());
+            .point(&Index::AccountBySpki(&spki), held.as_ref(), id.as_str());
         self.records.commit(batch).await?;
         Ok(changed)
     }
@@ -205,6 +228,23 @@ impl Ra {
                 Kind::BadPublicKey,
                 "This key is in a certificate; use another one for the account (RFC 8555 section 11.1).",
             )),
+        }
+    }
+
+    /// RFC 8555 section 11.1: no key serves two accounts, so one that an account gave up is good for that account alone.
+    /// Else whoever stole it could register with it, and answer for every name whose server still vouches for that key.
+    async fn refuse_key_given_up(
+        &self,
+        spki_sha256: &[u8; 32],
+        by: Option<&AccountId>,
+    ) -> Result<Option<Stored<String>>> {
+        let row = self.records.follow(&Index::AccountBySpki(spki_sha256)).await?;
+        match &row {
+            Some(holder) if by.is_none_or(|id| id.as_str() != holder.as_str()) => Err(Error::new(
+                Kind::BadPublicKey,
+                "This key belonged to another account before; make a new one (RFC 8555 section 11.1).",
+            )),
+            _ => Ok(row),
         }
     }
 

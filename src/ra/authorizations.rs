@@ -10,10 +10,11 @@ use crate::domain::audit::Act;
 use crate::domain::authz::{Attempt, Authorization, AuthzState, AuthzStatus};
 use crate::domain::job::{Job, Work};
 use crate::domain::plan::Method;
-use crate::domain::{AuthzId, Error, Identifier, Kind, Problem, Result, Timestamp};
+use crate::domain::{AccountId, AuthzId, Error, Identifier, Kind, Problem, Result, Timestamp};
 use crate::policy::admission;
 use crate::policy::catalog::days;
 use crate::store::records::{Batch, Index, Stored, target};
+use crate::telemetry;
 use crate::va::{CaaTerms, Outcome, Task};
 
 /// An authorization at a moment.
@@ -38,10 +39,20 @@ impl Ra {
     /// Opens an authorization ahead of an order (RFC 8555 section 7.4.1); one that is valid already is returned.
     pub async fn pre_authorize(
         &self,
-        account: &Stored<Account>,
+        account: &Account,
         identifier: &Identifier,
         product: Option<&str>,
     ) -> Result<AuthzView> {
+        settle(|| self.pre_authorize_once(account, identifier, product)).await
+    }
+
+    async fn pre_authorize_once(
+        &self,
+        account: &Account,
+        identifier: &Identifier,
+        product: Option<&str>,
+    ) -> Result<AuthzView, Stop> {
+        let account = &self.again(account).await?;
         let catalog = self.catalog();
         let product = admission::admit_name(&catalog, identifier, product, self.terms(account.external.is_some()))?;
         let now = self.now();
@@ -95,7 +106,7 @@ impl Ra {
     /// its outcome. A second answer changes nothing.
     pub async fn answer_challenge(
         self: &Arc<Self>,
-        account: &Stored<Account>,
+        account: &Account,
         id: &AuthzId,
         method: Method,
     ) -> Result<AuthzView> {
@@ -106,18 +117,15 @@ impl Ra {
         self.authorization(account, id).await
     }
 
-    async fn begin_validation(
-        &self,
-        account: &Stored<Account>,
-        id: &AuthzId,
-        method: Method,
-    ) -> Result<Option<Job>, Stop> {
+    async fn begin_validation(&self, account: &Account, id: &AuthzId, method: Method) -> Result<Option<Job>, Stop> {
+        let account = &self.again(account).await?;
         let AuthzView { authz, now, .. } = self.own_authz(account, id).await?;
         offered(&authz, method)?;
         let settled = !matches!(authz.state, AuthzState::Pending { attempt: None });
         if settled && !matches!(authz.state, AuthzState::Deactivated { .. }) {
             return Ok(None);
         }
+        self.limits.challenge(&account.id, &authz.identifier, now)?;
         let job = Job::new(Work::Validate { authz: id.clone(), method }, now);
         let attempt = Attempt {
             method,
@@ -155,7 +163,11 @@ impl Ra {
             key_authorization: attempt.key_authorization.clone(),
             caa,
         };
-        let outcome = self.va.validate(&task).await;
+        // Nobody is asked on behalf of an account that was closed.
+        let outcome = match self.closed(&authz.account).await?.1 {
+            None => self.va.validate(&task).await,
+            Some(problem) => Outcome { result: Err(problem), may_heal: false, evidence: Vec::new() },
+        };
         settle(|| self.settle_validation(job, id, method, &outcome)).await
     }
 
@@ -171,9 +183,12 @@ impl Ra {
         if !matches!(read.state, AuthzState::Pending { attempt: Some(_) }) {
             return Ok(self.drop_job(job).await?);
         }
+        // RFC 8555 section 7.3.6: what a closed account left open is cancelled, also when it was closed meanwhile.
+        let (account, closed) = self.closed(&read.account).await?;
         let now = self.now();
         let authz = (*read).clone();
         let problem = match &outcome.result {
+            Ok(()) if closed.is_some() => closed,
             Ok(()) if now < authz.expires => None,
             Ok(()) => Some(Problem::new(Kind::Malformed, format!("The authorization expired at {}.", authz.expires))),
             Err(problem) => Some(problem.clone()),
@@ -184,6 +199,7 @@ impl Ra {
             let later = (**job).clone().put_off(now + Duration::from_millis(self.settings.validation_retry_ms));
             let batch = Batch::of(act, now).replace(&read, &authz.retry(problem)).replace(job, &later);
             self.records.commit(batch).await?;
+            count(method, "retried");
             return Ok(Next::At(later.due));
         }
         let act = Act::ValidationSettled {
@@ -200,30 +216,49 @@ impl Ra {
                 let caa_checked = matches!(authz.identifier, Identifier::Dns(_)).then_some(now);
                 let reuse = self.longest_reuse(method);
                 let proven = authz.prove(method, now, caa_checked, now + reuse);
-                batch.replace(&read, &proven).index(&Index::Proven(&read.account, &read.ordered_name()), id.as_str())
+                batch
+                    .check(&account)
+                    .replace(&read, &proven)
+                    .index(&Index::Proven(&read.account, &read.ordered_name()), id.as_str())
             }
         };
         self.records.commit(batch).await?;
+        count(method, if outcome.result.is_ok() { "valid" } else { "invalid" });
+        if outcome.result.is_err() {
+            self.limits.failed(&read.account, &read.identifier, now);
+        }
         Ok(Next::Done)
+    }
+
+    /// An account, and the problem with it if it was closed.
+    async fn closed(&self, id: &AccountId) -> Result<(Stored<Account>, Option<Problem>)> {
+        let found = self.records.find::<Account>(id).await?;
+        let account = found.ok_or_else(|| Error::internal(format!("account {id} is gone")))?;
+        let problem = account.active().err().map(Error::into_problem);
+        Ok((account, problem))
     }
 
     fn tries_left(&self, job: &Job) -> bool {
         job.tries + 1 < self.settings.validation_tries
     }
 
-    /// The longest time that any product lets a proof by this method be used again; each order looks at its own
-    /// product's besides.
+    /// The longest time that any product and the configuration let a proof by this method be used again; each order
+    /// looks at its own product's besides. The order that it was made for can always use it.
     fn longest_reuse(&self, method: Method) -> Duration {
         let catalog = self.catalog();
         let reuse = catalog.products().filter(|product| product.methods.contains(&method));
         let longest = reuse.map(|product| product.validation_reuse_days).max().unwrap_or(0);
-        days(longest).max(days(self.settings.order_days))
+        days(longest.min(self.settings.authorization_days)).max(days(self.settings.order_days))
     }
 
     /// What CAA must permit for the holder of an authorization.
     pub(super) fn caa_terms(&self, authz: &Authorization, identities: &[String], method: Method) -> CaaTerms {
         CaaTerms { identities: identities.to_vec(), account_uri: self.account_uri(&authz.account), method }
     }
+}
+
+fn count(method: Method, outcome: &'static str) {
+    metrics::counter!(telemetry::VALIDATIONS, "method" => method.as_str(), "outcome" => outcome).increment(1);
 }
 
 /// Whether the authorization has a challenge of that type.

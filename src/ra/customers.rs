@@ -1,13 +1,11 @@
 //! Customers and the MAC keys that bind ACME accounts to them.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use super::{Ra, settle};
 use crate::domain::audit::Act;
 use crate::domain::customer::{Customer, CustomerKind, ExternalKey};
-use crate::domain::id::{random_bytes, random_token};
+use crate::domain::id::{random_text, random_token};
 use crate::domain::{CustomerId, Error, Result};
 use crate::policy::catalog::days;
 use crate::store::records::Batch;
@@ -72,7 +70,7 @@ impl Ra {
             kid: random_token(),
             customer: customer.id,
             product: asked.product,
-            hmac_key: Zeroizing::new(URL_SAFE_NO_PAD.encode(random_bytes::<64>())),
+            hmac_key: Zeroizing::new(random_text::<64>()),
             created: now,
             expires: asked.days.map(|count| now + days(count)),
             revoked: None,

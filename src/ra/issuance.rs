@@ -13,10 +13,11 @@ use crate::domain::certificate::{Certificate, CertificateStanding};
 use crate::domain::csr::Csr;
 use crate::domain::job::{Job, Work};
 use crate::domain::order::{Order, Phase};
-use crate::domain::{Error, Identifier, Kind, OrderId, Problem, Result, Serial};
+use crate::domain::{Error, Identifier, JobId, Kind, OrderId, Problem, Result, Serial};
 use crate::policy::catalog::Product;
 use crate::policy::{keys, validity};
 use crate::store::records::{Batch, BlockedKey, Index, SerialEntry, Stored};
+use crate::telemetry;
 
 /// How long a CAA answer may be used (Baseline Requirements 4.2.2.1: 8 hours).
 const CAA_LASTS: Duration = Duration::from_secs(8 * 3600);
@@ -29,6 +30,14 @@ const ISSUE_RETRY: Duration = Duration::from_secs(2);
 /// recorded serial was never signed. It is not stored, so every later run takes a fresh serial.
 pub(super) struct Ticket {
     csr: Csr,
+}
+
+/// What became of a CSR.
+enum Accepted {
+    /// It was accepted by this request, which starts the job.
+    Now(Job, Box<Ticket>),
+    /// It was accepted by an earlier request, whose job may still be under way.
+    Before(Option<JobId>),
 }
 
 /// A certificate for its owner.
@@ -45,25 +54,30 @@ pub struct Download {
 impl Ra {
     /// Accepts a CSR for a ready order (RFC 8555 section 7.4), and waits a while for the certificate. The same CSR a
     /// second time changes nothing.
-    pub async fn finalize(self: &Arc<Self>, account: &Stored<Account>, id: &OrderId, csr: &[u8]) -> Result<OrderView> {
-        if let Some((job, ticket)) = settle(|| self.accept_csr(account, id, csr)).await? {
-            self.start_with(job, Some(ticket));
+    pub async fn finalize(self: &Arc<Self>, account: &Account, id: &OrderId, csr: &[u8]) -> Result<OrderView> {
+        let longest = Duration::from_millis(self.settings.finalize_wait_ms);
+        match settle(|| self.accept_csr(account, id, csr)).await? {
+            Accepted::Now(job, ticket) => {
+                let waited_for = job.id.clone();
+                self.start_with(job, Some(*ticket));
+                self.worker.wait(&waited_for, longest).await;
+            }
+            Accepted::Before(Some(job)) => {
+                self.worker.wait(&job, longest).await;
+            }
+            Accepted::Before(None) => {}
         }
-        let view = self.own_order(account, id).await?;
-        let Phase::Issuing { job, .. } = &view.order.phase else { return Ok(view) };
-        self.worker.wait(job, Duration::from_millis(self.settings.finalize_wait_ms)).await;
         self.own_order(account, id).await
     }
 
-    async fn accept_csr(
-        &self,
-        account: &Stored<Account>,
-        id: &OrderId,
-        der: &[u8],
-    ) -> Result<Option<(Job, Ticket)>, Stop> {
+    async fn accept_csr(&self, account: &Account, id: &OrderId, der: &[u8]) -> Result<Accepted, Stop> {
+        let account = &self.again(account).await?;
         let view = self.own_order(account, id).await?;
         if view.order.accepted_csr(der) {
-            return Ok(None);
+            return Ok(Accepted::Before(match &view.order.phase {
+                Phase::Issuing { job, .. } => Some(job.clone()),
+                _ => None,
+            }));
         }
         let now = self.now();
         let serial = Serial::random();
@@ -85,7 +99,7 @@ impl Ra {
             batch = batch.check(authz);
         }
         self.records.commit(batch).await?;
-        Ok(Some((job, Ticket { csr })))
+        Ok(Accepted::Now(job, Box::new(Ticket { csr })))
     }
 
     /// RFC 8555 section 11.1: no account's key is certified. Baseline Requirements 6.1.1.3: nor a compromised one.
@@ -210,6 +224,8 @@ impl Ra {
             .index(&Index::CertifiedKey(&certificate.spki_sha256), &serial.to_string())
             .remove(job);
         self.records.commit(batch).await?;
+        let (product, issuer) = (certificate.product, certificate.issuer);
+        metrics::counter!(telemetry::CERTIFICATES_ISSUED, "product" => product, "issuer" => issuer).increment(1);
         Ok(Next::Done)
     }
 
@@ -244,6 +260,7 @@ impl Ra {
         let batch =
             Batch::of(Act::OrderFailed { order: id.clone(), problem }, now).replace(&view.order, &failed).remove(job);
         self.records.commit(batch).await?;
+        metrics::counter!(telemetry::ORDERS_FAILED).increment(1);
         Ok(Next::Done)
     }
 

@@ -4,6 +4,7 @@ mod accounts;
 mod authorizations;
 mod customers;
 mod issuance;
+pub mod limits;
 mod orders;
 mod publication;
 mod renewal;
@@ -25,6 +26,9 @@ pub use orders::{NewOrder, OrderPage, OrderView};
 pub use renewal::Renewal;
 pub use revocation::Authority;
 pub use server_certificate::ServerIdentity;
+
+pub use crate::policy::admission::Request;
+pub use crate::store::records::Stored;
 
 use crate::ca::Ca;
 use crate::clock::Clock;
@@ -93,6 +97,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The configuration.
     pub settings: Settings,
+    /// Rate limits.
+    pub limits: limits::Settings,
     /// What stands before an account's id in its URL, for CAA `accounturi` (RFC 8657).
     pub account_url: String,
 }
@@ -108,6 +114,7 @@ pub struct Ra {
     account_url: String,
     worker: Worker,
     lists: publication::SignedLists,
+    limits: limits::Limits,
 }
 
 impl Ra {
@@ -123,6 +130,7 @@ impl Ra {
             account_url: parts.account_url,
             worker: Worker::default(),
             lists: publication::SignedLists::default(),
+            limits: limits::Limits::new(parts.limits),
         })
     }
 

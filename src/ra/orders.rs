@@ -8,7 +8,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use super::{Ra, Stop, settle};
 use crate::domain::account::Account;
 use crate::domain::audit::Act;
-use crate::domain::authz::{Authorization, AuthzState, AuthzStatus};
+use crate::domain::authz::{Authorization, AuthzState};
 use crate::domain::certificate::CertId;
 use crate::domain::id::random_token;
 use crate::domain::order::{Order, OrderStatus, Phase};
@@ -17,6 +17,7 @@ use crate::domain::{AuthzId, Error, Identifier, Kind, OrderId, Result, Serial, T
 use crate::policy::admission::{self, Request};
 use crate::policy::catalog::{Product, days};
 use crate::store::records::{Batch, Index, Stored, target};
+use crate::telemetry;
 
 /// A request for an order.
 #[derive(Debug, Clone)]
@@ -66,11 +67,12 @@ impl OrderView {
 
 impl Ra {
     /// Places an order (RFC 8555 section 7.4). An identical request returns the order that is still open.
-    pub async fn create_order(&self, account: &Stored<Account>, asked: NewOrder) -> Result<OrderView> {
+    pub async fn create_order(&self, account: &Account, asked: NewOrder) -> Result<OrderView> {
         settle(|| self.create_order_once(account, asked.clone())).await
     }
 
-    async fn create_order_once(&self, account: &Stored<Account>, asked: NewOrder) -> Result<OrderView, Stop> {
+    async fn create_order_once(&self, account: &Account, asked: NewOrder) -> Result<OrderView, Stop> {
+        let account = &self.again(account).await?;
         let now = self.now();
         let catalog = self.catalog();
         let plan = admission::admit(&catalog, asked.request, self.terms(account.external.is_some()), now)?;
@@ -82,6 +84,7 @@ impl Ra {
         {
             return Ok(view);
         }
+        self.limits.order(&account.id, now)?;
         let replaced = self.check_replaces(account, &plan, asked.replaces.as_ref()).await?;
         let authzs = self.reuse_or_open(account, &plan, &product, now).await?;
         let order = open_order(account, plan, asked.replaces.map(|id| id.to_string()), &authzs, now);
@@ -99,7 +102,7 @@ impl Ra {
             .point(&Index::OpenOrder(&fingerprint), open.as_ref(), order.id.as_str());
         for authz in &authzs {
             batch = match authz {
-                Proof::Reused(authz) => batch.check(authz),
+                Proof::Reused(authz, _) => batch.check(authz),
                 Proof::Opened(authz) => batch.insert(authz),
             };
         }
@@ -107,6 +110,7 @@ impl Ra {
             batch = batch.point(&Index::Replaced(serial), row.as_ref(), order.id.as_str());
         }
         self.records.commit(batch).await?;
+        metrics::counter!(telemetry::ORDERS_CREATED, "product" => order.product.clone()).increment(1);
         Ok(self.order_view(&order.id).await?)
     }
 
@@ -210,13 +214,29 @@ impl Ra {
                 Some(row) => self.records.find::<Authorization>(&target::<AuthzId>(&row)?).await?,
                 None => None,
             };
-            let longest = product.validation_reuse().min(days(self.settings.authorization_days));
-            let fit = proven.filter(|authz| reusable(authz, identifier, product, longest, now));
-            proofs.push(
-                fit.map_or_else(|| Proof::Opened(self.open_authz(account, identifier, product, now)), Proof::Reused),
-            );
+            let until = proven.as_ref().and_then(|authz| self.reusable_until(authz, identifier, product, now));
+            proofs.push(match (proven, until) {
+                (Some(authz), Some(until)) => Proof::Reused(authz, until),
+                _ => Proof::Opened(self.open_authz(account, identifier, product, now)),
+            });
         }
         Ok(proofs)
+    }
+
+    /// Until when an authorization may serve another order of this product; none if it may not: it must be proven by one
+    /// of the product's methods, recently enough, and of use for at least another hour.
+    pub(super) fn reusable_until(
+        &self,
+        authz: &Authorization,
+        identifier: &Identifier,
+        product: &Product,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let AuthzState::Valid { method, validated, .. } = &authz.state else { return None };
+        let longest = product.validation_reuse().min(days(self.settings.authorization_days));
+        let until = authz.expires.min(*validated + longest);
+        let lasts = now + Duration::from_secs(3600) < until;
+        (lasts && authz.covers(identifier) && product.methods.contains(method)).then_some(until)
     }
 
     /// A new pending authorization for a name.
@@ -247,39 +267,31 @@ impl Ra {
 
 /// Where an order's proof of a name comes from.
 enum Proof {
-    Reused(Stored<Authorization>),
+    /// An authorization that may be used until that moment.
+    Reused(Stored<Authorization>, Timestamp),
     Opened(Authorization),
 }
 
 impl Proof {
     fn authz(&self) -> &Authorization {
         match self {
-            Self::Reused(authz) => authz,
+            Self::Reused(authz, _) => authz,
             Self::Opened(authz) => authz,
+        }
+    }
+
+    /// The end of its use, or of the wait for it.
+    fn until(&self) -> Timestamp {
+        match self {
+            Self::Reused(_, until) => *until,
+            Self::Opened(authz) => authz.expires,
         }
     }
 }
 
-/// Whether an authorization may serve another order of this product: proven by one of its methods, recently enough, and
-/// for at least another hour.
-fn reusable(
-    authz: &Authorization,
-    identifier: &Identifier,
-    product: &Product,
-    longest: Duration,
-    now: Timestamp,
-) -> bool {
-    let AuthzState::Valid { method, validated, .. } = &authz.state else { return false };
-    let soon = now + Duration::from_secs(3600);
-    authz.covers(identifier)
-        && authz.status(soon) == AuthzStatus::Valid
-        && product.methods.contains(method)
-        && soon < *validated + longest
-}
-
 fn open_order(account: &Account, plan: Plan, replaces: Option<String>, proofs: &[Proof], now: Timestamp) -> Order {
-    // An order can't outlive what it rests on (RFC 8555 section 7.1.6).
-    let expires = proofs.iter().map(|proof| proof.authz().expires).fold(plan.expires, Timestamp::min);
+    // An order can't outlive what it rests on (RFC 8555 section 7.1.6, Baseline Requirements 4.2.1).
+    let expires = proofs.iter().map(Proof::until).fold(plan.expires, Timestamp::min);
     Order {
         id: OrderId::random(),
         account: account.id.clone(),
@@ -308,11 +320,11 @@ fn no_order(id: &OrderId) -> Error {
     Error::not_found(format!("This account has no order {id}."))
 }
 
+/// What stands behind the account in the name of an order's row: moment and id, as the digits that `orders` wrote.
 fn parse_cursor(text: &str) -> Result<Vec<u8>> {
-    let bad = || Error::malformed("The cursor is not one that this server gave out.");
-    if text.len() != 60 || !text.is_ascii() {
-        return Err(bad());
+    let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect();
+    match digits {
+        Some(digits) if digits.len() == 60 => Ok(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()),
+        _ => Err(Error::malformed("The cursor is not one that this server gave out.")),
     }
-    let pair = |i: usize| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).map_err(|_| bad());
-    (0..30).map(pair).collect()
 }

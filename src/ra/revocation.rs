@@ -8,6 +8,7 @@ use crate::domain::certificate::{Certificate, RevocationReason};
 use crate::domain::key::AccountKey;
 use crate::domain::{AuthzId, Error, Result, Serial};
 use crate::store::records::{Batch, BlockedKey, Index, Revocation, target};
+use crate::telemetry;
 
 /// On whose authority a certificate is revoked.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +68,7 @@ impl Ra {
         }
         self.records.commit(batch).await?;
         self.lists.forget(&read.issuer);
+        metrics::counter!(telemetry::CERTIFICATES_REVOKED).increment(1);
         Ok(())
     }
 

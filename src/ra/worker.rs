@@ -13,6 +13,7 @@ use crate::domain::audit::Act;
 use crate::domain::job::{Job, Work};
 use crate::domain::{Error, JobId, Result, Timestamp};
 use crate::store::records::{Batch, Stored};
+use crate::telemetry;
 
 /// How many jobs look at the world at once.
 const AT_ONCE: usize = 512;
@@ -25,6 +26,7 @@ pub(super) struct Worker {
     in_hand: Mutex<HashMap<JobId, watch::Sender<()>>>,
     permits: Semaphore,
     nudge: Notify,
+    stop: watch::Sender<bool>,
 }
 
 /// What comes after a run of a job.
@@ -37,7 +39,12 @@ pub(super) enum Next {
 
 impl Default for Worker {
     fn default() -> Self {
-        Self { in_hand: Mutex::default(), permits: Semaphore::new(AT_ONCE), nudge: Notify::new() }
+        Self {
+            in_hand: Mutex::default(),
+            permits: Semaphore::new(AT_ONCE),
+            nudge: Notify::new(),
+            stop: watch::channel(false).0,
+        }
     }
 }
 
@@ -56,6 +63,7 @@ impl Worker {
             return false;
         }
         in_hand.insert(job.clone(), watch::channel(()).0);
+        metrics::gauge!(telemetry::JOBS).increment(1);
         true
     }
 }
@@ -69,6 +77,7 @@ struct InHand {
 impl Drop for InHand {
     fn drop(&mut self) {
         self.ra.worker.in_hand.lock().remove(&self.job);
+        metrics::gauge!(telemetry::JOBS).decrement(1);
     }
 }
 
@@ -108,8 +117,20 @@ impl Ra {
     pub(super) fn start_with(self: &Arc<Self>, job: Job, ticket: Option<Ticket>) {
         if self.worker.take(&job.id) {
             let held = InHand { ra: self.clone(), job: job.id.clone() };
-            tokio::spawn(async move { held.ra.carry_out(job, ticket).await });
+            let mut stop = self.worker.stop.subscribe();
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = held.ra.carry_out(job, ticket) => {}
+                    _ = stop.wait_for(|stop| *stop) => {}
+                }
+            });
         }
+    }
+
+    /// Lets go of all jobs, wherever they are, as the end of the process does: they stay in the store, and the next
+    /// start takes them up.
+    pub fn abandon_jobs(&self) {
+        self.worker.stop.send_replace(true);
     }
 
     async fn carry_out(self: &Arc<Self>, job: Job, mut ticket: Option<Ticket>) {

@@ -22,7 +22,7 @@ use super::{BoxFuture, Entry, Key, Kv, MAX_ID, MAX_VALUE, OpenError, Range, Stor
 /// Longest write set, ids and values together.
 const MAX_SET: usize = 16 << 20;
 /// At most so many sets go into one group,
-const GROUP_SETS: usize = 512;
+pub(super) const GROUP_SETS: usize = 512;
 /// and no more once it has so many bytes.
 const GROUP_BYTES: usize = 4 << 20;
 
@@ -279,4 +279,39 @@ fn gather(first: Request, waiting: &Receiver<Request>) -> Vec<Request> {
         group.push(next);
     }
     group
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::redb::Redb;
+    use super::super::sled::Sled;
+    use super::*;
+
+    /// A store that meets a damaged row on its way.
+    async fn closes_on_damage<E: Engine>() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let key = |id: &str| Key { space: 1, id: id.into() };
+        let put = |id: &str| WriteSet { puts: vec![(key(id), "value".into())], ..WriteSet::default() };
+        let store = Embedded::<E>::open(dir.path(), 1 << 20).expect("it opens");
+        store.commit(put("a")).await.expect("committed");
+        store.commit(put("b")).await.expect("committed");
+        let name = row::record_name(&key("a"));
+        store.engine.apply(vec![(name, Some(b"no envelope at all".to_vec()))]).expect("damaged");
+        for id in ["a", "b", "c"] {
+            let refused = store.commit(put(id)).await.expect_err("refused").to_string();
+            assert!(refused.contains("takes no commits since an earlier fault: damaged"), "{refused}");
+        }
+        assert!(store.read(&[key("a")]).await.is_err(), "damage is never handed out");
+        assert!(store.read(&[key("b")]).await.is_ok_and(|read| read[0].is_some()));
+        drop(store);
+        let store = Embedded::<E>::open(dir.path(), 1 << 20).expect("it opens, rebuilt");
+        assert!(store.read(&[key("a")]).await.is_ok_and(|read| read[0].is_some()));
+        store.commit(put("c")).await.expect("committed");
+    }
+
+    #[tokio::test]
+    async fn a_store_that_meets_damage_takes_no_commits_until_it_is_opened_anew() {
+        closes_on_damage::<Sled>().await;
+        closes_on_damage::<Redb>().await;
+    }
 }

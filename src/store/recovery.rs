@@ -21,6 +21,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::committer::GROUP_SETS;
 use super::engine::{Engine, Fault, guarded};
 use super::group::Group;
 use super::journal::{Chain, Frame, Journal, Op, sync_dir, whole_frames};
@@ -121,6 +122,9 @@ struct Replayed {
 /// The engine as it is, if it can be trusted, with what the journal has beyond it.
 fn trusted<E: Engine>(path: &Path, chain: &Chain) -> Result<(E, Replayed), Fault> {
     let dir = path.join(E::NAME);
+    if is_virgin(&dir)? && chain.snapshot.is_some() {
+        return Err(Fault::Damaged("it has no files".into()));
+    }
     create_dir(&dir)?;
     let (engine, meta) = open_verified::<E>(&dir, &mut |_| ())?;
     sync_dir(&dir)?;
@@ -166,7 +170,17 @@ fn replay<E: Engine>(engine: &E, meta: Meta, base: u64, chain: &Chain) -> Result
     }
     replay.flush()?;
     if replay.end > meta.sequence {
-        tracing::info!(from = meta.sequence, to = replay.end, "the store's engine was brought up to its journal");
+        // An interrupted commit leaves an engine one group behind. If it is more, the engine has lost what it had.
+        if replay.end - meta.sequence > GROUP_SETS as u64 {
+            tracing::error!(
+                from = meta.sequence,
+                to = replay.end,
+                "the store's engine offered an old state; it was \
+                brought up to its journal"
+            );
+        } else {
+            tracing::info!(from = meta.sequence, to = replay.end, "the store's engine was brought up to its journal");
+        }
         guarded(|| engine.sync())?;
     }
     Ok(Replayed { meta: replay.meta, incomplete: gap || reached != replay.end })
@@ -222,9 +236,13 @@ fn rebuilt<E: Engine>(path: &Path, chain: &Chain, why: &Fault) -> Result<(E, Rep
         engine: why.to_string(),
         journal: journal.to_string(),
     })?;
-    let aside = move_aside(path, E::NAME).map_err(failed)?;
-    tracing::error!(engine = E::NAME, fault = %why, aside = %aside.display(),
-        "THE STORE'S ENGINE IS NOT WHOLE: its files were moved aside and it is being rebuilt from the journal");
+    match move_aside(path, E::NAME).map_err(failed)? {
+        Some(aside) => tracing::error!(engine = E::NAME, fault = %why, aside = %aside.display(),
+            "THE STORE'S ENGINE IS NOT WHOLE: its files were moved aside and it is being rebuilt from the journal"),
+        None => {
+            tracing::warn!(engine = E::NAME, "the store's engine has no files; it is being filled from the journal")
+        }
+    }
     let fill = || {
         let dir = path.join(E::NAME);
         create_dir(&dir)?;
@@ -271,13 +289,134 @@ pub(super) fn verify_chain(chain: &Chain) -> Result<Span, Fault> {
     Ok(Span { base, end })
 }
 
-fn move_aside(path: &Path, name: &str) -> Result<PathBuf, Fault> {
+/// Renames the engine's directory; none if there was nothing in it.
+fn move_aside(path: &Path, name: &str) -> Result<Option<PathBuf>, Fault> {
+    let dir = path.join(name);
+    if is_virgin(&dir)? {
+        return Ok(None);
+    }
     let seconds = SystemClock.now().as_millis() / 1000;
     let aside = (seconds..)
         .map(|seconds| path.join(format!("{name}.damaged-{seconds}")))
         .find(|aside| !aside.exists())
         .expect("some number is not in use");
-    fs::rename(path.join(name), &aside)?;
+    fs::rename(dir, &aside)?;
     sync_dir(path)?;
-    Ok(aside)
+    Ok(Some(aside))
+}
+
+/// Whether an engine never had this directory.
+fn is_virgin(dir: &Path) -> Result<bool, Fault> {
+    match fs::read_dir(dir) {
+        Ok(mut files) => Ok(files.next().is_none()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(e) => Err(e.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::engine::{Rows, View};
+    use super::super::redb::Redb;
+    use super::super::sled::Sled;
+    use super::super::{Entry, Key};
+    use super::*;
+
+    fn key(id: &str) -> Key {
+        Key { space: 1, id: id.into() }
+    }
+
+    fn put(id: &str, version: u64, value: &str) -> Op {
+        Op::Put(key(id), version, Bytes::copy_from_slice(value.as_bytes()))
+    }
+
+    fn items<E: Engine>(engine: &E) -> Vec<Item> {
+        let mut items = Vec::new();
+        row::verify(&*engine.view().expect("a view"), &mut |item| items.push(item.clone())).expect("whole");
+        items
+    }
+
+    /// Opens a store in which `tamper` changed rows behind its back; gives what was in it before and what is then.
+    fn after_tampering<E: Engine>(tamper: &dyn Fn(&dyn View) -> Rows) -> (Vec<Item>, Vec<Item>, bool) {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut store = open::<E>(dir.path()).expect("it opens");
+        let long = "x".repeat(10_000);
+        let ops = vec![put("a", 1, "one"), put("long", 1, &long), Op::Count(key("n"), 5)];
+        store.load(Frame { from: 0, to: 1, ops }).expect("loaded");
+        store.load(Frame { from: 1, to: 2, ops: vec![put("a", 2, "two"), Op::Count(key("n"), 6)] }).expect("loaded");
+        let before = items(&*store.engine);
+        let rows = tamper(&*store.engine.view().expect("a view"));
+        store.engine.apply(rows).expect("applied");
+        store.engine.sync().expect("synced");
+        drop(store);
+        let store = open::<E>(dir.path()).expect("it opens");
+        let names = fs::read_dir(dir.path()).expect("the store").map(|file| file.expect("a file").file_name());
+        let aside = names.filter(|name| name.to_string_lossy().contains(".damaged-")).count();
+        (before, items(&*store.engine), aside == 1)
+    }
+
+    #[test]
+    fn rows_that_an_engine_lost_kept_or_made_up_are_found_out() {
+        type Tamper = fn(&dyn View) -> Rows;
+        let cases: [(&str, Tamper); 8] = [
+            ("a lost record", |_| vec![(row::record_name(&key("a")), None)]),
+            ("a stale record", |_| {
+                let rows = row::encode_record(&key("a"), 1, &Bytes::from_static(b"one")).1;
+                rows.into_iter().map(|(name, row)| (name, Some(row))).collect()
+            }),
+            ("a record too many", |_| {
+                let rows = row::encode_record(&key("b"), 1, &Bytes::from_static(b"one")).1;
+                rows.into_iter().map(|(name, row)| (name, Some(row))).collect()
+            }),
+            ("a record under another's name", |view| {
+                let row = view.row(&row::record_name(&key("a"))).expect("read").expect("there");
+                vec![(row::record_name(&key("b")), Some(row.to_vec()))]
+            }),
+            ("a stale counter", |_| {
+                let name = row::counter_name(&key("n"));
+                let (_, row) = row::encode_counter(&name, 5);
+                vec![(name, Some(row))]
+            }),
+            ("a lost piece", |_| vec![(row::piece_name(&key("long"), 1), None)]),
+            ("a piece too many", |_| vec![(row::piece_name(&key("a"), 0), Some(vec![1]))]),
+            ("no meta row", |_| vec![(row::meta_name(), None)]),
+        ];
+        for (case, tamper) in cases {
+            let (before, after, aside) = after_tampering::<Sled>(&tamper);
+            assert!(before == after && aside, "sled: {case}: {after:?}");
+            let (before, after, aside) = after_tampering::<Redb>(&tamper);
+            assert!(before == after && aside, "redb: {case}: {after:?}");
+        }
+        let (before, after, aside) = after_tampering::<Sled>(&|_| Rows::new());
+        assert!(before == after && !aside, "nothing was changed");
+        assert!(before.contains(&Item::Record(Entry { key: key("a"), value: "two".into(), version: 2 })));
+    }
+
+    #[test]
+    fn a_rebuild_that_was_interrupted_begins_again() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut store = open::<Sled>(dir.path()).expect("it opens");
+        for n in 1..=20 {
+            let ops = vec![put(&format!("r{n}"), n, "x"), Op::Count(key("n"), n.cast_signed())];
+            store.load(Frame { from: n - 1, to: n, ops }).expect("loaded");
+        }
+        let number = store.journal.turn().expect("turned");
+        let (engine, sequence) = (store.engine.clone(), store.meta.sequence);
+        let snapshot = snapshot::Compaction::begin(engine, store.journal.dir(), number, sequence).expect("begun");
+        snapshot.finish().expect("a snapshot");
+        let before = items(&*store.engine);
+        drop(store);
+        // An engine that has a part of the snapshot, all of it in order.
+        fs::remove_dir_all(dir.path().join(Sled::NAME)).expect("removed");
+        let (engine, meta) = open_verified::<Sled>(&dir.path().join(Sled::NAME), &mut |_| ()).expect("a new engine");
+        let part = Frame { from: 0, to: 0, ops: vec![put("r1", 1, "x"), put("r2", 2, "x")] };
+        apply(&engine, meta, vec![part]).expect("applied");
+        engine.sync().expect("synced");
+        drop(engine);
+        let store = open::<Sled>(dir.path()).expect("it opens");
+        assert_eq!(items(&*store.engine), before);
+        assert_eq!(store.meta.sequence, 20);
+    }
 }

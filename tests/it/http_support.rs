@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use chancery::http::{Limits, ServerCertificate, serve, with_layers};
+use chancery::http::{Limits, ServerCertificate, serve};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -43,7 +43,6 @@ impl TestServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopping) = watch::channel(false);
-        let router = with_layers(router, &limits);
         let served = tokio::spawn(serve(listener, tls, router, limits, stopping));
         Self { address, stop, served }
     }

@@ -1,6 +1,18 @@
 //! All integration tests, in one binary.
 
+mod acme_access;
+mod acme_accounts;
+mod acme_binding;
+mod acme_directory;
+mod acme_key_change;
+mod acme_nonces;
+mod acme_order_dates;
+mod acme_order_reuse;
 mod acme_orders;
+mod acme_problems;
+mod acme_requests;
+mod acme_tools;
+mod api_customers;
 mod ca_crl;
 mod ca_csr;
 mod ca_issue;
@@ -8,15 +20,19 @@ mod ca_keys;
 mod ca_lint;
 mod ca_pki;
 mod ca_tools;
+mod cli;
 mod client;
 mod crash;
 mod http_events;
 mod http_limits;
 mod http_support;
 mod http_tls;
+mod power_cut;
 mod store_kv;
 mod store_model;
+mod store_recovery;
 mod store_support;
+mod store_transfer;
 mod support;
 mod tidy;
 mod va_caa;

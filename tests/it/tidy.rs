@@ -159,7 +159,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("clock", &["domain"]),
     ("telemetry", &[]),
     ("policy", &["domain"]),
-    ("store", &["domain", "telemetry"]),
+    ("store", &["domain", "clock", "telemetry"]),
     ("va", &["domain", "telemetry"]),
     ("ca", &["domain", "telemetry"]),
     ("ra", &["domain", "clock", "telemetry", "policy", "store", "va", "ca"]),

@@ -1,3 +1,5 @@
+//! What strict JSON takes and refuses.
+
 use super::*;
 use crate::domain::Kind;
 use proptest::prelude::*;

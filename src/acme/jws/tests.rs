@@ -1,3 +1,5 @@
+//! What a JWS must be, and what it must not.
+
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! A nonce is good once, and only here.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! One key has one spelling, and bad keys have none.
+
 use super::*;
 use proptest::prelude::*;
 

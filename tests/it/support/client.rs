@@ -60,6 +60,11 @@ impl Client {
         self
     }
 
+    /// The same client, key and account, before another router: that of the server after a restart.
+    pub fn on(&self, router: Router) -> Self {
+        Self { router, nonce: Arc::default(), ..self.clone() }
+    }
+
     /// The public key.
     pub fn jwk(&self) -> Value {
         self.signer.jwk()

@@ -4,6 +4,8 @@
 pub mod client;
 pub mod dns;
 pub mod dnssec;
+pub mod operator;
+pub mod resources;
 pub mod server;
 pub mod signer;
 pub mod target;

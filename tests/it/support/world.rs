@@ -10,7 +10,9 @@ use chancery::app::App;
 use chancery::clock::{Clock as _, TestClock};
 use chancery::config::Config;
 use chancery::domain::Timestamp;
+use chancery::domain::audit::Act;
 use chancery::ra::Ra;
+use chancery::store::records::Records;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -158,15 +160,35 @@ impl World {
         self.ra().drain().await.unwrap();
     }
 
-    /// Stops the server and starts it again on the same data directory. Clients made before are of no use after.
+    /// Stops the server and starts it again on the same data directory, in the middle of its jobs. Clients made before
+    /// are of no use after, but what they know is: see `Client::on`.
     pub async fn restart(&mut self) {
+        self.stop().await;
+        self.start().await;
+    }
+
+    /// The audit log, oldest first. The server is stopped for a moment, as with `restart`.
+    pub async fn audit(&mut self) -> Vec<Act> {
+        self.stop().await;
+        let records = Records::new(chancery::store::open(&self.config.store_settings()).unwrap());
+        let events = records.audit(None, 10_000).await.unwrap();
+        drop(records);
+        self.start().await;
+        events.into_iter().map(|(_, event)| event.act).collect()
+    }
+
+    async fn stop(&mut self) {
         let old = self.app.take().unwrap();
+        old.ra.abandon_jobs();
         let ra = Arc::downgrade(&old.ra);
         drop(old);
         // Jobs hold the use cases, and these the store, which only one server can have open.
         while ra.upgrade().is_some() {
             tokio::task::yield_now().await;
         }
+    }
+
+    async fn start(&mut self) {
         let app = App::build(&self.config, self.clock.clone()).unwrap();
         app.ra.resume().await.unwrap();
         self.app = Some(app);

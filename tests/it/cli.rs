@@ -1,0 +1,194 @@
+//! The `chancery` command as its users call it: the server it starts, and the commands that speak to that server.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A server in a process of its own, on free ports.
+struct Served {
+    directory: TempDir,
+    server: Child,
+    url: String,
+}
+
+fn chancery(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chancery"));
+    command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.env_remove("CHANCERY_TOKEN").env_remove("CHANCERY_STORE_URL");
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn said(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    text(&output.stdout)
+}
+
+fn failed(output: &Output, code: i32) -> String {
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
+    text(&output.stderr)
+}
+
+/// Free ports for every listener, and a log that keeps quiet.
+fn configuration(directory: &Path) -> String {
+    let file = directory.join("chancery.toml");
+    let listeners = "[pki]\nlisten = \"127.0.0.1:0\"\n[monitor]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"warn\"\n";
+    fs::write(&file, listeners).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+impl Served {
+    fn start() -> Self {
+        let directory = TempDir::new().unwrap();
+        let config = configuration(directory.path());
+        let data = directory.path().join("data");
+        let arguments = ["--config", &config, "--data-dir", data.to_str().unwrap(), "--listen", "127.0.0.1:0"];
+        let mut server = chancery(&arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut ready = String::new();
+        BufReader::new(server.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        let url = ready.trim_end().strip_prefix("ready ").and_then(|url| url.strip_suffix("/directory"));
+        let url = url.unwrap_or_else(|| panic!("not ready: {ready:?}")).to_owned();
+        Self { directory, server, url }
+    }
+
+    fn data(&self) -> String {
+        self.directory.path().join("data").to_str().unwrap().to_owned()
+    }
+
+    fn config(&self) -> String {
+        self.directory.path().join("chancery.toml").to_str().unwrap().to_owned()
+    }
+
+    /// Runs a command that speaks to the server.
+    fn ask(&self, arguments: &[&str]) -> Output {
+        chancery(arguments)
+            .args(["--config", &self.config(), "--data-dir", &self.data()])
+            .args(["--server", &self.url])
+            .output()
+            .unwrap()
+    }
+
+    fn ask_json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&said(&self.ask(&[arguments, &["--json"]].concat()))).unwrap()
+    }
+
+    /// Tells the server to stop as an init system does, and waits until it has.
+    fn stop(&mut self) {
+        let id = self.server.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(self.server.wait().unwrap().success());
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // Stopped already in most tests; a test that failed leaves no server behind.
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+#[test]
+fn a_server_starts_serves_its_operator_and_moves_its_store() {
+    let mut served = Served::start();
+    let token = Path::new(&served.data()).join("operator.token");
+    assert_eq!(fs::metadata(&token).unwrap().permissions().mode() & 0o777, 0o600);
+
+    let customer = served.ask_json(&["customer", "create", "--name", "Müller & Sons", "--kind", "enterprise"]);
+    let id = customer["id"].as_str().unwrap();
+    assert_eq!(served.ask_json(&["customer", "show", id]), customer);
+    let table = said(&served.ask(&["customer", "list"]));
+    assert!(table.starts_with("ID") && table.contains(id) && table.contains("Müller & Sons"), "{table}");
+
+    let key: Value = serde_json::from_str(&said(&served.ask(&["eab", "create", "--customer", id]))).unwrap();
+    assert_eq!(key.as_object().unwrap().len(), 2);
+    assert!(key["hmac_key"].is_string());
+    let kid = key["kid"].as_str().unwrap();
+    assert!(served.ask_json(&["eab", "list"])[0].get("hmac_key").is_none());
+    assert!(served.ask_json(&["eab", "revoke", kid])["revoked"].is_string());
+
+    let products = served.ask_json(&["product", "list"]);
+    let product = products[0]["id"].as_str().unwrap();
+    assert!(said(&served.ask(&["product", "show", product])).contains(product));
+    assert_eq!(served.ask_json(&["certificate", "list"]), Value::Array(Vec::new()));
+
+    let busy = chancery(&["store", "check", "--data-dir", &served.data()]).output().unwrap();
+    assert!(failed(&busy, 1).contains("in use"), "{busy:?}");
+    served.stop();
+    let export = served.directory.path().join("export.jsonl");
+    let export = export.to_str().unwrap();
+    said(&chancery(&["store", "export", export, "--data-dir", &served.data()]).output().unwrap());
+    assert_eq!(fs::metadata(export).unwrap().permissions().mode() & 0o777, 0o600);
+    let again = chancery(&["store", "export", export, "--data-dir", &served.data()]).output().unwrap();
+    assert!(failed(&again, 1).contains("exists"), "{again:?}");
+    let other = served.directory.path().join("other");
+    let import = ["store", "import", export, "--json", "--data-dir", other.to_str().unwrap()];
+    let moved: Value = serde_json::from_str(&said(&chancery(&import).output().unwrap())).unwrap();
+    assert!(moved["records"].as_u64().unwrap() >= 2, "{moved}");
+    let check = chancery(&["store", "check", "--json", "--data-dir", other.to_str().unwrap()]).output().unwrap();
+    let report: Value = serde_json::from_str(&said(&check)).unwrap();
+    assert_eq!(report["faults"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn refusals_are_told_in_the_servers_words_and_exit_with_1() {
+    let served = Served::start();
+    let nobody = served.ask(&["customer", "show", "AAAAAAAAAAAAAAAAAAAAAA"]);
+    assert!(failed(&nobody, 1).contains("There is no customer"), "{nobody:?}");
+    let stranger = served.ask(&["customer", "list", "--token", "wrong"]);
+    assert!(failed(&stranger, 1).contains("401"), "{stranger:?}");
+    let unknown = served.ask(&["certificate", "revoke", &"0".repeat(40), "--reason", "1"]);
+    assert!(failed(&unknown, 1).contains("404"), "{unknown:?}");
+}
+
+#[test]
+fn nobody_is_told_the_token_who_does_not_show_the_servers_certificate() {
+    let served = Served::start();
+    let elsewhere = TempDir::new().unwrap();
+    fs::copy(Path::new(&served.data()).join("operator.token"), elsewhere.path().join("operator.token")).unwrap();
+    let (_, _, other_root) = crate::http_support::self_signed();
+    fs::write(elsewhere.path().join("root.pem"), other_root).unwrap();
+    let data = elsewhere.path().to_str().unwrap();
+    let refused = chancery(&["product", "list", "--server", &served.url, "--data-dir", data]).output().unwrap();
+    assert!(failed(&refused, 1).contains("certificate"), "{refused:?}");
+}
+
+#[test]
+fn check_config_is_silent_when_all_is_well() {
+    for file in ["config/chancery.toml", "config/internal-pki.toml", "config/pebble.toml"] {
+        assert_eq!(said(&chancery(&["check-config", "--config", file]).output().unwrap()), "");
+    }
+}
+
+#[test]
+fn check_config_tells_a_line_for_each_fault() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("bad.toml");
+    fs::write(&file, "[server]\nlisten = 7\nlizten = 8\n").unwrap();
+    let file = file.to_str().unwrap();
+    let output = chancery(&["check-config", "--config", file]).output().unwrap();
+    assert!(failed(&output, 1).contains("2 faults"), "{output:?}");
+    let told = text(&output.stdout);
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines.len(), 2, "{told}");
+    assert!(lines.iter().any(|line| line.starts_with(&format!("{file}:2: server.listen: "))), "{told}");
+    assert!(lines.iter().any(|line| line.starts_with(&format!("{file}:3: server.lizten: "))), "{told}");
+    let missing = chancery(&["serve", "--config", "no/such/file.toml"]).output().unwrap();
+    assert!(failed(&missing, 1).contains("no/such/file.toml"), "{missing:?}");
+}
+
+#[test]
+fn a_command_line_that_is_not_understood_exits_with_2() {
+    for line in [&["--colour"][..], &["customer", "create"], &["serve", "--listen", "everywhere"], &["no-such-command"]]
+    {
+        failed(&chancery(line).output().unwrap(), 2);
+    }
+}
