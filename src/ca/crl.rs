@@ -60,7 +60,7 @@ impl Ca {
         let root = self.roots.iter().find(|authority| authority.name == issuer);
         let (authority, shards, ahead) = match (root, self.intermediate(issuer)) {
             (Some(root), _) => (root, 1, MAX_AHEAD_OF_ROOT),
-            (None, Some(intermediate)) => (&**intermediate, highest_shard_end(), MAX_AHEAD),
+            (None, Some(intermediate)) => (intermediate, highest_shard_end(), MAX_AHEAD),
             (None, None) => return Err(Error::not_found(format!("There is no issuer \"{issuer}\"."))),
         };
         if shard < shards {
