@@ -31,8 +31,8 @@ type Answer = Result<Response, Refusal>;
 /// The one header that answers nearly always carry.
 type Headers<const N: usize> = AppendHeaders<[(HeaderName, HeaderValue); N]>;
 
-/// Most names of one order, whatever the product.
-const MAX_NAMES: usize = 100;
+/// Most identifiers of one request, repetitions included; how many names an order may have is the product's rule.
+const MOST_SENT: usize = 500;
 
 /// Seconds that a client waits between polls.
 const POLL_AFTER: &str = "1";
@@ -273,8 +273,8 @@ fn asked_product(profile: Option<String>, preset: Option<String>) -> Result<Opti
 /// All names, or all that is wrong with them (RFC 8555 section 6.7.1).
 fn parse_identifiers(sent: &[wire::WireIdentifier]) -> Result<Vec<Identifier>> {
     // Judged before any name is, so that an answer is never much longer than a request.
-    if sent.len() > MAX_NAMES {
-        let detail = format!("{} names were asked for; no profile takes more than {MAX_NAMES}.", sent.len());
+    if sent.len() > MOST_SENT {
+        let detail = format!("The request lists {} identifiers; at most {MOST_SENT} are read.", sent.len());
         return Err(Error::new(Kind::RejectedIdentifier, detail));
     }
     let mut names = Vec::with_capacity(sent.len());
