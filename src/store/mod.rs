@@ -217,7 +217,7 @@ const ENGINE_DIRS: [&str; 2] = [<sled::Sled as engine::Engine>::NAME, <redb::Red
 
 /// How long the journal of an embedded store may grow before a snapshot replaces it, in bytes, unless the snapshot is
 /// so large that twice its length is more.
-pub const JOURNAL_LIMIT: u64 = 64 << 20;
+pub const JOURNAL_LIMIT: u64 = 256 << 20;
 
 /// Opens the store, or creates it. Blocks while everything in it is verified, and if need be rebuilt.
 pub fn open(settings: &Settings) -> Result<Arc<dyn Kv>, OpenError> {
