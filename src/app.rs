@@ -41,6 +41,8 @@ pub struct App {
 pub struct Running {
     /// Where clients begin.
     pub directory_url: String,
+    /// Where operators look: `/metrics`, `/healthz`, `/readyz`.
+    pub monitor: SocketAddr,
     /// The use cases.
     pub ra: Arc<Ra>,
     stop: watch::Sender<bool>,
@@ -75,15 +77,16 @@ impl App {
 }
 
 /// Starts everything; when this returns, connections are accepted.
-pub async fn start(mut config: Config) -> Result<Running, Failure> {
+pub async fn start(mut config: Config, clock: Arc<dyn Clock>) -> Result<Running, Failure> {
     let main = listen(config.server.listen).await?;
     let pki = listen(config.pki.listen).await?;
     let monitor = listen(config.monitor.listen).await?;
+    let monitor_address = monitor.local_addr()?;
     config.listen_at(main.local_addr()?);
     config.pki_listen_at(pki.local_addr()?);
 
     telemetry::recorder();
-    let app = App::build(&config, Arc::new(SystemClock))?;
+    let app = App::build(&config, clock)?;
     let (certificate, renew) = server_certificate(&config, &app.ra).await?;
     let (stop, stopped) = watch::channel(false);
     let limits = config.http_limits();
@@ -100,7 +103,7 @@ pub async fn start(mut config: Config) -> Result<Running, Failure> {
     tasks.spawn(until_stopped(keep_jobs(app.ra.clone()), stopped));
     let directory_url = Links::new(&config.server.public_url).directory();
     tracing::info!(directory = %directory_url, jobs = resumed, "ready");
-    Ok(Running { directory_url, ra: app.ra, stop, tasks })
+    Ok(Running { directory_url, monitor: monitor_address, ra: app.ra, stop, tasks })
 }
 
 impl Running {
@@ -122,7 +125,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut running = start(config).await?;
+    let mut running = start(config, Arc::new(SystemClock)).await?;
     let mut out = io::stdout();
     writeln!(out, "ready {}", running.directory_url)?;
     out.flush()?;
@@ -225,13 +228,16 @@ async fn keep_certificate(
     let renewals = async move {
         loop {
             // Not in one sleep, so that a clock that is set forward is noticed.
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
             if ra.now() < renew_at {
                 continue;
             }
             match renew(&config, &ra, &certificate).await {
                 Ok(next) => renew_at = next,
-                Err(error) => tracing::error!(%error, "the server's own certificate could not be renewed"),
+                Err(error) => {
+                    tracing::error!(%error, "the server's own certificate could not be renewed");
+                    renew_at = ra.now() + Duration::from_secs(60);
+                }
             }
         }
     };

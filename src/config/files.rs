@@ -67,7 +67,7 @@ fn text_of(path: &Path, usual: &Path, built_in: &str) -> Result<String, Vec<Faul
     String::from_utf8(read(path).map_err(told)?).map_err(|_| told("the file is not UTF-8 text".to_owned()))
 }
 
-fn in_file(file: &str, faults: Vec<crate::policy::catalog::Fault>) -> Vec<Fault> {
+fn in_file(file: &str, faults: Vec<crate::policy::fault::Fault>) -> Vec<Fault> {
     faults.into_iter().map(|fault| Fault::new(file, fault.key, fault.reason)).collect()
 }
 

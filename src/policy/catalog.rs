@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::fault::{Fault, toml_fault};
 use super::names::Names;
 use crate::domain::csr::SubjectKey;
 use crate::domain::plan::Method;
@@ -63,15 +64,6 @@ pub struct NameRules {
     /// Whether IP addresses are taken.
     #[serde(default)]
     pub ip: bool,
-}
-
-/// A fault of a catalogue file: the key and what is wrong with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// Where in the file, e.g. `products[2].validity_days`.
-    pub key: String,
-    /// What is wrong, with the value, and what would be right.
-    pub reason: String,
 }
 
 #[derive(Deserialize)]
@@ -202,12 +194,6 @@ impl Product {
         }
         faults
     }
-}
-
-/// What the TOML reader found wrong, with its line.
-pub(super) fn toml_fault(text: &str, fault: &toml::de::Error) -> Fault {
-    let line = fault.span().map_or(0, |span| text[..span.start.min(text.len())].lines().count().max(1));
-    Fault { key: format!("line {line}"), reason: fault.message().to_owned() }
 }
 
 /// So many days of 86,400 seconds (Baseline Requirements 1.6.1).

@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod catalog;
+pub mod fault;
 pub mod keys;
 pub mod names;
 pub mod renewal;

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::catalog::{Fault, toml_fault};
+use super::fault::{Fault, toml_fault};
 use crate::domain::{DnsName, Identifier};
 
 /// The file.

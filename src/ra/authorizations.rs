@@ -63,6 +63,7 @@ impl Ra {
         {
             return Ok(AuthzView { authz, now, new: false });
         }
+        self.limits.order(&account.id, now)?;
         let authz = self.open_authz(account, identifier, product, now);
         let act = Act::AuthorizationCreated { authz: authz.id.clone(), account: account.id.clone(), name };
         self.records.commit(Batch::of(act, now).check(account).insert(&authz)).await?;

@@ -20,7 +20,7 @@ const CROWDED: usize = 100_000;
 pub struct Settings {
     /// New accounts an hour from one address.
     pub accounts_per_hour: u32,
-    /// New orders an hour of one account.
+    /// New orders and pre-authorizations an hour of one account.
     pub orders_per_hour: u32,
     /// Failed validations an hour of one account for one name.
     pub failed_validations_per_hour: u32,
@@ -61,7 +61,7 @@ impl Limits {
         self.take(Counted::Accounts(place(from)), most, now, || format!("{most} new accounts an hour from {from}"))
     }
 
-    /// Counts a new order of an account, or refuses it.
+    /// Counts a new order or pre-authorization of an account, or refuses it.
     pub(super) fn order(&self, account: &AccountId, now: Timestamp) -> Result<()> {
         let most = self.settings.orders_per_hour;
         self.take(Counted::Orders(account.clone()), most, now, || format!("{most} new orders an hour of one account"))

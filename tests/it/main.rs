@@ -23,6 +23,7 @@ mod acme_restart;
 mod acme_revocation;
 mod acme_tools;
 mod api_customers;
+mod app;
 mod ca_crl;
 mod ca_csr;
 mod ca_issue;
