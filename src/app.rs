@@ -125,7 +125,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut running = start(config, Arc::new(SystemClock)).await?;
+    let mut running = start(within_open_files(config)?, Arc::new(SystemClock)).await?;
     let mut out = io::stdout();
     writeln!(out, "ready {}", running.directory_url)?;
     out.flush()?;
@@ -150,6 +150,24 @@ async fn keep_jobs(ra: Arc<Ra>) {
             tracing::error!(error = ?error, "stored jobs could not be looked through");
         }
     }
+}
+
+/// The configuration with no more connections than this process may have open files: each listener has its own share,
+/// and a part stays for the store and for validations, so that strangers' connections can't starve them.
+fn within_open_files(mut config: Config) -> Result<Config, Failure> {
+    const KEPT: u64 = 2_048;
+    let wanted = 3 * config.server.max_connections as u64 + KEPT;
+    let allowed = rlimit::increase_nofile_limit(wanted)?;
+    let connections = usize::try_from(allowed.saturating_sub(KEPT.min(allowed / 2)) / 3)?.max(1);
+    if connections < config.server.max_connections {
+        tracing::warn!(
+            open_files = allowed,
+            connections,
+            "the limit on open files allows fewer connections than server.max_connections"
+        );
+        config.server.max_connections = connections;
+    }
+    Ok(config)
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {

@@ -65,7 +65,7 @@ pub struct Server {
     pub data_dir: PathBuf,
     /// A certificate from elsewhere for this listener.
     pub tls: Option<Tls>,
-    /// Connections open at the same time.
+    /// Connections open at the same time on each listener.
     pub max_connections: usize,
     /// Seconds for the header of a request, and for a client that says nothing at all.
     pub header_timeout_s: u64,

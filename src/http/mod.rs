@@ -48,7 +48,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_connections: 10_000,
+            max_connections: 5_000,
             tls_timeout: Duration::from_secs(5),
             header_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
