@@ -81,11 +81,6 @@ impl Jws {
     pub fn payload(&self) -> &[u8] {
         &self.parts.payload
     }
-
-    /// The payload's octets, taken out.
-    pub fn into_payload(self) -> Vec<u8> {
-        self.parts.payload
-    }
 }
 
 impl Header {

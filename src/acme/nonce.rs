@@ -64,12 +64,6 @@ impl Nonces {
         self.window.lock().close(counter)
     }
 
-    /// The number of the other node that a nonce claims to come from: that node can redeem it.
-    pub fn other_node(&self, nonce: &str) -> Option<u16> {
-        let octets = URL_SAFE_NO_PAD.decode(nonce).ok()?;
-        parts(&octets).map(|(node, ..)| node).filter(|node| *node != self.node)
-    }
-
     fn tag(&self, signed: &[u8]) -> [u8; TAG] {
         let mut tag = [0; TAG];
         tag.copy_from_slice(&hmac::sign(&self.key, signed).as_ref()[..TAG]);

@@ -306,12 +306,6 @@ impl Ca {
         Some(&self.intermediate(signed_by)?.key_identifier)
     }
 
-    /// The name of the intermediate with that key identifier, for renewal information (RFC 9773).
-    pub fn by_key_identifier(&self, key_identifier: &[u8]) -> Option<&str> {
-        let found = self.intermediates.iter().find(|authority| authority.key_identifier == key_identifier)?;
-        Some(&found.name)
-    }
-
     /// The trust anchor, PEM.
     pub fn root_pem(&self) -> &str {
         &self.root_pem

@@ -65,9 +65,6 @@ fn a_certificate_holds_what_was_planned_and_verifies() {
     assert_eq!(certificate.raw_serial(), plan.serial.as_bytes());
     assert_eq!(certificate.public_key().raw, plan.spki);
     assert_eq!(certificate.extensions().len(), 9);
-    let ski = test.ca.key_identifier("chancery").unwrap();
-    assert_eq!(test.ca.by_key_identifier(ski), Some("chancery"));
-    assert_eq!(test.ca.by_key_identifier(&[0; 20]), None);
 }
 
 #[test]
