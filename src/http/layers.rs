@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Version};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use http_body_util::{BodyExt as _, Limited};
@@ -14,6 +14,9 @@ use tokio::time::timeout;
 
 use super::event::{Field, Open};
 use super::{Limits, refusal};
+
+/// Most octets of a refused body that are read all the same, so that the refusal arrives.
+const MOST_DISCARDED: usize = 16 << 20;
 
 /// What the layers need to know of `Limits`.
 #[derive(Debug, Clone, Copy)]
@@ -48,19 +51,34 @@ async fn with_whole_body(request: Request, limits: BodyLimits) -> Result<Request
     if request.body().is_end_stream() {
         return Ok(request);
     }
-    if request.body().size_hint().lower() > limits.most as u64 {
-        return Err(refusal::body_too_large(limits.most));
+    let (parts, mut body) = request.into_parts();
+    if body.size_hint().lower() > limits.most as u64 {
+        return Err(too_large(parts.version, body, limits).await);
     }
-    let (parts, body) = request.into_parts();
-    let bytes: Bytes = match timeout(limits.within, Limited::new(body, limits.most).collect()).await {
+    let bytes: Bytes = match timeout(limits.within, Limited::new(&mut body, limits.most).collect()).await {
         Ok(Ok(whole)) => whole.to_bytes(),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            return Err(refusal::body_too_large(limits.most));
+            return Err(too_large(parts.version, body, limits).await);
         }
         Ok(Err(_)) => return Err(refusal::refuse(StatusCode::BAD_REQUEST, "The body of the request broke off.")),
         Err(_) => return Err(refusal::body_too_slow(limits.within)),
     };
     Ok(Request::from_parts(parts, Body::from(bytes)))
+}
+
+/// 413. In HTTP/2 a stream whose body is let go is reset, and the client would see that instead of the answer; so the
+/// rest is read and thrown away, within bounds. HTTP/1.1 answers at once and closes.
+async fn too_large(version: Version, mut body: Body, limits: BodyLimits) -> Response {
+    if version == Version::HTTP_2 {
+        let rest = Limited::new(&mut body, MOST_DISCARDED);
+        let thrown_away = async {
+            let mut rest = std::pin::pin!(rest);
+            while let Some(Ok(_)) = rest.frame().await {}
+        };
+        // Whether it ended or was cut off, the answer is the same.
+        let _ = timeout(limits.within, thrown_away).await;
+    }
+    refusal::body_too_large(limits.most)
 }
 
 /// Serves the request in a task of its own: what has begun is carried out even if the client hangs up, so no use case
