@@ -66,7 +66,7 @@ async fn with_whole_body(request: Request, limits: BodyLimits) -> Result<Request
     Ok(Request::from_parts(parts, Body::from(bytes)))
 }
 
-/// 413. In HTTP/2 a stream whose body is let go is reset, and the client would see that instead of the answer; so the
+/// Answers 413. In HTTP/2 a stream whose body is let go is reset, and the client would see that instead of the answer; so the
 /// rest is read and thrown away, within bounds. HTTP/1.1 answers at once and closes.
 async fn too_large(version: Version, mut body: Body, limits: BodyLimits) -> Response {
     if version == Version::HTTP_2 {
