@@ -18,7 +18,7 @@ use crate::ca::Ca;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Fault};
 use crate::domain::{DnsName, Identifier};
-use crate::http::{self, ServerCertificate};
+use crate::http::{self, Dress, ServerCertificate, Site};
 use crate::ra::{Parts, Ra, ServerIdentity};
 use crate::store::records::Records;
 use crate::va::Va;
@@ -33,6 +33,8 @@ pub struct App {
     pub ra: Arc<Ra>,
     /// Everything behind the main listener.
     pub main: Router,
+    /// What finishes answers that the main listener gives in its place.
+    pub dress: Dress,
     /// Everything behind the PKI listener.
     pub pki: Router,
 }
@@ -71,8 +73,9 @@ impl App {
         });
         let token = OperatorToken::load_or_create(&data_dir.join("operator.token"))?;
         let acme = Acme::new(ra.clone(), links, config.website.clone(), 0);
+        let dress = acme::dresser(acme.clone());
         let main = acme::router(acme).nest("/api/v1", api::router(Api::new(ra.clone(), token)));
-        Ok(Self { main, pki: pki::router(published(&ra)), ra })
+        Ok(Self { main, dress, pki: pki::router(published(&ra)), ra })
     }
 }
 
@@ -95,7 +98,13 @@ pub async fn start(mut config: Config, clock: Arc<dyn Clock>) -> Result<Running,
         tasks.spawn(keep_certificate(config.clone(), app.ra.clone(), certificate.clone(), renew_at, stopped.clone()));
     }
     let ready = readiness(app.ra.clone());
-    tasks.spawn(http::serve(main, Some(certificate), app.main, limits.clone(), stopped.clone()));
+    tasks.spawn(http::serve(
+        main,
+        Some(certificate),
+        Site { router: app.main, dress: Some(app.dress) },
+        limits.clone(),
+        stopped.clone(),
+    ));
     tasks.spawn(http::serve(pki, None, app.pki, limits.clone(), stopped.clone()));
     tasks.spawn(http::serve(monitor, None, telemetry::monitor(ready), limits, stopped.clone()));
     tasks.spawn(until_stopped(telemetry::keep_up(), stopped.clone()));

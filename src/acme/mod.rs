@@ -21,6 +21,7 @@ use axum::routing::{get, post};
 pub use links::Links;
 
 use crate::domain::{Error, Kind};
+use crate::http::Dress;
 use crate::ra::Ra;
 use jws::Verifiers;
 use nonce::Nonces;
@@ -93,15 +94,27 @@ async fn method_not_allowed(method: Method) -> Refusal {
 /// Gives every answer what RFC 8555 wants on it: the problem document of a refusal, a nonce on every answer to a POST
 /// (section 6.5), the link to the directory (section 7.1), and leave for scripts in browsers (section 6.1).
 async fn finish(State(acme): State<Arc<Acme>>, request: Request, next: Next) -> Response {
-    let method = request.method().clone();
-    let is_directory = request.uri().path().ends_with("/directory") || request.uri().path() == "/dir";
-    let mut answer = if method == Method::OPTIONS {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let answer = if method == Method::OPTIONS {
         StatusCode::NO_CONTENT.into_response()
     } else {
         problem::render(next.run(request).await, &acme)
     };
+    dress(&acme, &method, &path, answer)
+}
+
+/// The same for answers that the listener gives in place of a resource: bodies that are too large or too slow, panics.
+pub fn dresser(acme: Arc<Acme>) -> Dress {
+    Arc::new(move |method, path, answer| match path.starts_with("/api/") {
+        true => answer,
+        false => dress(&acme, method, path, answer),
+    })
+}
+
+fn dress(acme: &Acme, method: &Method, path: &str, mut answer: Response) -> Response {
+    let is_directory = path.ends_with("/directory") || path == "/dir";
     let headers = answer.headers_mut();
-    if method == Method::POST {
+    if *method == Method::POST {
         headers.insert("replay-nonce", header_value(&acme.nonces.issue()));
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     }
@@ -109,7 +122,7 @@ async fn finish(State(acme): State<Arc<Acme>>, request: Request, next: Next) -> 
         headers.append(header::LINK, header_value(&format!("<{}>;rel=\"index\"", acme.links.directory())));
     }
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    if method == Method::OPTIONS {
+    if *method == Method::OPTIONS {
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, POST"));
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("content-type"));
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));

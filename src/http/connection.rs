@@ -21,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower::ServiceExt as _;
 
-use super::{Limits, Peer, ServerCertificate, layers, stopped, tls};
+use super::{Limits, Peer, ServerCertificate, Site, layers, stopped, tls};
 use crate::telemetry;
 
 /// Most bytes of a request's header, all lines together.
@@ -61,12 +61,12 @@ struct Running(Arc<Activity>);
 impl Server {
     pub(super) fn new(
         certificate: Option<Arc<ServerCertificate>>,
-        router: Router,
+        site: Site,
         limits: Limits,
         stop: watch::Receiver<bool>,
     ) -> io::Result<Self> {
         let acceptor = certificate.map(tls::acceptor).transpose()?;
-        let router = layers::with_layers(router, &limits);
+        let router = layers::with_layers(site, &limits);
         Ok(Self { acceptor, router, builder: builder(&limits), stop, limits })
     }
 

@@ -1,11 +1,12 @@
 //! What every request passes before its handler: its event, the limits of its body, and a net under panics.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, Version};
+use axum::http::{Method, StatusCode, Version};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use http_body_util::{BodyExt as _, Limited};
@@ -25,22 +26,50 @@ struct BodyLimits {
     within: Duration,
 }
 
-/// Puts the layers around every route: one event and one id for each request, bodies read whole within their limits
-/// (413, 408), and a panic turned into a 500. Routes are known here, so that metrics can name them.
-pub fn with_layers(router: Router, limits: &Limits) -> Router {
-    let body = BodyLimits { most: limits.max_body_bytes, within: limits.body_timeout };
-    router.layer(from_fn_with_state(body, attend))
+/// Finishes an answer that no handler gave to a request with this method and path, as the routes finish their own.
+pub type Dress = Arc<dyn Fn(&Method, &str, Response) -> Response + Send + Sync>;
+
+/// What a listener serves.
+#[derive(Clone)]
+pub struct Site {
+    /// The routes.
+    pub router: Router,
+    /// What finishes the answers that the layers give in their place; none leaves them as they are.
+    pub dress: Option<Dress>,
 }
 
-async fn attend(State(limits): State<BodyLimits>, mut request: Request, next: Next) -> Response {
+impl From<Router> for Site {
+    fn from(router: Router) -> Self {
+        Self { router, dress: None }
+    }
+}
+
+/// Puts the layers around every route: one event and one id for each request, bodies read whole within their limits
+/// (413, 408), and a panic turned into a 500. Routes are known here, so that metrics can name them.
+pub fn with_layers(site: impl Into<Site>, limits: &Limits) -> Router {
+    let Site { router, dress } = site.into();
+    let body = BodyLimits { most: limits.max_body_bytes, within: limits.body_timeout };
+    router.layer(from_fn_with_state((body, dress), attend))
+}
+
+async fn attend(
+    State((limits, dress)): State<(BodyLimits, Option<Dress>)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let open = Open::begin(&mut request);
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let dressed = |answer: Response| match &dress {
+        Some(dress) => dress(&method, &path, answer),
+        None => answer,
+    };
     let mut answer = match with_whole_body(request, limits).await {
         Ok(request) => carried_out(request, next).await.unwrap_or_else(|panic| {
             open.event().note(Field::Error, "Panic");
             open.event().note(Field::Source, panic);
-            refusal::internal()
+            dressed(refusal::internal())
         }),
-        Err(refused) => refused,
+        Err(refused) => dressed(refused),
     };
     open.end(&mut answer);
     answer

@@ -11,14 +11,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 pub use event::{Field, RequestEvent};
-pub use layers::with_layers;
+pub use layers::{Dress, Site, with_layers};
 pub use tls::ServerCertificate;
 
 /// The address at the other end of the connection, as an extension of every request.
@@ -59,7 +58,7 @@ impl Default for Limits {
     }
 }
 
-/// Serves `router` on `listener` until `stop` turns true (or its sender is dropped): then nothing more is accepted, idle
+/// Serves `site` on `listener` until `stop` turns true (or its sender is dropped): then nothing more is accepted, idle
 /// connections are closed, and requests that have begun get `stop_timeout` to end.
 ///
 /// With a certificate the listener speaks TLS 1.2 and 1.3, and HTTP/2 or HTTP/1.1 as ALPN decides; without one it
@@ -67,11 +66,11 @@ impl Default for Limits {
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Arc<ServerCertificate>>,
-    router: Router,
+    site: impl Into<Site>,
     limits: Limits,
     mut stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    let server = Arc::new(connection::Server::new(tls, router, limits, stop.clone())?);
+    let server = Arc::new(connection::Server::new(tls, site.into(), limits, stop.clone())?);
     let slots = Arc::new(Semaphore::new(server.limits.max_connections));
     let mut connections = JoinSet::new();
     loop {

@@ -95,3 +95,19 @@ async fn operators_see_health_readiness_and_metrics_and_the_store_is_free_after_
     let settings = store::Settings { path: config(&directory).store_settings().path, ..store::Settings::default() };
     assert!(store::check(&settings).unwrap().faults.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_the_listener_refuses_still_brings_a_nonce_and_the_way_to_the_directory() {
+    let directory = TempDir::new().unwrap();
+    let running = running(&directory, Arc::new(SystemClock)).await;
+    let url = running.directory_url.replace("/directory", "/acme/new-account");
+    let most = config(&directory).server.max_body_bytes;
+    let request = client().post(url).header("content-type", "application/jose+json").body(vec![b'a'; most + 1]);
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status(), 413);
+    // RFC 8555 section 6.5: error responses carry a nonce too; section 7.1: every resource but the directory links to it.
+    assert!(answer.headers().contains_key("replay-nonce"));
+    assert_eq!(answer.headers()["link"], format!("<{}>;rel=\"index\"", running.directory_url));
+    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    running.stop().await.unwrap();
+}
