@@ -71,7 +71,7 @@ fn directory_object(acme: &Acme, preset: Option<&str>) -> Value {
         Some(product) => links.product_resource(product, name),
         None => links.resource(name),
     };
-    let offered = catalog.products().filter(|product| preset.is_none_or(|only| only == product.id));
+    let offered = catalog.sold().filter(|product| preset.is_none_or(|only| only == product.id));
     let profiles: BTreeMap<&str, String> = offered
         .map(|product| (product.id.as_str(), product.url.clone().unwrap_or_else(|| text_url(&product.title))))
         .collect();
@@ -246,10 +246,12 @@ async fn place_order(acme: &Acme, request: Signed<Object<wire::NewOrder>>, prese
         CertId::parse(text)
             .ok_or_else(|| Error::malformed("\"replaces\" is not a certificate's name (RFC 9773 section 4.1)."))
     });
+    let (identifiers, unread) = parse_identifiers(&asked.identifiers)?;
     let order = ra::NewOrder {
         request: Request {
             product: asked_product(asked.profile, preset)?,
-            identifiers: parse_identifiers(&asked.identifiers)?,
+            identifiers,
+            unread,
             not_before: parse_moment("notBefore", asked.not_before.as_deref())?,
             not_after: parse_moment("notAfter", asked.not_after.as_deref())?,
         },
@@ -270,8 +272,9 @@ fn asked_product(profile: Option<String>, preset: Option<String>) -> Result<Opti
     }
 }
 
-/// All names, or all that is wrong with them (RFC 8555 section 6.7.1).
-fn parse_identifiers(sent: &[wire::WireIdentifier]) -> Result<Vec<Identifier>> {
+/// All names that can be read, and what is wrong with the others: they are told together with what the product's rules say
+/// of the names (RFC 8555 section 6.7.1).
+fn parse_identifiers(sent: &[wire::WireIdentifier]) -> Result<(Vec<Identifier>, Vec<Problem>)> {
     // Judged before any name is, so that an answer is never much longer than a request.
     if sent.len() > MOST_SENT {
         let detail = format!("The request lists {} identifiers; at most {MOST_SENT} are read.", sent.len());
@@ -289,10 +292,7 @@ fn parse_identifiers(sent: &[wire::WireIdentifier]) -> Result<Vec<Identifier>> {
             }
         }
     }
-    match Problem::merge(problems) {
-        None => Ok(names),
-        Some(problem) => Err(problem.into()),
-    }
+    Ok((names, problems))
 }
 
 fn parse_moment(member: &str, text: Option<&str>) -> Result<Option<Timestamp>> {

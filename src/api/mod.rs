@@ -20,7 +20,7 @@ use serde_json::value::RawValue;
 pub use token::OperatorToken;
 
 use crate::domain::certificate::{Certificate, CertificateStanding, RevocationReason};
-use crate::domain::customer::{Customer, CustomerKind, ExternalKey};
+use crate::domain::customer::{Customer, CustomerKind, ExternalKey, Tier};
 use crate::domain::{CustomerId, Error, Identifier, Kind, Serial, Timestamp};
 use crate::policy::catalog::Product;
 use crate::ra::{Authority, NewCustomer, NewExternalKey, Ra};
@@ -166,12 +166,13 @@ struct CustomerObject {
     id: CustomerId,
     name: String,
     kind: CustomerKind,
+    tier: Tier,
     created: String,
 }
 
 impl From<Customer> for CustomerObject {
     fn from(customer: Customer) -> Self {
-        Self { id: customer.id, name: customer.name, kind: customer.kind, created: customer.created.to_string() }
+        Self { id: customer.id, name: customer.name, kind: customer.kind, tier: customer.tier, created: customer.created.to_string() }
     }
 }
 
@@ -180,10 +181,12 @@ impl From<Customer> for CustomerObject {
 struct CustomerRequest {
     name: String,
     kind: CustomerKind,
+    #[serde(default)]
+    tier: Tier,
 }
 
 async fn create_customer(State(api): Shared, Body(asked): Body<CustomerRequest>) -> Answer<Response> {
-    let made = api.ra.create_customer(NewCustomer { name: asked.name, kind: asked.kind }).await?;
+    let made = api.ra.create_customer(NewCustomer { name: asked.name, kind: asked.kind, tier: asked.tier }).await?;
     Ok((StatusCode::CREATED, Json(CustomerObject::from(made))).into_response())
 }
 

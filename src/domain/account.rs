@@ -59,7 +59,45 @@ pub enum Standing {
     },
 }
 
+/// Who quotas, purchases and clearances belong to: the customer that an account is bound to, or the account itself,
+/// which is then its own individual customer (ACCT-02).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Holder {
+    /// A customer with all its accounts.
+    Customer(CustomerId),
+    /// An account that is bound to none.
+    Account(AccountId),
+}
+
+impl Holder {
+    /// The holder as a name in the store: never a prefix of another.
+    pub fn as_key(&self) -> String {
+        match self {
+            Self::Customer(id) => format!("c{id}"),
+            Self::Account(id) => format!("a{id}"),
+        }
+    }
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Customer(id) => write!(f, "customer {id}"),
+            Self::Account(id) => write!(f, "account {id}"),
+        }
+    }
+}
+
 impl Account {
+    /// Who stands behind the account.
+    pub fn holder(&self) -> Holder {
+        match &self.external {
+            Some(external) => Holder::Customer(external.customer.clone()),
+            None => Holder::Account(self.id.clone()),
+        }
+    }
+
     /// The account, if it may act; a closed account is refused (RFC 8555 section 7.3.6).
     pub fn active(&self) -> Result<&Self> {
         let how = match self.standing {

@@ -4,7 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::certificate::RevocationReason;
 use super::plan::Method;
-use super::{AccountId, AuthzId, CustomerId, JobId, OrderId, Problem, Serial, Timestamp};
+use super::account::Holder;
+use super::order::ReviewCause;
+use super::{
+    AccountId, AuthzId, CustomerId, JobId, Money, OrderId, PackageId, Problem, PurchaseId, Serial, Timestamp,
+};
 
 /// An act, and when.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -49,6 +53,43 @@ pub enum Act {
         account: AccountId,
         product: String,
         names: Vec<String>,
+    },
+    PurchaseCreated {
+        purchase: PurchaseId,
+        customer: CustomerId,
+        product: String,
+        price: Money,
+    },
+    PackageGranted {
+        holder: Holder,
+        package: PackageId,
+        size: u32,
+    },
+    DomainLedgerChanged {
+        domain: String,
+        note: String,
+    },
+    NameCleared {
+        holder: Holder,
+        name: String,
+        note: String,
+    },
+    ClearanceWithdrawn {
+        holder: Holder,
+        name: String,
+    },
+    ReviewBegun {
+        order: OrderId,
+        causes: Vec<ReviewCause>,
+    },
+    ReviewDecided {
+        order: OrderId,
+        approved: bool,
+        note: String,
+    },
+    CatalogLoaded {
+        digest: String,
+        products: usize,
     },
     OrderFinalized {
         order: OrderId,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::Method;
+use super::plan::{CaaMode, Method};
 use super::{AccountId, AuthzId, Error, Identifier, JobId, Problem, Result, Timestamp};
 
 /// An authorization with its challenges.
@@ -22,6 +22,12 @@ pub struct Authorization {
     pub methods: Vec<Method>,
     /// The issuer domain names of the product it was opened for: what CAA records are held against.
     pub caa_identities: Vec<String>,
+    /// How CAA records are read.
+    #[serde(default)]
+    pub caa_mode: CaaMode,
+    /// Days that the proof is kept for further orders.
+    #[serde(default)]
+    pub kept_days: u32,
     /// When it was made.
     pub created: Timestamp,
     /// When it ends: first the deadline for its challenges, once valid the end of its reuse.

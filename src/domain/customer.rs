@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::account::Holder;
 use super::{CustomerId, Timestamp};
 
 /// A customer.
@@ -14,8 +15,37 @@ pub struct Customer {
     pub name: String,
     /// A person or an organisation.
     pub kind: CustomerKind,
+    /// Its standing with the service, on which the older quotas depend (ACCT-05).
+    #[serde(default)]
+    pub tier: Tier,
     /// When it was made.
     pub created: Timestamp,
+}
+
+/// A customer's standing (ACCT-05, QUOTA-08, QUOTA-09).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// An ordinary customer; individuals with the level V1 are the same.
+    #[default]
+    Standard,
+    /// An individual of the level V2.
+    V2,
+    /// An enterprise that had valid free certificates when the quota was lowered.
+    Kept,
+}
+
+/// An operator's word that a name is no sensitive one for a holder (WORD-04).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clearance {
+    /// For whom.
+    pub holder: Holder,
+    /// The name, as it was ordered.
+    pub name: String,
+    /// When.
+    pub at: Timestamp,
+    /// Why, in the operator's words.
+    pub note: String,
 }
 
 /// What a customer is.

@@ -84,6 +84,10 @@ ids! {
     CustomerId
     /// A stored job.
     JobId
+    /// A purchase.
+    PurchaseId
+    /// A package of free certificates.
+    PackageId
 }
 
 /// A certificate's serial number: 20 octets of which 158 bits are random, so that the DER INTEGER is positive, has

@@ -11,11 +11,15 @@ pub mod id;
 pub mod identifier;
 pub mod job;
 pub mod key;
+pub mod money;
 pub mod order;
 pub mod plan;
+pub mod purchase;
+pub mod quota;
 pub mod timestamp;
 
 pub use error::{Error, Kind, Problem, Result};
-pub use id::{AccountId, AuthzId, CustomerId, JobId, OrderId, Serial};
+pub use id::{AccountId, AuthzId, CustomerId, JobId, OrderId, PackageId, PurchaseId, Serial};
 pub use identifier::{DnsName, Identifier};
+pub use money::Money;
 pub use timestamp::Timestamp;

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::authz::{Authorization, AuthzState, AuthzStatus};
 use super::certificate::base64_bytes;
-use super::{AccountId, AuthzId, Error, Identifier, JobId, Kind, OrderId, Problem, Result, Serial, Timestamp};
+use super::{
+    AccountId, AuthzId, Error, Identifier, JobId, Kind, OrderId, Problem, PurchaseId, Result, Serial, Timestamp,
+};
 
 /// An order.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -28,6 +30,15 @@ pub struct Order {
     /// The certificate this order says it replaces (RFC 9773 section 5), as the client wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<String>,
+    /// What it is to its holder's earlier certificates.
+    #[serde(default, skip_serializing_if = "Purpose::is_new")]
+    pub purpose: Purpose,
+    /// The purchase that it uses a term of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purchase: Option<PurchaseId>,
+    /// Why a person must look at it before it is issued; none: nobody needs to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<ReviewCause>,
     /// When it was placed.
     pub created: Timestamp,
     /// When it ends if it is not fulfilled.
@@ -36,12 +47,56 @@ pub struct Order {
     pub phase: Phase,
 }
 
+/// What an order is to its holder's earlier certificates (REISSUE-07).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "lowercase")]
+pub enum Purpose {
+    /// An application of its own.
+    #[default]
+    New,
+    /// The follow-up of a certificate that is about to end: a new term or slot, and the remaining days on top
+    /// (VALIDITY-06).
+    Renewal {
+        /// The certificate that ends.
+        of: Serial,
+    },
+    /// The same certificate once more: same names, same end, nothing charged (REISSUE-05).
+    Reissue {
+        /// The certificate that it stands in for.
+        of: Serial,
+    },
+}
+
+impl Purpose {
+    /// Whether it is an application of its own.
+    pub fn is_new(&self) -> bool {
+        *self == Self::New
+    }
+}
+
+/// Why a person must look at an order (WORD-05).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReviewCause {
+    /// The name in question.
+    pub name: String,
+    /// What about it, for the reviewer.
+    pub reason: String,
+}
+
 /// How far an order has come. What the authorizations and the clock decide is not stored here but derived.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "lowercase")]
 pub enum Phase {
     /// Waiting for authorizations or for a CSR.
     Open,
+    /// A CSR was accepted; a person decides whether the certificate is made.
+    Review {
+        /// The CSR, DER.
+        #[serde(with = "base64_bytes")]
+        csr: Vec<u8>,
+        /// When it was accepted.
+        since: Timestamp,
+    },
     /// A CSR was accepted; the certificate is being made.
     Issuing {
         /// The CSR, DER.
@@ -87,7 +142,8 @@ impl Order {
         match &self.phase {
             Phase::Issued { .. } => OrderStatus::Valid,
             Phase::Failed { .. } => OrderStatus::Invalid,
-            Phase::Issuing { .. } => OrderStatus::Processing,
+            Phase::Review { .. } if now >= self.expires => OrderStatus::Invalid,
+            Phase::Review { .. } | Phase::Issuing { .. } => OrderStatus::Processing,
             Phase::Open if now >= self.expires => OrderStatus::Invalid,
             Phase::Open => {
                 let mut status = OrderStatus::Ready;
@@ -167,9 +223,42 @@ impl Order {
         }
     }
 
+    /// Accepts a CSR for an order that a person must look at first: from `ready` to `processing`, for as long as its
+    /// proofs last.
+    pub fn submit(self, csr: &[u8], authzs: &[Authorization], now: Timestamp) -> Result<Self> {
+        let accepted = self.finalize(csr, Serial::random(), JobId::random(), authzs, now)?;
+        let expires = authzs.iter().map(|authz| authz.expires).min().unwrap_or(accepted.expires);
+        let phase = Phase::Review { csr: csr.to_vec(), since: now };
+        Ok(Self { phase, expires: expires.max(accepted.expires), ..accepted })
+    }
+
+    /// A person approved: the certificate is being made.
+    pub fn approve(mut self, serial: Serial, job: JobId, now: Timestamp) -> Result<Self> {
+        match self.phase {
+            Phase::Review { csr, .. } if now < self.expires => {
+                self.phase = Phase::Issuing { csr, serial, job, since: now };
+                Ok(self)
+            }
+            _ => Err(not_in_review(&self)),
+        }
+    }
+
+    /// A person refused: the order ends.
+    pub fn reject(self, problem: Problem, now: Timestamp) -> Result<Self> {
+        match self.phase {
+            Phase::Review { .. } => Ok(self.fail(problem, now)),
+            _ => Err(not_in_review(&self)),
+        }
+    }
+
     /// Whether `csr` is the one that was accepted before: then finalize is a harmless repetition.
     pub fn accepted_csr(&self, csr: &[u8]) -> bool {
-        matches!(&self.phase, Phase::Issuing { csr: kept, .. } | Phase::Issued { csr: kept, .. } if kept == csr)
+        match &self.phase {
+            Phase::Review { csr: kept, .. } | Phase::Issuing { csr: kept, .. } | Phase::Issued { csr: kept, .. } => {
+                kept == csr
+            }
+            Phase::Open | Phase::Failed { .. } => false,
+        }
     }
 
     /// Puts another serial in the place of one whose signature may or may not have been made.
@@ -197,11 +286,15 @@ impl Order {
     /// Ends the order without a certificate; what has ended stays as it is.
     #[must_use]
     pub fn fail(mut self, problem: Problem, now: Timestamp) -> Self {
-        if let Phase::Open | Phase::Issuing { .. } = self.phase {
+        if let Phase::Open | Phase::Review { .. } | Phase::Issuing { .. } = self.phase {
             self.phase = Phase::Failed { problem, at: now };
         }
         self
     }
+}
+
+fn not_in_review(order: &Order) -> Error {
+    Error::new(Kind::Conflict, format!("Order {} is not waiting for a review any more.", order.id))
 }
 
 impl OrderStatus {

@@ -19,6 +19,10 @@ pub struct Plan {
     pub not_after: Option<Timestamp>,
     /// When the order ends if it is not fulfilled.
     pub expires: Timestamp,
+    /// How many of the names are charged (SAN-08).
+    pub chargeable: u32,
+    /// Why a person must look at the order; none: nobody needs to.
+    pub causes: Vec<super::order::ReviewCause>,
 }
 
 /// How control of a name is shown (RFC 8555 section 8, RFC 8737).
@@ -67,4 +71,16 @@ impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// How CAA records are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CaaMode {
+    /// `issue` decides for ordinary names, `issuewild`, else `issue`, for wildcards (RFC 8659).
+    #[default]
+    #[serde(rename = "rfc8659")]
+    Rfc8659,
+    /// Where a record restricts, both `issue` and `issuewild` must name the issuer (CAA-03).
+    #[serde(rename = "seed-both-tags")]
+    BothTags,
 }

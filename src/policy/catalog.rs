@@ -1,25 +1,65 @@
-//! The catalogue: products as data in a closed vocabulary, read from `config/catalog.toml`.
+//! The catalogue: brands and products as data in a closed vocabulary, read from `config/catalog.toml`.
+
+mod file;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::fault::{Fault, toml_fault};
+use super::fault::Fault;
 use super::names::Names;
+use super::settings::{Settings, WordOutcome};
 use crate::domain::csr::SubjectKey;
-use crate::domain::plan::Method;
+use crate::domain::plan::{CaaMode, Method};
+use crate::domain::{Identifier, Money};
 
-/// All products, by id.
+/// All brands and products.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
     products: BTreeMap<String, Product>,
+    brands: BTreeMap<String, Brand>,
+    settings: Settings,
+    quotas: BTreeMap<String, QuotaRules>,
     names: Names,
 }
 
-/// A product: what may be ordered, and what comes of it. Its id is its ACME profile.
+/// A brand line (CAT-01).
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct Brand {
+    /// Its id.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// The issuer family that signs its certificates, one of `[ca] issuers` (CAT-12, design decision 11).
+    pub issuer: String,
+    /// The issuer domain names that CAA records may name for it; none: every restricting record refuses (CAA-10).
+    #[serde(default)]
+    pub caa_identities: Vec<String>,
+    /// Which names it gives free; none: only what no brand is named for (SAN-06).
+    #[serde(default)]
+    pub free_names: Option<FreeNames>,
+    /// Days that a validation is retained for the same name and the same customer (VAL-32, VAL-33).
+    #[serde(default)]
+    pub retained_days: u32,
+    /// The root that the documents say it stands under; told to people, never in a certificate (CAT-12).
+    #[serde(default)]
+    pub root: Option<String>,
+    /// Highest compensation (CAT-18).
+    #[serde(default)]
+    pub compensation: Option<Money>,
+    /// Whether it follows the national encryption standard (CAT-13).
+    #[serde(default)]
+    pub national_standard: bool,
+}
+
+/// A product: what may be ordered, and what comes of it. Its id is its ACME profile. Everything is settled here that brand,
+/// type and settings decide.
+#[derive(Debug, Clone)]
 pub struct Product {
     /// Its id: lower-case letters, digits and hyphens.
     pub id: String,
@@ -27,36 +67,128 @@ pub struct Product {
     pub title: String,
     /// Where it is described; shown in the directory. Without one, the title stands there as a `data:` URL.
     pub url: Option<String>,
+    /// The brand; none for a private CA's product.
+    pub brand: Option<String>,
+    /// The type (CAT-05).
+    pub class: Class,
+    /// The shape of its names (CAT-06).
+    pub shape: Shape,
+    /// On what terms it is had.
+    pub sale: Sale,
     /// The issuer family that signs it, one of `[ca] issuers`.
     pub issuer: String,
     /// Whether an ACME account needs an external account binding to order it.
-    #[serde(default)]
     pub bound_accounts_only: bool,
     /// What names it takes.
     pub names: NameRules,
+    /// Which names come free.
+    pub free_names: FreeNames,
     /// Kinds of keys it certifies.
     pub keys: Vec<SubjectKey>,
+    /// Whether a key serves one order only (CSR-04).
+    pub unique_keys: bool,
     /// How control of a name may be shown.
     pub methods: Vec<Method>,
-    /// Days that a certificate is valid at most, and unless less is asked for.
+    /// Days for showing control of all names; none: what `[acme]` says (VAL-13).
+    pub deadline_days: Option<u32>,
+    /// Days that a certificate is valid unless something else is asked for (VALIDITY-09).
+    pub term_days: u32,
+    /// Days that a fresh certificate is valid at most (VALIDITY-01, VALIDITY-03).
     pub validity_days: u32,
+    /// Days that a renewed certificate is valid at most (VALIDITY-02).
+    pub renewed_validity_days: u32,
+    /// Years that can be bought at once (BUY-06).
+    pub years: Vec<u32>,
     /// Days that a proof of control may be used again for this product.
     pub validation_reuse_days: u32,
+    /// Days that a proof of control may be used again for a reissue (VAL-34).
+    pub reissue_reuse_days: u32,
     /// The issuer domain names that CAA records may name (RFC 8659 section 4.2).
     pub caa_identities: Vec<String>,
+    /// How those records are read (X-16).
+    pub caa_mode: CaaMode,
     /// Whether the first name that fits becomes the common name; else the subject stays empty.
-    #[serde(default)]
     pub common_name: bool,
+    /// What becomes of an order with a sensitive word (X-14).
+    pub words: WordOutcome,
     /// The rules and standards that these figures rest on.
-    #[serde(default)]
     pub basis: Vec<String>,
 }
 
+/// Types of certificates (CAT-05).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// Of a private CA: the documented rules for names, quotas and keys are not for it.
+    #[default]
+    Private,
+    /// Free, domain validated: a type of its own.
+    DvFree,
+    /// Domain validated.
+    Dv,
+    /// Organisation validated.
+    Ov,
+    /// Organisation validated, the larger edition (CAT-08).
+    OvPro,
+    /// Extended validation.
+    Ev,
+    /// Extended validation, the larger edition.
+    EvPro,
+}
+
+/// Shapes of a product's names, "domain types" in the documents (CAT-06).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shape {
+    /// Whatever `names` says; for private CAs.
+    #[default]
+    Any,
+    /// One ordinary name (DOM-01).
+    Single,
+    /// Several ordinary names (DOM-03).
+    Multi,
+    /// One wildcard name (DOM-04).
+    Wildcard,
+    /// Several wildcard names (DOM-06).
+    MultiWildcard,
+}
+
+/// On what terms a product is had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sale {
+    /// Without charge and without quota: a private CA's.
+    Open,
+    /// Without charge, counted against the quota of free certificates (PRICE-14, QUOTA-01).
+    Free,
+    /// Bought (PRICE-01 to PRICE-29).
+    Paid(Price),
+    /// Nobody has set a price: it is known, and can't be had (CAT-02).
+    Unpriced,
+}
+
+/// A price for one year (PRICE-30).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    /// For the included names.
+    pub base: Money,
+    /// Names in the base price.
+    #[serde(default = "one")]
+    pub included: u32,
+    /// For each further name; none: further names can't be bought.
+    #[serde(default)]
+    pub extra: Option<Money>,
+}
+
+fn one() -> u32 {
+    1
+}
+
 /// What names a product takes.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NameRules {
-    /// Most names in one certificate.
+    /// Most names in one certificate; for products with a shape, most chargeable ones.
     pub max: usize,
     /// Whether wildcard names are taken.
     #[serde(default)]
@@ -66,52 +198,86 @@ pub struct NameRules {
     pub ip: bool,
 }
 
-#[derive(Deserialize)]
+/// Which names come free with others (SAN-01 to SAN-06).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+pub struct FreeNames {
+    /// `www.` before an ordered primary name (SAN-01).
+    pub www: bool,
+    /// The parent of an ordered name of level three or more (SAN-02, SAN-03).
+    pub parent: bool,
+    /// The primary name with its `www` and with the wildcard right under it (SAN-04, SAN-05).
+    #[serde(skip)]
+    pub neutral: bool,
+}
+
+/// A variant of the quota of free certificates (X-02). A figure of 0 is no allowance; an absent one no limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuotaRules {
+    /// For domains of any registrar.
+    pub any: TierQuota,
+    /// For domains registered with the provider, used before the other (QUOTA-08, QUOTA-10).
     #[serde(default)]
-    products: Vec<Product>,
+    pub provider: Option<TierQuota>,
+    /// Of one primary domain (QUOTA-02, QUOTA-11).
+    #[serde(default)]
+    pub primary_domain: Option<u32>,
+}
+
+/// How many free certificates each kind of customer may hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TierQuota {
+    /// Individuals, of the standard level or V1.
+    pub individual: u32,
+    /// Individuals of the level V2.
+    pub individual_v2: u32,
+    /// Enterprises.
+    pub enterprise: u32,
+    /// Enterprises that keep their earlier quota (QUOTA-09).
+    pub enterprise_kept: u32,
 }
 
 /// Ceilings that a file can only tighten.
-mod ceiling {
+pub(super) mod ceiling {
     /// Names in one certificate: what clients and the lints can take.
     pub const NAMES: usize = 100;
-    /// Baseline Requirements 6.3.2 before 2026-03-15 plus the renewal bonus of the documented rules; private products
-    /// may go up to this too.
+    /// Most days of a private CA's certificates: what user agents accepted of private roots.
     pub const VALIDITY_DAYS: u32 = 825;
+    /// Most days of a documented product's certificates (VALIDITY-02; Baseline Requirements 6.3.2 before 2026-03-15).
+    pub const PUBLIC_DAYS: u32 = 398;
     /// Baseline Requirements 4.2.1 before 2026-03-15.
     pub const REUSE_DAYS: u32 = 398;
+    /// Years in one purchase (BUY-06).
+    pub const YEARS: u32 = 3;
 }
 
 impl Catalog {
     /// Reads a catalogue from TOML, with every fault that it has.
     pub fn parse(text: &str) -> Result<Self, Vec<Fault>> {
-        let file: File = toml::from_str(text).map_err(|fault| vec![toml_fault(text, &fault)])?;
-        let mut faults = Vec::new();
-        let mut products = BTreeMap::new();
-        if file.products.is_empty() {
-            faults.push(Fault { key: "products".to_owned(), reason: "there are none; name at least one".to_owned() });
-        }
-        for (place, product) in file.products.into_iter().enumerate() {
-            faults.extend(product.faults(place));
-            if let Some(twin) = products.insert(product.id.clone(), product) {
-                let reason = format!("\"{}\" stands there twice", twin.id);
-                faults.push(Fault { key: format!("products[{place}].id"), reason });
-            }
-        }
-        if faults.is_empty() { Ok(Self { products, names: Names::default() }) } else { Err(faults) }
+        file::parse(text)
     }
 
-    /// The same catalogue with names for which nothing is issued.
+    /// The same catalogue with the lists of names.
     #[must_use]
     pub fn with_names(self, names: Names) -> Self {
         Self { names, ..self }
     }
 
-    /// Names for which nothing is issued.
+    /// Words, suffixes and names for which rules of their own hold.
     pub fn names(&self) -> &Names {
         &self.names
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The quota that holds; none if the catalogue has none, as a private CA's.
+    pub fn quota(&self) -> Option<&QuotaRules> {
+        self.quotas.get(&self.settings.quota_variant)
     }
 
     /// The product of that id.
@@ -124,9 +290,29 @@ impl Catalog {
         self.products.values()
     }
 
-    /// All issuer domain names of all products, without repetition: `meta.caaIdentities`.
+    /// The products that can be had, by their ids: the ACME profiles (CAT-02).
+    pub fn sold(&self) -> impl Iterator<Item = &Product> {
+        self.products().filter(|product| product.sale != Sale::Unpriced)
+    }
+
+    /// The brand of that id.
+    pub fn brand(&self, id: &str) -> Option<&Brand> {
+        self.brands.get(id)
+    }
+
+    /// All brands, by their ids.
+    pub fn brands(&self) -> impl Iterator<Item = &Brand> {
+        self.brands.values()
+    }
+
+    /// What people call the brand of a product; the product's id if it has none.
+    pub fn brand_name<'a>(&'a self, product: &'a Product) -> &'a str {
+        product.brand.as_deref().and_then(|id| self.brand(id)).map_or(&product.id, |brand| &brand.name)
+    }
+
+    /// All issuer domain names of all products that can be had, without repetition: `meta.caaIdentities`.
     pub fn caa_identities(&self) -> Vec<String> {
-        let mut all: Vec<String> = self.products().flat_map(|product| product.caa_identities.clone()).collect();
+        let mut all: Vec<String> = self.sold().flat_map(|product| product.caa_identities.clone()).collect();
         all.sort();
         all.dedup();
         all
@@ -134,108 +320,66 @@ impl Catalog {
 }
 
 impl Product {
-    /// The longest validity.
+    /// Whether the documented rules for names, words, keys and deadlines are for it.
+    pub fn is_documented(&self) -> bool {
+        self.class != Class::Private
+    }
+
+    /// The longest validity of a fresh certificate.
     pub fn validity(&self) -> Duration {
         days(self.validity_days)
     }
 
-    /// How long a proof may be used again.
+    /// How long a proof may be used again by an order of its own.
     pub fn validation_reuse(&self) -> Duration {
         days(self.validation_reuse_days)
     }
 
-    fn faults(&self, place: usize) -> Vec<Fault> {
-        let mut faults = Vec::new();
-        let mut demand = |holds: bool, key: &str, reason: String| {
-            if !holds {
-                faults.push(Fault { key: format!("products[{place}].{key}"), reason });
-            }
-        };
-        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        demand(
-            !self.id.is_empty() && self.id.len() <= 64 && self.id.bytes().all(plain),
-            "id",
-            format!("\"{}\" is not 1 to 64 lower-case letters, digits and hyphens", self.id),
-        );
-        demand(
-            (1..=ceiling::NAMES).contains(&self.names.max),
-            "names.max",
-            format!("{} is not between 1 and {}", self.names.max, ceiling::NAMES),
-        );
-        demand(!self.keys.is_empty(), "keys", "name at least one kind of key".to_owned());
-        demand(!self.methods.is_empty(), "methods", "name at least one validation method".to_owned());
-        demand(
-            !self.names.wildcard || self.methods.contains(&Method::Dns01),
-            "methods",
-            "wildcard names need dns-01".to_owned(),
-        );
-        demand(
-            !self.names.ip || self.methods.iter().any(|method| *method != Method::Dns01),
-            "methods",
-            "IP addresses need http-01 or tls-alpn-01".to_owned(),
-        );
-        demand(
-            (1..=ceiling::VALIDITY_DAYS).contains(&self.validity_days),
-            "validity_days",
-            format!("{} is not between 1 and {}", self.validity_days, ceiling::VALIDITY_DAYS),
-        );
-        demand(
-            self.validation_reuse_days <= ceiling::REUSE_DAYS,
-            "validation_reuse_days",
-            format!("{} is more than {}", self.validation_reuse_days, ceiling::REUSE_DAYS),
-        );
-        for identity in &self.caa_identities {
-            demand(
-                crate::domain::DnsName::parse(identity)
-                    .is_ok_and(|name| name.as_str() == identity && !name.is_wildcard()),
-                "caa_identities",
-                format!("\"{identity}\" is not a lower-case domain name"),
-            );
-        }
-        faults
+    /// How long a proof is kept: for further orders or for a reissue, whichever is longer.
+    pub fn validation_kept(&self) -> Duration {
+        days(self.validation_reuse_days.max(self.reissue_reuse_days))
+    }
+
+    /// How control of that name may be shown.
+    pub fn methods_for(&self, identifier: &Identifier) -> Vec<Method> {
+        Method::ALL.into_iter().filter(|method| self.methods.contains(method) && method.suits(identifier)).collect()
+    }
+}
+
+impl Class {
+    /// Whether an organisation stands behind the certificate, which people vet (CAT-15).
+    pub fn needs_organisation(self) -> bool {
+        matches!(self, Self::Ov | Self::OvPro | Self::Ev | Self::EvPro)
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Private => "private",
+            Self::DvFree => "free DV",
+            Self::Dv => "DV",
+            Self::Ov => "OV",
+            Self::OvPro => "OV Pro",
+            Self::Ev => "EV",
+            Self::EvPro => "EV Pro",
+        })
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Any => "any names",
+            Self::Single => "one name",
+            Self::Multi => "several names",
+            Self::Wildcard => "one wildcard name",
+            Self::MultiWildcard => "several wildcard names",
+        })
     }
 }
 
 /// So many days of 86,400 seconds (Baseline Requirements 1.6.1).
 pub fn days(count: u32) -> Duration {
     Duration::from_secs(u64::from(count) * 86_400)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = r#"
-        [[products]]
-        id = "one"
-        title = "One"
-        issuer = "chancery"
-        names = { max = 1 }
-        keys = ["p-256"]
-        methods = ["http-01"]
-        validity_days = 90
-        validation_reuse_days = 30
-        caa_identities = ["ca.example"]
-    "#;
-
-    #[test]
-    fn every_fault_is_told_with_its_key() {
-        assert_eq!(Catalog::parse(GOOD).unwrap().products().count(), 1);
-        for (from, to, key) in [
-            ("\"one\"", "\"One!\"", "products[0].id"),
-            ("max = 1", "max = 0", "products[0].names.max"),
-            ("max = 1", "max = 1, wildcard = true", "products[0].methods"),
-            ("= 90", "= 9000", "products[0].validity_days"),
-            ("= 30", "= 399", "products[0].validation_reuse_days"),
-            ("ca.example", "CA.example", "products[0].caa_identities"),
-            ("keys = [\"p-256\"]", "keys = []", "products[0].keys"),
-            ("keys = [\"p-256\"]", "keys = [\"rsa-1024\"]", "line 7"),
-            ("title", "titel", "line 4"),
-        ] {
-            let faults = Catalog::parse(&GOOD.replacen(from, to, 1)).unwrap_err();
-            assert_eq!(faults[0].key, key, "{faults:?}");
-        }
-        assert_eq!(Catalog::parse(&GOOD.repeat(2)).unwrap_err()[0].key, "products[1].id");
-        assert_eq!(Catalog::parse("").unwrap_err()[0].key, "products");
-    }
 }

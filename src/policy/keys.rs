@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::catalog::Product;
+use super::settings::Settings;
+use crate::domain::certificate::Certificate;
 use crate::domain::csr::Csr;
-use crate::domain::order::Order;
+use crate::domain::order::{Order, Purpose};
 use crate::domain::{Error, Identifier, Kind, Result};
 
 /// Judges a CSR: its names must be exactly the order's (RFC 8555 section 7.4), its key of a kind the product takes.
@@ -31,6 +33,24 @@ pub fn accept_csr(csr: &Csr, order: &Order, product: &Product) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Whether a key that was certified before may serve this order (CSR-04, design decision 4).
+pub fn accept_reuse(settings: &Settings, order: &Order, earlier: &Certificate, same_holder: bool) -> Result<()> {
+    let same_names =
+        order.identifiers.iter().collect::<BTreeSet<_>>() == earlier.identifiers.iter().collect::<BTreeSet<_>>();
+    let allowed = match order.purpose {
+        Purpose::Reissue { .. } => settings.csr_reuse_on_reissue,
+        Purpose::New | Purpose::Renewal { .. } => settings.csr_reuse_on_auto_renew,
+    };
+    if same_holder && same_names && allowed {
+        return Ok(());
+    }
+    // DIAG-19
+    Err(Error::new(
+        Kind::BadCsr,
+        "The CSR's key already served another order; make a new key and CSR for each order (CSR-04).",
+    ))
 }
 
 fn list<'a>(names: impl Iterator<Item = &'a Identifier>) -> String {

@@ -2,8 +2,15 @@
 
 pub mod admission;
 pub mod catalog;
+pub mod domains;
 pub mod fault;
+pub mod free_names;
 pub mod keys;
+pub mod lifecycle;
 pub mod names;
+pub mod price;
+pub mod quota;
 pub mod renewal;
+pub mod settings;
+pub mod shape;
 pub mod validity;

@@ -11,7 +11,7 @@ use crate::domain::authz::{Attempt, Authorization, AuthzState};
 use crate::domain::job::{Job, Work};
 use crate::domain::plan::Method;
 use crate::domain::{AccountId, AuthzId, Error, Identifier, Kind, Problem, Result, Timestamp};
-use crate::policy::admission;
+use crate::policy::admission::{self, Request};
 use crate::policy::catalog::days;
 use crate::store::records::{Batch, Index, Stored, target};
 use crate::telemetry;
@@ -54,12 +54,19 @@ impl Ra {
     ) -> Result<AuthzView, Stop> {
         let account = &self.again(account).await?;
         let catalog = self.catalog();
-        let product = admission::admit_name(&catalog, identifier, product, self.terms(account))?;
+        let request = Request {
+            product: product.map(str::to_owned),
+            identifiers: vec![identifier.clone()],
+            ..Request::default()
+        };
+        let standing = self.standing(account, &catalog, &request).await?;
+        let terms = standing.terms(self.settings(), account);
+        let product = admission::admit_name(&catalog, identifier, product, &terms)?;
         let now = self.now();
         let name = identifier.to_string();
         if let Some(row) = self.records.follow(&Index::Proven(&account.id, &name)).await?
             && let Some(authz) = self.records.find::<Authorization>(&target::<AuthzId>(&row)?).await?
-            && self.reusable_until(&authz, identifier, product, now).is_some()
+            && self.reusable_until(&authz, identifier, product, product.validation_reuse_days).is_some()
         {
             return Ok(AuthzView { authz, now, new: false });
         }
@@ -215,7 +222,7 @@ impl Ra {
             Some(problem) => batch.replace(&read, &authz.refute(method, problem, now)),
             None => {
                 let caa_checked = matches!(authz.identifier, Identifier::Dns(_)).then_some(now);
-                let reuse = self.longest_reuse(method);
+                let reuse = self.kept(&read);
                 let proven = authz.prove(method, now, caa_checked, now + reuse);
                 batch
                     .check(&account)
@@ -243,13 +250,10 @@ impl Ra {
         job.tries + 1 < self.settings.validation_tries
     }
 
-    /// The longest time that any product and the configuration let a proof by this method be used again; each order
-    /// looks at its own product's besides. The order that it was made for can always use it.
-    fn longest_reuse(&self, method: Method) -> Duration {
-        let catalog = self.catalog();
-        let reuse = catalog.products().filter(|product| product.methods.contains(&method));
-        let longest = reuse.map(|product| product.validation_reuse_days).max().unwrap_or(0);
-        days(longest.min(self.settings.authorization_days)).max(days(self.settings.order_days))
+    /// How long a proof is kept: as the product that it was made for says, within the configuration. The order that it was
+    /// made for can always use it.
+    fn kept(&self, authz: &Authorization) -> Duration {
+        days(authz.kept_days.min(self.settings.authorization_days)).max(days(self.settings.order_days))
     }
 
     /// What CAA must permit for the holder of an authorization.

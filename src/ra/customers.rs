@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::{Ra, settle};
 use crate::domain::audit::Act;
-use crate::domain::customer::{Customer, CustomerKind, ExternalKey};
+use crate::domain::customer::{Customer, CustomerKind, ExternalKey, Tier};
 use crate::domain::id::{random_text, random_token};
 use crate::domain::{CustomerId, Error, Result};
 use crate::policy::catalog::days;
@@ -17,6 +17,8 @@ pub struct NewCustomer {
     pub name: String,
     /// A person or an organisation.
     pub kind: CustomerKind,
+    /// Its standing.
+    pub tier: Tier,
 }
 
 /// An external account key to be made.
@@ -38,7 +40,7 @@ impl Ra {
             return Err(Error::malformed("A customer's name has 1 to 200 characters and no control characters."));
         }
         let now = self.now();
-        let customer = Customer { id: CustomerId::random(), name: name.to_owned(), kind: asked.kind, created: now };
+        let customer = Customer { id: CustomerId::random(), name: name.to_owned(), kind: asked.kind, tier: asked.tier, created: now };
         let act = Act::CustomerCreated { customer: customer.id.clone() };
         self.records.commit(Batch::of(act, now).insert(&customer)).await?;
         Ok(customer)

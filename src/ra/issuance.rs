@@ -6,17 +6,18 @@ use std::time::Duration;
 use super::worker::Next;
 use super::{OrderView, Ra, Stop, settle};
 use crate::ca::{self, LeafPlan, Signed};
-use crate::domain::account::Account;
+use crate::domain::account::{Account, Holder};
 use crate::domain::audit::Act;
 use crate::domain::authz::{Authorization, AuthzState, AuthzStatus};
 use crate::domain::certificate::{Certificate, CertificateStanding};
 use crate::domain::csr::Csr;
+use crate::domain::customer::Clearance;
 use crate::domain::job::{Job, Work};
-use crate::domain::order::{Order, Phase};
+use crate::domain::order::{Order, Phase, Purpose};
 use crate::domain::{Error, Identifier, JobId, Kind, OrderId, Problem, Result, Serial};
 use crate::policy::catalog::Product;
 use crate::policy::{keys, validity};
-use crate::store::records::{Batch, BlockedKey, Index, SerialEntry, Stored};
+use crate::store::records::{Batch, BlockedKey, Index, SerialEntry, Stored, clearance_id, target};
 use crate::telemetry;
 
 /// How long a CAA answer may be used (Baseline Requirements 4.2.2.1: 8 hours).
@@ -89,17 +90,58 @@ impl Ra {
         let csr = ca::csr::parse(der)?;
         keys::accept_csr(&csr, &order, &product)?;
         self.check_subject_key(account, &csr).await?;
-
-        let mut batch = Batch::of(Act::OrderFinalized { order: id.clone(), serial }, now)
-            .check(account)
+        self.check_key_reuse(&account.holder(), &order, &csr, &product).await?;
+        // ORG-10: what names an organisation needs one that was vetted.
+        if product.class.needs_organisation() {
+            return Err(Error::new(
+                Kind::UserActionRequired,
+                format!(
+                    "\"{}\" needs an organisation that was vetted, and none is on file for this customer. The order stays \
+                     ready; finalize it again when there is one (CAT-15).",
+                    product.id
+                ),
+            )
+            .into());
+        }
+        let checked = |batch: Batch| view.authzs.iter().fold(batch.check(account), |batch, authz| batch.check(authz));
+        if !self.is_cleared(&account.holder(), &order).await? {
+            // Design decision 5: a person looks at it first.
+            let waiting = (*view.order).clone().submit(der, &authzs, now)?;
+            let act = Act::ReviewBegun { order: id.clone(), causes: waiting.causes.clone() };
+            let batch = Batch::of(act, now)
+                .replace(&view.order, &waiting)
+                .index(&Index::InReview(now, id), id.as_str());
+            self.records.commit(checked(batch)).await?;
+            return Ok(Accepted::Before(None));
+        }
+        let batch = Batch::of(Act::OrderFinalized { order: id.clone(), serial }, now)
             .replace(&view.order, &order)
             .insert(&SerialEntry { serial, purpose: id.to_string(), at: now })
             .insert(&job);
-        for authz in &view.authzs {
-            batch = batch.check(authz);
-        }
-        self.records.commit(batch).await?;
+        self.records.commit(checked(batch)).await?;
         Ok(Accepted::Now(job, Box::new(Ticket { csr })))
+    }
+
+    /// Whether nothing about the order's names needs a person's look, or a person has cleared it meanwhile.
+    async fn is_cleared(&self, holder: &Holder, order: &Order) -> Result<bool> {
+        let ids = order.causes.iter().map(|cause| clearance_id(holder, &cause.name));
+        let found = self.records.find_all::<Clearance>(ids).await?;
+        Ok(found.iter().all(Option::is_some))
+    }
+
+    /// CSR-04, design decision 4: a key serves one order, except where the same customer renews or reissues for the same
+    /// names.
+    async fn check_key_reuse(&self, holder: &Holder, order: &Order, csr: &Csr, product: &Product) -> Result<()> {
+        if !product.unique_keys {
+            return Ok(());
+        }
+        let Some(row) = self.records.follow(&Index::CertifiedKey(&csr.spki_sha256)).await? else { return Ok(()) };
+        let Some(earlier) = self.records.find::<Certificate>(&target::<Serial>(&row)?).await? else { return Ok(()) };
+        if earlier.order == order.id {
+            return Ok(());
+        }
+        let same_holder = self.account(&earlier.account).await.is_ok_and(|account| account.holder() == *holder);
+        keys::accept_reuse(self.catalog().settings(), order, &earlier, same_holder)
     }
 
     /// RFC 8555 section 11.1: no account's key is certified. Baseline Requirements 6.1.1.3: nor a compromised one.
@@ -200,7 +242,8 @@ impl Ra {
         self.check_subject_key(&account, &csr).await?;
         let now = self.now();
         let issuer_end = self.ca.issuer_not_after(&product.issuer, csr.key)?;
-        let window = validity::window(&product, order.not_before, order.not_after, issuer_end, now)?;
+        let span = self.span(&order, &product).await?;
+        let window = validity::window(&span, order.not_before, order.not_after, issuer_end, now)?;
         let plan = LeafPlan {
             serial,
             issuer: product.issuer.clone(),
@@ -236,10 +279,30 @@ impl Ra {
             .check(&account)
             .remove(job);
         let batch = view.authzs.iter().fold(batch, |batch, authz| batch.check(authz));
+        let batch = self.settle_purchase(&account.holder(), &fulfilled, batch).await?;
         self.records.commit(batch).await?;
         let (product, issuer) = (certificate.product, certificate.issuer);
         metrics::counter!(telemetry::CERTIFICATES_ISSUED, "product" => product, "issuer" => issuer).increment(1);
         Ok(Next::Done)
+    }
+
+    /// How long the certificate of an order may be valid, given the one that it follows.
+    async fn span(&self, order: &Order, product: &Product) -> Result<validity::Span> {
+        let earlier = match order.purpose {
+            Purpose::New => None,
+            Purpose::Renewal { of } => Some(self.certificate_of(&of).await?),
+            Purpose::Reissue { of } => {
+                let original = self.certificate_of(&of).await?;
+                if original.is_revoked() {
+                    return Err(Error::malformed(format!(
+                        "The certificate {of}, which this order reissues, was revoked; place a new order."
+                    )));
+                }
+                Some(original)
+            }
+        };
+        let end = earlier.map(|earlier| earlier.not_after);
+        Ok(validity::span(self.catalog().settings(), product, order.purpose, end, self.now()))
     }
 
     /// Gives an order a fresh serial, because the one recorded may have been signed by a run that ended early: a serial

@@ -2,14 +2,22 @@
 
 mod accounts;
 mod authorizations;
+mod catalogs;
 mod customers;
+mod entitlements;
 mod issuance;
 pub mod limits;
 mod orders;
+mod placing;
+mod proofs;
 mod publication;
+mod purchases;
+mod quotas;
 mod renewal;
+mod reviews;
 mod revocation;
 mod server_certificate;
+mod turns;
 mod worker;
 
 use std::sync::Arc;
@@ -22,19 +30,23 @@ pub use accounts::{Created, ExternalProof, NewAccount};
 pub use authorizations::AuthzView;
 pub use customers::{NewCustomer, NewExternalKey};
 pub use issuance::Download;
-pub use orders::{NewOrder, OrderPage, OrderView};
+pub use orders::{OrderPage, OrderView};
+pub use placing::NewOrder;
+pub use purchases::NewPurchase;
+pub use quotas::{DomainView, QuotaView};
 pub use renewal::Renewal;
+pub use reviews::Decision;
 pub use revocation::Authority;
 pub use server_certificate::ServerIdentity;
 
 pub use crate::policy::admission::Request;
+pub use crate::policy::price::Quote;
+pub use crate::policy::quota::{HolderUsage, Usage};
 pub use crate::store::records::Stored;
 
 use crate::ca::Ca;
 use crate::clock::Clock;
-use crate::domain::account::Account;
 use crate::domain::{AccountId, Error, Result, Timestamp};
-use crate::policy::admission::Terms;
 use crate::policy::catalog::{Catalog, Product};
 use crate::store::StoreError;
 use crate::store::records::Records;
@@ -75,7 +87,7 @@ impl Default for Settings {
             terms_of_service: None,
             order_days: 7,
             pending_authorization_days: 7,
-            authorization_days: 30,
+            authorization_days: 398,
             challenge_wait_ms: 500,
             finalize_wait_ms: 3_000,
             validation_tries: 2,
@@ -116,6 +128,7 @@ pub struct Ra {
     worker: Worker,
     lists: publication::SignedLists,
     limits: limits::Limits,
+    turns: turns::Turns,
 }
 
 impl Ra {
@@ -132,6 +145,7 @@ impl Ra {
             worker: Worker::default(),
             lists: publication::SignedLists::default(),
             limits: limits::Limits::new(parts.limits),
+            turns: turns::Turns::default(),
         })
     }
 
@@ -169,15 +183,6 @@ impl Ra {
                 format!("The profile \"{id}\" is no longer offered; place a new order."),
             )
         })
-    }
-
-    fn terms<'a>(&'a self, account: &'a Account) -> Terms<'a> {
-        Terms {
-            default_product: &self.settings.default_product,
-            order_days: self.settings.order_days,
-            bound: account.external.is_some(),
-            only: account.external.as_ref().and_then(|external| external.product.as_deref()),
-        }
     }
 
     fn account_uri(&self, account: &AccountId) -> String {

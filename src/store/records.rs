@@ -8,15 +8,17 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Entry, Guard, Key, Kv, Range, StoreError, WriteSet};
-use crate::domain::account::Account;
+use crate::domain::account::{Account, Holder};
 use crate::domain::audit::{Act, AuditEvent};
 use crate::domain::authz::Authorization;
 use crate::domain::certificate::{Certificate, RevocationReason};
-use crate::domain::customer::{Customer, ExternalKey};
+use crate::domain::customer::{Clearance, Customer, ExternalKey};
 use crate::domain::id::random_bytes;
 use crate::domain::job::Job;
 use crate::domain::order::Order;
-use crate::domain::{AccountId, OrderId, Serial, Timestamp};
+use crate::domain::purchase::Purchase;
+use crate::domain::quota::{DomainLedger, HolderLedger};
+use crate::domain::{AccountId, CustomerId, OrderId, PurchaseId, Serial, Timestamp};
 
 /// Something that is kept as one record.
 pub trait Record: Serialize + DeserializeOwned + Send + Sync {
@@ -53,6 +55,10 @@ records! {
     ExternalKey = 8, |r| r.kid.as_bytes().into();
     BlockedKey = 9, |r| r.spki_sha256.into();
     Revocation = 10, |r| r.id_bytes();
+    HolderLedger = 11, |r| r.holder.as_key().into();
+    DomainLedger = 12, |r| r.domain.as_bytes().into();
+    Purchase = 13, |r| r.id.as_str().into();
+    Clearance = 14, |r| clearance_id(&r.holder, &r.name);
 }
 
 /// A serial number that was given out, recorded before anything is signed with it.
@@ -102,6 +108,11 @@ impl Revocation {
     }
 }
 
+/// The name of a clearance.
+pub fn clearance_id(holder: &Holder, name: &str) -> Vec<u8> {
+    [holder.as_key().as_bytes(), b"/", name.as_bytes()].concat()
+}
+
 /// Index rows: a name that leads to the name of a record, or only exists.
 #[derive(Debug, Clone)]
 pub enum Index<'a> {
@@ -119,9 +130,50 @@ pub enum Index<'a> {
     Replaced(&'a Serial),
     /// A certified key to one of its certificates.
     CertifiedKey(&'a [u8; 32]),
+    /// A customer's purchases that have a term left.
+    OpenPurchase(&'a CustomerId, &'a PurchaseId),
+    /// A customer's purchases by their age.
+    PurchaseOfCustomer(&'a CustomerId, Timestamp, &'a PurchaseId),
+    /// A holder and a set of names, by its digest, and a paid product to the order that last fulfilled it, or is to.
+    Held(&'a Holder, &'a [u8; 32], &'a str),
+    /// Orders that wait for a person, by their age.
+    InReview(Timestamp, &'a OrderId),
+}
+
+/// Where index rows of one kind begin.
+#[derive(Debug, Clone)]
+pub enum Rows<'a> {
+    /// An account's orders.
+    OrdersOfAccount(&'a AccountId),
+    /// A customer's purchases that have a term left.
+    OpenPurchases(&'a CustomerId),
+    /// A customer's purchases.
+    PurchasesOfCustomer(&'a CustomerId),
+    /// What a holder has for a set of names, whatever the product.
+    Held(&'a Holder, &'a [u8; 32]),
+    /// Orders that wait for a person.
+    InReview,
+}
+
+impl Rows<'_> {
+    fn prefix(&self) -> Key {
+        let (space, id) = match self {
+            Self::OrdersOfAccount(account) => (102, account.as_str().into()),
+            Self::OpenPurchases(customer) => (107, customer.as_str().into()),
+            Self::PurchasesOfCustomer(customer) => (108, customer.as_str().into()),
+            Self::Held(holder, names) => (109, [holder.as_key().as_bytes(), *names].concat()),
+            Self::InReview => (110, Vec::new()),
+        };
+        Key { space, id }
+    }
 }
 
 impl Index<'_> {
+    /// The row's name in its space: where a list goes on.
+    pub fn id(&self) -> Vec<u8> {
+        self.key().id
+    }
+
     fn key(&self) -> Key {
         let (space, id) = match self {
             Self::AccountByKey(thumbprint) => (100, thumbprint.as_bytes().to_vec()),
@@ -133,6 +185,16 @@ impl Index<'_> {
             Self::Proven(account, name) => (104, [account.as_str().as_bytes(), name.as_bytes()].concat()),
             Self::Replaced(serial) => (105, serial.as_bytes().to_vec()),
             Self::CertifiedKey(hash) => (106, hash.to_vec()),
+            Self::OpenPurchase(customer, purchase) => {
+                (107, [customer.as_str().as_bytes(), purchase.as_str().as_bytes()].concat())
+            }
+            Self::PurchaseOfCustomer(customer, at, id) => {
+                (108, [customer.as_str().as_bytes(), &at.as_millis().to_be_bytes(), id.as_str().as_bytes()].concat())
+            }
+            Self::Held(holder, names, product) => {
+                (109, [holder.as_key().as_bytes(), *names, product.as_bytes()].concat())
+            }
+            Self::InReview(at, order) => (110, [&at.as_millis().to_be_bytes(), order.as_str().as_bytes()].concat()),
         };
         Key { space, id }
     }
@@ -237,15 +299,15 @@ impl Records {
         self.kv.scan(range).await?.into_iter().map(decode).collect()
     }
 
-    /// Up to `limit` orders of an account, oldest first, behind the row called `after`; each with the name of its row.
-    pub async fn orders_of(
+    /// Up to `limit` index rows behind the one called `after`, in order: the name of each, and where it leads.
+    pub async fn rows(
         &self,
-        account: &AccountId,
+        of: &Rows<'_>,
         after: Option<Vec<u8>>,
         limit: usize,
     ) -> Result<Vec<(Vec<u8>, String)>, StoreError> {
-        let range = Range { space: 102, prefix: account.as_str().into(), after, limit };
-        let rows = self.kv.scan(range).await?;
+        let Key { space, id: prefix } = of.prefix();
+        let rows = self.kv.scan(Range { space, prefix, after, limit }).await?;
         rows.into_iter().map(|row| Ok((row.key.id.clone(), decode_row(row)?.into_value()))).collect()
     }
 
@@ -316,6 +378,14 @@ impl Batch {
         let mut batch = self.check(read);
         batch.set.puts.push((Key { space: T::SPACE, id: record.id() }, encode(record)));
         batch
+    }
+
+    /// Writes a record that must still be as it was read, or still not be there.
+    pub fn set<T: Record>(self, read: Option<&Stored<T>>, record: &T) -> Self {
+        match read {
+            Some(read) => self.replace(read, record),
+            None => self.insert(record),
+        }
     }
 
     /// Demands that a record still is as it was read.

@@ -1,0 +1,267 @@
+//! Placing an order: which product, what it is to earlier certificates, what it is charged to, what proves its names.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use super::entitlements::Charge;
+use super::orders::OrderView;
+use super::proofs::Proof;
+use super::{Ra, Stop, settle};
+use crate::domain::account::Account;
+use crate::domain::audit::Act;
+use crate::domain::certificate::{CertId, Certificate};
+use crate::domain::order::{Order, OrderStatus, Phase, Purpose};
+use crate::domain::plan::Plan;
+use crate::domain::{Error, Identifier, Kind, OrderId, PurchaseId, Result};
+use crate::policy::admission::{self, Request};
+use crate::policy::catalog::{Product, Sale};
+use crate::policy::lifecycle::{self, Predecessor};
+use crate::policy::validity;
+use crate::store::records::{Batch, Index, Stored, target};
+use crate::telemetry;
+
+/// A request for an order.
+#[derive(Debug, Clone)]
+pub struct NewOrder {
+    /// Product, names and dates.
+    pub request: Request,
+    /// The certificate that is to be replaced, if the client says so (RFC 9773 section 5).
+    pub replaces: Option<CertId>,
+}
+
+/// The certificate that an order follows.
+struct Earlier {
+    certificate: Stored<Certificate>,
+    /// Whether the client named it.
+    named: bool,
+}
+
+impl Ra {
+    /// Places an order (RFC 8555 section 7.4). An identical request returns the order that is still open.
+    pub async fn create_order(&self, account: &Account, asked: NewOrder) -> Result<OrderView> {
+        // Orders of one holder queue up here, so that those that count against the same quota don't overtake each other
+        // again and again; what decides are the guards of the commit.
+        let _turn = self.turns.take(&account.holder()).await;
+        settle(|| self.create_order_once(account, asked.clone())).await
+    }
+
+    async fn create_order_once(&self, account: &Account, asked: NewOrder) -> Result<OrderView, Stop> {
+        let account = &self.again(account).await?;
+        let now = self.now();
+        let catalog = self.catalog();
+        let NewOrder { request, replaces } = asked;
+        let standing = self.standing(account, &catalog, &request).await?;
+        let terms = standing.terms(self.settings(), account);
+        let product = admission::choose(&catalog, &request, &terms)?;
+        let earlier = self.earlier(account, product, &request.identifiers, replaces.as_ref()).await?;
+        let purpose = match &earlier {
+            Some(earlier) => self.purpose(&catalog, product, &request.identifiers, earlier).await?,
+            None => Purpose::New,
+        };
+        let end = earlier.as_ref().map(|earlier| earlier.certificate.not_after);
+        let span = validity::span(catalog.settings(), product, purpose, end, now);
+        let plan = admission::admit(&catalog, product, request, &terms, &span, now)?;
+        let fingerprint = fingerprint(account, &plan, replaces.as_ref());
+        let open = self.records.follow(&Index::OpenOrder(&fingerprint)).await?;
+        if let Some(row) = &open
+            && let Some(view) = self.still_open(&target(row)?).await?
+        {
+            return Ok(view);
+        }
+        self.limits.order(&account.id, now)?;
+        let named = earlier.as_ref().filter(|earlier| earlier.named);
+        let replaced = match named {
+            Some(named) => Some(self.claim_replaced(&named.certificate, open.as_deref()).await?),
+            None => None,
+        };
+        let id = OrderId::random();
+        let charge = self.charge(&standing, product, &plan, purpose, &id).await?;
+        let reuse = match (purpose, &earlier) {
+            (Purpose::Reissue { .. }, Some(earlier)) => {
+                lifecycle::reissue_reuse(catalog.settings(), product, &earlier.certificate, now)
+            }
+            _ => product.validation_reuse_days,
+        };
+        let authzs = self.reuse_or_open(account, &plan, product, reuse).await?;
+        let order = Order {
+            purpose,
+            purchase: charge.purchase(),
+            replaces: replaces.map(|id| id.to_string()),
+            ..open_order(account, id, plan, &authzs, now)
+        };
+
+        let act = Act::OrderCreated {
+            order: order.id.clone(),
+            account: account.id.clone(),
+            product: order.product.clone(),
+            names: order.identifiers.iter().map(ToString::to_string).collect(),
+        };
+        let mut batch = Batch::of(act, now)
+            .check(account)
+            .insert(&order)
+            .index(&Index::OrderOfAccount(&account.id, now, &order.id), order.id.as_str())
+            .point(&Index::OpenOrder(&fingerprint), open.as_ref(), order.id.as_str());
+        for authz in &authzs {
+            batch = match authz {
+                Proof::Reused(authz, _) => batch.check(authz),
+                Proof::Opened(authz) => batch.insert(authz),
+            };
+        }
+        if let (Some(row), Some(named)) = (&replaced, named) {
+            batch = batch.point(&Index::Replaced(&named.certificate.serial), row.as_ref(), order.id.as_str());
+        }
+        // What has no certificate yet is found by its names too, so that the same request meets the same order.
+        if let (Charge::Term { .. }, Purpose::New) = (&charge, purpose) {
+            let names = names_digest(&order.identifiers);
+            batch = batch.index(&Index::Held(&account.holder(), &names, &order.product), order.id.as_str());
+        }
+        self.records.commit(charge.write(batch)).await?;
+        metrics::counter!(telemetry::ORDERS_CREATED, "product" => order.product.clone()).increment(1);
+        Ok(self.order_view(&order.id).await?)
+    }
+
+    /// The order that an identical request may get again: unfinished, and not about to expire.
+    async fn still_open(&self, id: &OrderId) -> Result<Option<OrderView>> {
+        let view = self.order_view(id).await?;
+        let lasts = view.now + Duration::from_secs(3600) < view.order.expires;
+        let open = matches!(view.status(), OrderStatus::Pending | OrderStatus::Ready | OrderStatus::Processing);
+        Ok((open && lasts).then_some(view))
+    }
+
+    /// The certificate that an order of `product` for `names` follows: the one that the client names, else of a paid
+    /// product the holder's own for exactly these names (design decision 6).
+    async fn earlier(
+        &self,
+        account: &Account,
+        product: &Product,
+        names: &[Identifier],
+        replaces: Option<&CertId>,
+    ) -> Result<Option<Earlier>> {
+        if let Some(shown) = replaces {
+            let certificate = self.named_by_replaces(account, names, shown).await?;
+            return Ok(Some(Earlier { certificate, named: true }));
+        }
+        if !matches!(product.sale, Sale::Paid(_)) {
+            return Ok(None);
+        }
+        let digest = names_digest(names);
+        let Some(row) = self.records.follow(&Index::Held(&account.holder(), &digest, &product.id)).await? else {
+            return Ok(None);
+        };
+        let Some(order) = self.records.find::<Order>(&target::<OrderId>(&row)?).await? else { return Ok(None) };
+        let Phase::Issued { serial, .. } = order.phase else { return Ok(None) };
+        let found = self.records.find::<Certificate>(&serial).await?;
+        Ok(found.map(|certificate| Earlier { certificate, named: false }))
+    }
+
+    /// RFC 9773 section 5: the replaced certificate is the account's and shares a name.
+    async fn named_by_replaces(
+        &self,
+        account: &Account,
+        names: &[Identifier],
+        shown: &CertId,
+    ) -> Result<Stored<Certificate>> {
+        let refuse = |why: &str| Error::malformed(format!("\"replaces\" ({shown}) {why}."));
+        let old = self.certificate_by_id(shown).await?;
+        let old = old.ok_or_else(|| refuse("names no certificate of this CA"))?;
+        if old.account != account.id {
+            return Err(Error::unauthorized(format!("\"replaces\" ({shown}) names another account's certificate.")));
+        }
+        if !old.identifiers.iter().any(|name| names.contains(name)) {
+            return Err(refuse("names a certificate that shares no name with this order"));
+        }
+        Ok(old)
+    }
+
+    /// RFC 9773 section 5: a certificate is replaced once. The row that says by what, as it was read.
+    async fn claim_replaced(
+        &self,
+        old: &Certificate,
+        same: Option<&String>,
+    ) -> Result<Option<Stored<String>>, Stop> {
+        let row = self.records.follow(&Index::Replaced(&old.serial)).await?;
+        if let Some(row) = &row {
+            let by = self.order_view(&target(row)?).await?;
+            // An identical order that is about to expire may be placed again.
+            let again = same.is_some_and(|same| same == by.order.id.as_str()) && by.status() != OrderStatus::Valid;
+            if by.status() != OrderStatus::Invalid && !again {
+                return Err(Error::new(
+                    Kind::AlreadyReplaced,
+                    format!("The certificate {} is already replaced by order {}.", old.serial, by.order.id),
+                )
+                .into());
+            }
+        }
+        Ok(row)
+    }
+
+    /// What the order is to the certificate that it follows.
+    async fn purpose(
+        &self,
+        catalog: &crate::policy::catalog::Catalog,
+        product: &Product,
+        names: &[Identifier],
+        earlier: &Earlier,
+    ) -> Result<Purpose> {
+        let reissues = self.reissues_before(&earlier.certificate).await?;
+        let predecessor = Predecessor { certificate: &earlier.certificate, named: earlier.named, reissues };
+        lifecycle::purpose(catalog.settings(), product, names, &predecessor, self.now())
+    }
+
+    /// How many reissues lie between a certificate and its original, itself included if it is one.
+    async fn reissues_before(&self, certificate: &Certificate) -> Result<u32> {
+        let mut count = 0;
+        let mut order = self.records.find::<Order>(&certificate.order).await?;
+        while let Some(Purpose::Reissue { of }) = order.as_ref().map(|order| order.purpose) {
+            count += 1;
+            let Some(original) = self.records.find::<Certificate>(&of).await? else { break };
+            order = self.records.find::<Order>(&original.order).await?;
+        }
+        Ok(count)
+    }
+}
+
+fn open_order(
+    account: &Account,
+    id: OrderId,
+    plan: Plan,
+    proofs: &[Proof],
+    now: crate::domain::Timestamp,
+) -> Order {
+    // An order can't outlive what it rests on (RFC 8555 section 7.1.6, Baseline Requirements 4.2.1).
+    let expires = proofs.iter().map(Proof::until).fold(plan.expires, crate::domain::Timestamp::min);
+    Order {
+        id,
+        account: account.id.clone(),
+        product: plan.product,
+        identifiers: plan.identifiers,
+        authorizations: proofs.iter().map(|proof| proof.authz().id.clone()).collect(),
+        not_before: plan.not_before,
+        not_after: plan.not_after,
+        replaces: None,
+        purpose: Purpose::New,
+        purchase: None::<PurchaseId>,
+        causes: plan.causes,
+        created: now,
+        expires,
+        phase: Phase::Open,
+    }
+}
+
+/// What two identical requests have in common.
+fn fingerprint(account: &Account, plan: &Plan, replaces: Option<&CertId>) -> [u8; 32] {
+    let names: BTreeSet<&Identifier> = plan.identifiers.iter().collect();
+    let replaces = replaces.map(ToString::to_string);
+    let whole = (&account.id, &plan.product, names, plan.not_before, plan.not_after, replaces);
+    let text = serde_json::to_vec(&whole).expect("ids, names, moments and serials are plain JSON");
+    digest(&SHA256, &text).as_ref().try_into().expect("SHA-256 has 32 octets")
+}
+
+/// A set of names as one value: the same for the same names in any order.
+pub(super) fn names_digest(names: &[Identifier]) -> [u8; 32] {
+    let names: BTreeSet<String> = names.iter().map(ToString::to_string).collect();
+    let text = names.into_iter().collect::<Vec<_>>().join("\n");
+    digest(&SHA256, text.as_bytes()).as_ref().try_into().expect("SHA-256 has 32 octets")
+}
