@@ -172,7 +172,13 @@ struct CustomerObject {
 
 impl From<Customer> for CustomerObject {
     fn from(customer: Customer) -> Self {
-        Self { id: customer.id, name: customer.name, kind: customer.kind, tier: customer.tier, created: customer.created.to_string() }
+        Self {
+            id: customer.id,
+            name: customer.name,
+            kind: customer.kind,
+            tier: customer.tier,
+            created: customer.created.to_string(),
+        }
     }
 }
 

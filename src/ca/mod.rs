@@ -115,7 +115,7 @@ impl Default for Settings {
             country: "CN".to_owned(),
             root_days: 7300,
             intermediate_days: 3650,
-            issuers: vec!["chancery".to_owned()],
+            issuers: ["chancery", "chancery-s", "chancery-g", "chancery-d"].map(str::to_owned).to_vec(),
             rsa_issuers: true,
             alternate_roots: 0,
             crl_shards: 1,

@@ -2,13 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::certificate::RevocationReason;
-use super::plan::Method;
 use super::account::Holder;
+use super::certificate::RevocationReason;
 use super::order::ReviewCause;
-use super::{
-    AccountId, AuthzId, CustomerId, JobId, Money, OrderId, PackageId, Problem, PurchaseId, Serial, Timestamp,
-};
+use super::plan::Method;
+use super::{AccountId, AuthzId, CustomerId, JobId, Money, OrderId, PackageId, Problem, PurchaseId, Serial, Timestamp};
 
 /// An act, and when.
 #[derive(Debug, Clone, Serialize, Deserialize)]

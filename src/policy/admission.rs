@@ -162,8 +162,11 @@ fn check_buyer(product: &Product, terms: &Terms<'_>) -> Result<()> {
         // CAT-15, ORG-10
         Some(CustomerKind::Individual) if product.class.needs_organisation() => Err(Error::new(
             Kind::UserActionRequired,
-            format!("\"{id}\" is an {} product, which needs a registered organisation; individuals can order DV only \
-                     (CAT-15).", product.class),
+            format!(
+                "\"{id}\" is an {} product, which needs a registered organisation; individuals can order DV only \
+                     (CAT-15).",
+                product.class
+            ),
         )),
         _ => Ok(()),
     }

@@ -59,7 +59,8 @@ impl<'a> Giving<'a> {
         let primary = domains::primary(parent) == Some(*parent);
         let www = www_of(name).is_some();
         // SAN-03: of a name of the second level, the parent is the registry's.
-        let by_brand = self.rules.parent && self.parents == ParentRule::Level3Plus && !domains::is_public_suffix(parent);
+        let by_brand =
+            self.rules.parent && self.parents == ParentRule::Level3Plus && !domains::is_public_suffix(parent);
         // SAN-04, SAN-05: stated without naming a brand, for the one name of a single or wildcard certificate.
         let neutral = self.rules.neutral
             && primary

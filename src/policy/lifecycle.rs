@@ -55,7 +55,11 @@ pub fn purpose(
             Kind::RateLimited,
             format!(
                 "A free certificate can be reissued {}; leave out \"replaces\" for a new application (REISSUE-02).",
-                if settings.free_reissue_limit == 1 { "once".to_owned() } else { format!("{} times", settings.free_reissue_limit) }
+                if settings.free_reissue_limit == 1 {
+                    "once".to_owned()
+                } else {
+                    format!("{} times", settings.free_reissue_limit)
+                }
             ),
         )),
         // REISSUE-01, RENEW-02

@@ -155,8 +155,9 @@ pub fn deduct(holder: &HolderUsage, domain: &Usage, ledger: &DomainLedger, now: 
 
 fn used_up(shown: &str, rule: &str, next: Option<Timestamp>, now: Timestamp) -> Error {
     match next {
-        Some(next) => Error::new(Kind::RateLimited, format!("{shown}, the next at {next} ({rule})."))
-            .retry_after(next.since(now)),
+        Some(next) => {
+            Error::new(Kind::RateLimited, format!("{shown}, the next at {next} ({rule}).")).retry_after(next.since(now))
+        }
         None => Error::new(Kind::RateLimited, format!("{shown} ({rule}).")),
     }
 }

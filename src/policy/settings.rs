@@ -209,7 +209,8 @@ impl Settings {
         demand(
             !self.wildcard_allows_file,
             "wildcard_allows_file",
-            "a file never proves a wildcard name (VAL-08, Baseline Requirements 3.2.2.4.18); this must stay false".into(),
+            "a file never proves a wildcard name (VAL-08, Baseline Requirements 3.2.2.4.18); this must stay false"
+                .into(),
         );
         for (key, value, most) in [
             ("dns_record_deadline_days", self.dns_record_deadline_days, 30),

@@ -3,9 +3,9 @@
 use aws_lc_rs::digest::{SHA256, digest};
 
 use super::Ra;
+use crate::domain::Result;
 use crate::domain::audit::Act;
 use crate::domain::certificate::hex32;
-use crate::domain::Result;
 use crate::policy::catalog::Catalog;
 use crate::store::records::Batch;
 

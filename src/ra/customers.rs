@@ -40,7 +40,13 @@ impl Ra {
             return Err(Error::malformed("A customer's name has 1 to 200 characters and no control characters."));
         }
         let now = self.now();
-        let customer = Customer { id: CustomerId::random(), name: name.to_owned(), kind: asked.kind, tier: asked.tier, created: now };
+        let customer = Customer {
+            id: CustomerId::random(),
+            name: name.to_owned(),
+            kind: asked.kind,
+            tier: asked.tier,
+            created: now,
+        };
         let act = Act::CustomerCreated { customer: customer.id.clone() };
         self.records.commit(Batch::of(act, now).insert(&customer)).await?;
         Ok(customer)

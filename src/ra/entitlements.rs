@@ -106,9 +106,8 @@ impl Ra {
         standing.customer = Some(found.ok_or_else(|| Error::internal(format!("customer {id} is gone")))?);
         standing.open = self.open_purchases(id).await?;
         let unused = standing.open.iter().filter(|open| open.is_unused());
-        standing.offers = unused
-            .map(|open| Offer { product: open.purchase.product.clone(), names: open.purchase.names })
-            .collect();
+        standing.offers =
+            unused.map(|open| Offer { product: open.purchase.product.clone(), names: open.purchase.names }).collect();
         if request.product.is_none() {
             standing.held = self.held_product(&standing.holder, names).await?;
         }
@@ -216,9 +215,8 @@ impl Ra {
 
 /// A purchase of that product for so many names of which no term has begun; the oldest.
 fn fitting<'a>(standing: &'a Standing, product: &Product, names: u32) -> Option<&'a OpenPurchase> {
-    let fits = |open: &&OpenPurchase| {
-        open.is_unused() && open.purchase.product == product.id && open.purchase.names == names
-    };
+    let fits =
+        |open: &&OpenPurchase| open.is_unused() && open.purchase.product == product.id && open.purchase.names == names;
     standing.open.iter().filter(fits).min_by_key(|open| open.purchase.created)
 }
 

@@ -108,9 +108,8 @@ impl Ra {
             // Design decision 5: a person looks at it first.
             let waiting = (*view.order).clone().submit(der, &authzs, now)?;
             let act = Act::ReviewBegun { order: id.clone(), causes: waiting.causes.clone() };
-            let batch = Batch::of(act, now)
-                .replace(&view.order, &waiting)
-                .index(&Index::InReview(now, id), id.as_str());
+            let batch =
+                Batch::of(act, now).replace(&view.order, &waiting).index(&Index::InReview(now, id), id.as_str());
             self.records.commit(checked(batch)).await?;
             return Ok(Accepted::Before(None));
         }

@@ -176,11 +176,7 @@ impl Ra {
     }
 
     /// RFC 9773 section 5: a certificate is replaced once. The row that says by what, as it was read.
-    async fn claim_replaced(
-        &self,
-        old: &Certificate,
-        same: Option<&String>,
-    ) -> Result<Option<Stored<String>>, Stop> {
+    async fn claim_replaced(&self, old: &Certificate, same: Option<&String>) -> Result<Option<Stored<String>>, Stop> {
         let row = self.records.follow(&Index::Replaced(&old.serial)).await?;
         if let Some(row) = &row {
             let by = self.order_view(&target(row)?).await?;
@@ -223,13 +219,7 @@ impl Ra {
     }
 }
 
-fn open_order(
-    account: &Account,
-    id: OrderId,
-    plan: Plan,
-    proofs: &[Proof],
-    now: crate::domain::Timestamp,
-) -> Order {
+fn open_order(account: &Account, id: OrderId, plan: Plan, proofs: &[Proof], now: crate::domain::Timestamp) -> Order {
     // An order can't outlive what it rests on (RFC 8555 section 7.1.6, Baseline Requirements 4.2.1).
     let expires = proofs.iter().map(Proof::until).fold(plan.expires, crate::domain::Timestamp::min);
     Order {

@@ -13,8 +13,8 @@ use crate::domain::plan::Plan;
 use crate::domain::quota::{DomainLedger, Elsewhere, HolderLedger, Package, Pool, Slot};
 use crate::domain::{DnsName, Error, Identifier, OrderId, PackageId, Result, Serial, Timestamp};
 use crate::policy::catalog::{QuotaRules, days};
-use crate::policy::quota::{self, Asker, Fate, Held, HolderUsage, Usage};
 use crate::policy::domains;
+use crate::policy::quota::{self, Asker, Fate, Held, HolderUsage, Usage};
 use crate::store::records::{Batch, Index, Stored, target};
 
 /// A slot that an order takes, in the ledgers of its holder and of its primary domain.

@@ -59,11 +59,8 @@ impl Ra {
                 return Err(Error::new(Kind::Conflict, format!("Order {id} is not waiting for a review.")).into());
             };
             let now = self.now();
-            let act = Act::ReviewDecided {
-                order: id.clone(),
-                approved: decision == Decision::Approve,
-                note: note.clone(),
-            };
+            let act =
+                Act::ReviewDecided { order: id.clone(), approved: decision == Decision::Approve, note: note.clone() };
             let batch = Batch::of(act, now).unindex(&Index::InReview(since, id));
             let order = (*view.order).clone();
             match decision {
@@ -109,11 +106,8 @@ impl Ra {
         let now = self.now();
         let clearance =
             Clearance { holder: holder.clone(), name: name.as_str().to_owned(), at: now, note: noted(note)? };
-        let act = Act::NameCleared {
-            holder: holder.clone(),
-            name: clearance.name.clone(),
-            note: clearance.note.clone(),
-        };
+        let act =
+            Act::NameCleared { holder: holder.clone(), name: clearance.name.clone(), note: clearance.note.clone() };
         self.records.commit(Batch::of(act, now).put(&clearance)).await?;
         Ok(clearance)
     }

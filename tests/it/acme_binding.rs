@@ -17,7 +17,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// A MAC key of a new customer.
 async fn external_key(world: &World, days: Option<u32>) -> (ExternalKey, Vec<u8>) {
-    let customer = NewCustomer { name: "Example Ltd".to_owned(), kind: CustomerKind::Enterprise };
+    let customer =
+        NewCustomer { name: "Example Ltd".to_owned(), kind: CustomerKind::Enterprise, tier: Default::default() };
     let customer = world.ra().create_customer(customer).await.unwrap().id;
     let key = world.ra().create_external_key(NewExternalKey { customer, product: None, days }).await.unwrap();
     let octets = URL_SAFE_NO_PAD.decode(key.hmac_key.as_bytes()).expect("EAB-11");

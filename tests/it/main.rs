@@ -39,6 +39,7 @@ mod http_limits;
 mod http_support;
 mod http_tls;
 mod power_cut;
+mod rules_buying;
 mod store_kv;
 mod store_model;
 mod store_recovery;

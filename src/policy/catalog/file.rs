@@ -330,11 +330,7 @@ impl Product {
                 faults.push(Fault { key: format!("products[{place}].{key}"), reason });
             }
         };
-        demand(
-            is_id(&self.id),
-            "id",
-            format!("\"{}\" is not 1 to 64 lower-case letters, digits and hyphens", self.id),
-        );
+        demand(is_id(&self.id), "id", format!("\"{}\" is not 1 to 64 lower-case letters, digits and hyphens", self.id));
         demand(
             (1..=ceiling::NAMES).contains(&self.names.max),
             "names.max",

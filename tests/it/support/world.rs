@@ -7,12 +7,16 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chancery::app::App;
 use chancery::clock::{Clock as _, TestClock};
 use chancery::config::Config;
-use chancery::domain::Timestamp;
 use chancery::domain::audit::Act;
-use chancery::ra::Ra;
+use chancery::domain::customer::{CustomerKind, Tier};
+use chancery::domain::purchase::Purchase;
+use chancery::domain::{CustomerId, Timestamp};
+use chancery::ra::{NewCustomer, NewExternalKey, NewPurchase, Ra};
 use chancery::store::records::Records;
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -104,6 +108,7 @@ impl World {
         config.server.public_url = BASE.to_owned();
         config.server.data_dir = directory.path().join("data");
         config.catalog.products = catalog;
+        config.ca.issuers = vec!["chancery".to_owned()];
         config.acme.default_product = "any".to_owned();
         config.acme.validation_tries = 1;
         // A test that must see the outcome of a job drains it; none should depend on how quick this machine is.
@@ -121,6 +126,40 @@ impl World {
         let mut world = Self { web, tls, dns, clock, config, app: None, main, pki, directory };
         world.start().await;
         world
+    }
+
+    /// A world whose server sells the documented products, as they are shipped.
+    pub async fn documented() -> Self {
+        Self::documented_with(|_| {}).await
+    }
+
+    /// The same with a configuration that was changed.
+    pub async fn documented_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::with(|config| {
+            let shipped = Config::default();
+            config.catalog = shipped.catalog;
+            config.acme.default_product = shipped.acme.default_product;
+            config.ca.issuers = shipped.ca.issuers;
+            // Making RSA keys takes its time, and products are the same without.
+            config.ca.rsa_issuers = false;
+            change(config);
+        })
+        .await
+    }
+
+    /// The same with the shipped catalogue changed: each pair is a text of it and what stands in its place.
+    pub async fn documented_but(changes: &[(&str, &str)]) -> Self {
+        Self::documented_with(|config| {
+            let mut catalog = std::fs::read_to_string(&config.catalog.products).unwrap();
+            for (from, to) in changes {
+                assert!(catalog.contains(from), "{from}");
+                catalog = catalog.replace(from, to);
+            }
+            let changed = config.server.data_dir.with_file_name("changed.toml");
+            std::fs::write(&changed, catalog).unwrap();
+            config.catalog.products = changed;
+        })
+        .await
     }
 
     fn app(&self) -> &App {
@@ -222,6 +261,28 @@ impl World {
         client.new_account().await.expect(201);
         self.web.serve_any(&client.thumbprint());
         client
+    }
+
+    /// A new customer.
+    pub async fn customer(&self, kind: CustomerKind) -> CustomerId {
+        let asked = NewCustomer { name: "Buyer".to_owned(), kind, tier: Tier::Standard };
+        self.ra().create_customer(asked).await.unwrap().id
+    }
+
+    /// A client whose account is bound to a customer, and whose http-01 challenges are met at every name.
+    pub async fn client_of(&self, customer: &CustomerId) -> Client {
+        let asked = NewExternalKey { customer: customer.clone(), product: None, days: None };
+        let key = self.ra().create_external_key(asked).await.unwrap();
+        let mut client = self.stranger();
+        client.new_bound_account(&key.kid, &URL_SAFE_NO_PAD.decode(key.hmac_key.as_bytes()).unwrap()).await.expect(201);
+        self.web.serve_any(&client.thumbprint());
+        client
+    }
+
+    /// Has a customer buy.
+    pub async fn buy(&self, customer: &CustomerId, product: &str, names: u32, years: u32) -> Purchase {
+        let asked = NewPurchase { customer: customer.clone(), product: product.to_owned(), names, years };
+        self.ra().create_purchase(asked).await.unwrap()
     }
 
     /// A ready order for these names: placed, and every authorization proven by http-01 (wildcards by dns-01).
