@@ -1,7 +1,9 @@
 //! Judgement: pure functions over the catalogue and the values of the domain.
 
 pub mod admission;
+mod advice;
 pub mod catalog;
+pub mod document;
 pub mod domains;
 pub mod fault;
 pub mod free_names;
@@ -14,3 +16,4 @@ pub mod renewal;
 pub mod settings;
 pub mod shape;
 pub mod validity;
+pub mod words;

@@ -1,5 +1,7 @@
 //! Purchases: what a customer has paid for.
 
+use std::sync::Arc;
+
 use super::Ra;
 use crate::domain::audit::Act;
 use crate::domain::customer::CustomerKind;
@@ -25,7 +27,8 @@ pub struct NewPurchase {
 impl Ra {
     /// What so many chargeable names of a product cost for so many years.
     pub fn quote(&self, product: &str, names: u32, years: u32) -> Result<Quote> {
-        price::quote(&self.product_named(product)?, names, years)
+        let product = self.product_named(product)?;
+        price::quote(&product, names, years)
     }
 
     /// Buys: the price is that of the quote (BUY-01 to BUY-08).
@@ -50,7 +53,7 @@ impl Ra {
         let purchase = Purchase {
             id: PurchaseId::random(),
             customer: customer.id,
-            product: product.id,
+            product: product.id.clone(),
             names: quote.names,
             years: quote.years,
             price: quote.total,
@@ -102,9 +105,9 @@ impl Ra {
         Ok(found.into_iter().flatten().map(|purchase| purchase.into_value()).collect())
     }
 
-    fn product_named(&self, id: &str) -> Result<Product> {
+    fn product_named(&self, id: &str) -> Result<Arc<Product>> {
         let shown = || id.chars().take(64).collect::<String>().escape_debug().to_string();
-        let found = self.catalog().product(id).cloned();
+        let found = self.catalog().shared_product(id);
         found.ok_or_else(|| Error::not_found(format!("There is no product \"{}\".", shown())))
     }
 }
