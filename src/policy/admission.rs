@@ -154,9 +154,16 @@ pub fn admit_name<'a>(
 fn check_buyer(product: &Product, terms: &Terms<'_>) -> Result<()> {
     let id = &product.id;
     match terms.customer {
-        // Design decision 1: what is not free needs a bound account.
-        None if product.bound_accounts_only => Err(Error::new(
+        // Design decision 1: what is paid for needs a customer, who has the account bound.
+        None if matches!(product.sale, Sale::Paid(_)) => Err(Error::new(
             Kind::UserActionRequired,
+            format!(
+                "\"{id}\" is bought by a customer of this service, and this account is bound to none: register it with an \
+                 external account binding, the key for which comes with the purchase (BUY-03)."
+            ),
+        )),
+        None if product.bound_accounts_only => Err(Error::new(
+            Kind::InvalidProfile,
             format!("\"{id}\" is for accounts with an external account binding; this account has none."),
         )),
         // CAT-15, ORG-10

@@ -72,9 +72,9 @@ impl Ra {
         }
         self.limits.order(&account.id, now)?;
         let named = earlier.as_ref().filter(|earlier| earlier.named);
-        let replaced = match named {
-            Some(named) => Some(self.claim_replaced(&named.certificate, open.as_deref()).await?),
-            None => None,
+        let replaced = match (named, &replaces) {
+            (Some(named), Some(shown)) => Some(self.claim_replaced(&named.certificate, shown, open.as_deref()).await?),
+            _ => None,
         };
         let id = OrderId::random();
         let charge = self.charge(&standing, product, &plan, purpose, &id).await?;
@@ -176,7 +176,12 @@ impl Ra {
     }
 
     /// RFC 9773 section 5: a certificate is replaced once. The row that says by what, as it was read.
-    async fn claim_replaced(&self, old: &Certificate, same: Option<&String>) -> Result<Option<Stored<String>>, Stop> {
+    async fn claim_replaced(
+        &self,
+        old: &Certificate,
+        shown: &CertId,
+        same: Option<&String>,
+    ) -> Result<Option<Stored<String>>, Stop> {
         let row = self.records.follow(&Index::Replaced(&old.serial)).await?;
         if let Some(row) = &row {
             let by = self.order_view(&target(row)?).await?;
@@ -185,7 +190,7 @@ impl Ra {
             if by.status() != OrderStatus::Invalid && !again {
                 return Err(Error::new(
                     Kind::AlreadyReplaced,
-                    format!("The certificate {} is already replaced by order {}.", old.serial, by.order.id),
+                    format!("The certificate {shown} is already replaced by order {}.", by.order.id),
                 )
                 .into());
             }
