@@ -95,13 +95,14 @@ fn the_files_that_are_named_cite_the_rule() {
 fn cites(text: &str, rule: &str) -> bool {
     let (family, number) = rule.rsplit_once('-').unwrap();
     let number: usize = number.parse().unwrap();
-    let ranges = text.match_indices(&format!("{family}-")).filter_map(|(place, _)| {
+    let begin = format!("{family}-");
+    let mut ranges = text.match_indices(&begin).filter_map(|(place, _)| {
         let rest = &text[place + family.len() + 1..];
         let first: usize = rest.get(..2)?.parse().ok()?;
         let last = rest[2..].strip_prefix(&format!(" to {family}-")).and_then(|rest| rest.get(..2)?.parse().ok());
         Some(first..=last.unwrap_or(first))
     });
-    ranges.into_iter().any(|range| range.contains(&number))
+    ranges.any(|range| range.contains(&number))
 }
 
 #[test]
