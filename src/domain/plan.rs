@@ -63,6 +63,18 @@ impl Method {
     }
 }
 
+/// How CAA records are judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum CaaMode {
+    /// As RFC 8659 section 4 says: `issue` decides for ordinary names, `issuewild` (else `issue`) for wildcards.
+    #[default]
+    #[serde(rename = "rfc8659")]
+    Rfc8659,
+    /// Where records restrict at all, both tags must name the issuer, for ordinary names and wildcards alike (CAA-03).
+    #[serde(rename = "seed-both-tags")]
+    BothTags,
+}
+
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
