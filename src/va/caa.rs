@@ -52,8 +52,8 @@ fn refusal(domain: &str, name: &str, why: &str, terms: &CaaTerms) -> Fault {
         [issuer, others @ ..] => {
             let others: String = others.iter().map(|other| format!(" (or \"{other}\")")).collect();
             format!(
-                "Add `0 issue \"{issuer}\"` and `0 issuewild \"{issuer}\"`{others} at {domain} (`@` in its own zone), or \
-                 remove the record (DIAG-14)."
+                "Add `0 issue \"{issuer}\"` and `0 issuewild \"{issuer}\"`{others} at {domain} (`@` in its own zone), \
+                 or remove the record (DIAG-14)."
             )
         }
     };

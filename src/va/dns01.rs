@@ -31,8 +31,8 @@ pub(super) async fn look(dns: &Dns, task: &Task, trail: &Trail) -> Result<(), Fa
     let way_out = if is_made_up(dns, name.base(), &answer, trail).await {
         // VAL-18
         format!(
-            "Your DNS answers names that do not exist. Add the record at exactly {place}; earlier answers can be ignored \
-             (DIAG-10)."
+            "Your DNS answers names that do not exist. Add the record at exactly {place}; earlier answers can be \
+             ignored (DIAG-10)."
         )
     } else if answer.records.is_empty() {
         // VAL-12, VAL-16
@@ -60,9 +60,9 @@ fn found(place: &str, answer: &Answer<Vec<u8>>) -> String {
     }
 }
 
-/// Whether a name beside the one in question, which nobody can have thought of, has the same answer: the zone (or a name
-/// server that makes answers up) gives it to everyone, and there is no record at the place itself (VAL-18). Without
-/// records or an alias there is nothing made up, and nobody asks.
+/// Whether a name beside the one in question, which nobody can have thought of, has the same answer: the zone (or a
+/// name server that makes answers up) gives it to everyone, and there is no record at the place itself (VAL-18).
+/// Without records or an alias there is nothing made up, and nobody asks.
 async fn is_made_up(dns: &Dns, base: &str, answer: &Answer<Vec<u8>>, trail: &Trail) -> bool {
     if answer.records.is_empty() && answer.alias.is_none() {
         return false;

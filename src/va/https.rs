@@ -1,13 +1,14 @@
 //! The look over HTTPS that goes with http-01 (VAL-22, VAL-23): is the same file there too, under a certificate that
 //! browsers take?
 //!
-//! Plain HTTP decides (RFC 8555 section 8.3), so this one is short: it begins when the other begins, dials the same vetted
-//! addresses, follows nothing, and ends within three seconds or a fifth of the validation's time. A host that does not
-//! answer HTTPS for the name, whether it takes no connection, closes it at once or says by a TLS alert that it has no
-//! such site, has nothing to put right.
+//! Plain HTTP decides (RFC 8555 section 8.3), so this one is short: it begins when the other begins, dials the same
+//! vetted addresses, follows nothing, and ends within three seconds or a fifth of the validation's time. A host that
+//! does not answer HTTPS for the name, whether it takes no connection, closes it at once or says by a TLS alert that it
+//! has no such site, has nothing to put right.
 //!
-//! "A certificate that browsers take" is one that leads, by name and dates, to a root of Mozilla's list (`webpki-roots`,
-//! compiled in) or to this CA's own root: whoever renews shows a certificate from here. Revocation is not looked at.
+//! "A certificate that browsers take" is one that leads, by name and dates, to a root of Mozilla's list
+//! (`webpki-roots`, compiled in) or to this CA's own root: whoever renews shows a certificate from here. Revocation is
+//! not looked at.
 
 use std::io;
 use std::net::SocketAddr;
@@ -244,8 +245,8 @@ fn is_self_signed(certificate: &[u8]) -> bool {
     tlsalpn01::parse(certificate).is_some_and(|certificate| certificate.subject() == certificate.issuer())
 }
 
-/// Judges what HTTPS shows where HTTP must show the key authorization. No foreign text is quoted: hints stand in objects
-/// that some clients read with regular expressions.
+/// Judges what HTTPS shows where HTTP must show the key authorization. No foreign text is quoted: hints stand in
+/// objects that some clients read with regular expressions.
 fn judge_file(url: &Url, addr: SocketAddr, answer: Result<Answer, BoxError>, wanted: &str) -> Result<(), Fault> {
     let place = format!("{} at {addr}", shown(url));
     match answer {
@@ -254,8 +255,8 @@ fn judge_file(url: &Url, addr: SocketAddr, answer: Result<Answer, BoxError>, wan
         Ok(answer) if answer.status != StatusCode::OK => {
             let status = answer.status.as_u16();
             let detail = format!(
-                "File served over HTTP only: {place} returned status {status}. Put it on HTTPS as well, or switch HTTPS \
-                 off until validation is done (DIAG-01)."
+                "File served over HTTP only: {place} returned status {status}. Put it on HTTPS as well, or switch \
+                 HTTPS off until validation is done (DIAG-01)."
             );
             Err(Fault::passing(Kind::IncorrectResponse, detail))
         }

@@ -197,7 +197,7 @@ async fn nobody_waits_for_https_when_the_file_is_not_there_over_http() {
     let world = world().await;
     world.web.forget(TOKEN);
     world.secure.hang(TOKEN);
-    // With this time for a validation, waiting for HTTPS would be told as its hint or its time running out.
+    // Whoever had waited would have noted that nothing came within the time.
     for https_probe in [HttpsProbe::Warn, HttpsProbe::Enforce] {
         let outcome =
             world.validate_with(Settings { https_probe, ..world.settings.clone() }, &task(NAME, Http01)).await;
