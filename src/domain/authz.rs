@@ -55,6 +55,9 @@ pub enum AuthzState {
         /// When CAA was last found to permit issuance; none for addresses, which have no CAA (RFC 8738).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         caa_checked: Option<Timestamp>,
+        /// What was seen beside the proof and should be put right, for the client to read (VAL-22, VAL-23).
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        hints: Vec<String>,
     },
     /// Refuted.
     Invalid {
@@ -164,10 +167,17 @@ impl Authorization {
         self
     }
 
-    /// The proof was seen: valid until `expires`.
+    /// The proof was seen: valid until `expires`. `hints` says what should be put right nonetheless.
     #[must_use]
-    pub fn prove(mut self, method: Method, now: Timestamp, caa_checked: Option<Timestamp>, expires: Timestamp) -> Self {
-        self.state = AuthzState::Valid { method, validated: now, caa_checked };
+    pub fn prove(
+        mut self,
+        method: Method,
+        now: Timestamp,
+        caa_checked: Option<Timestamp>,
+        expires: Timestamp,
+        hints: Vec<String>,
+    ) -> Self {
+        self.state = AuthzState::Valid { method, validated: now, caa_checked, hints };
         self.expires = expires;
         self
     }

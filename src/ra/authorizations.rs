@@ -9,7 +9,7 @@ use crate::domain::account::Account;
 use crate::domain::audit::Act;
 use crate::domain::authz::{Attempt, Authorization, AuthzState};
 use crate::domain::job::{Job, Work};
-use crate::domain::plan::Method;
+use crate::domain::plan::{CaaMode, Method};
 use crate::domain::{AccountId, AuthzId, Error, Identifier, Kind, Problem, Result, Timestamp};
 use crate::policy::admission::{self, Request};
 use crate::policy::catalog::days;
@@ -162,7 +162,7 @@ impl Ra {
     pub(super) async fn validate(&self, job: &Stored<Job>, id: &AuthzId, method: Method) -> Result<Next> {
         let Some(authz) = self.records.find::<Authorization>(id).await? else { return self.drop_job(job).await };
         let AuthzState::Pending { attempt: Some(attempt) } = &authz.state else { return self.drop_job(job).await };
-        let caa = self.caa_terms(&authz, &authz.caa_identities, method);
+        let caa = self.caa_terms(&authz, &authz.caa_identities, authz.caa_mode, method);
         let task = Task {
             identifier: authz.identifier.clone(),
             wildcard: authz.wildcard,
@@ -170,11 +170,12 @@ impl Ra {
             token: authz.token.clone(),
             key_authorization: attempt.key_authorization.clone(),
             caa,
+            now: self.now(),
         };
         // Nobody is asked on behalf of an account that was closed.
         let outcome = match self.closed(&authz.account).await?.1 {
             None => self.va.validate(&task).await,
-            Some(problem) => Outcome { result: Err(problem), may_heal: false, evidence: Vec::new() },
+            Some(problem) => Outcome { result: Err(problem), may_heal: false, hints: Vec::new(), evidence: Vec::new() },
         };
         settle(|| self.settle_validation(job, id, method, &outcome)).await
     }
@@ -201,10 +202,12 @@ impl Ra {
             Ok(()) => Some(Problem::new(Kind::Malformed, format!("The authorization expired at {}.", authz.expires))),
             Err(problem) => Some(problem.clone()),
         };
-        if let Some(problem) = problem.clone().filter(|_| outcome.may_heal && self.tries_left(job)) {
+        if let Some(mut problem) = problem.clone().filter(|_| outcome.may_heal && self.tries_left(job)) {
             let evidence = outcome.evidence.clone();
-            let act = Act::ValidationRetried { authz: id.clone(), method, problem: problem.clone(), evidence };
             let later = (**job).clone().put_off(now + Duration::from_millis(self.settings.validation_retry_ms));
+            // VAL-29, DIAG-13: the client is told when it is tried again.
+            problem.detail += &format!(" Next try at {}.", later.due);
+            let act = Act::ValidationRetried { authz: id.clone(), method, problem: problem.clone(), evidence };
             let batch = Batch::of(act, now).replace(&read, &authz.retry(problem)).replace(job, &later);
             self.records.commit(batch).await?;
             count(method, "retried");
@@ -223,7 +226,7 @@ impl Ra {
             None => {
                 let caa_checked = matches!(authz.identifier, Identifier::Dns(_)).then_some(now);
                 let reuse = self.kept(&read);
-                let proven = authz.prove(method, now, caa_checked, now + reuse);
+                let proven = authz.prove(method, now, caa_checked, now + reuse, outcome.hints.clone());
                 batch
                     .check(&account)
                     .replace(&read, &proven)
@@ -257,8 +260,19 @@ impl Ra {
     }
 
     /// What CAA must permit for the holder of an authorization.
-    pub(super) fn caa_terms(&self, authz: &Authorization, identities: &[String], method: Method) -> CaaTerms {
-        CaaTerms { identities: identities.to_vec(), account_uri: self.account_uri(&authz.account), method }
+    pub(super) fn caa_terms(
+        &self,
+        authz: &Authorization,
+        identities: &[String],
+        mode: CaaMode,
+        method: Method,
+    ) -> CaaTerms {
+        CaaTerms {
+            identities: identities.to_vec(),
+            account_uri: self.account_uri(&authz.account),
+            method,
+            mode,
+        }
     }
 }
 

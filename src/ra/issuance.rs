@@ -208,11 +208,13 @@ impl Ra {
             };
             let recent = caa_checked.is_some_and(|at| at <= view.now && view.now.since(at) < CAA_LASTS);
             if matches!(authz.identifier, Identifier::Ip(_))
-                || (recent && authz.caa_identities == product.caa_identities)
+                || (recent
+                    && authz.caa_identities == product.caa_identities
+                    && authz.caa_mode == product.caa_mode)
             {
                 continue;
             }
-            let terms = self.caa_terms(authz, &product.caa_identities, *method);
+            let terms = self.caa_terms(authz, &product.caa_identities, product.caa_mode, *method);
             let outcome = self.va.check_caa(&authz.identifier, authz.wildcard, &terms).await;
             let act = Act::CaaChecked { order: view.order.id.clone(), evidence: outcome.evidence };
             self.records.commit(Batch::of(act, view.now)).await?;

@@ -220,7 +220,7 @@ async fn problems_of_validation_stand_in_the_challenge_with_their_kind() {
         ("caa.example.com", "caa"),
         ("dns.example.com", "dns"),
         ("tls.example.com", "tls"),
-        ("wrong.example.com", "unauthorized"),
+        ("wrong.example.com", "incorrectResponse"),
     ];
     for (name, kind) in expected {
         assert_eq!(seen[name], kind, "ERR-10: {name}");
