@@ -267,12 +267,7 @@ impl Ra {
         mode: CaaMode,
         method: Method,
     ) -> CaaTerms {
-        CaaTerms {
-            identities: identities.to_vec(),
-            account_uri: self.account_uri(&authz.account),
-            method,
-            mode,
-        }
+        CaaTerms { identities: identities.to_vec(), account_uri: self.account_uri(&authz.account), method, mode }
     }
 }
 

@@ -208,9 +208,7 @@ impl Ra {
             };
             let recent = caa_checked.is_some_and(|at| at <= view.now && view.now.since(at) < CAA_LASTS);
             if matches!(authz.identifier, Identifier::Ip(_))
-                || (recent
-                    && authz.caa_identities == product.caa_identities
-                    && authz.caa_mode == product.caa_mode)
+                || (recent && authz.caa_identities == product.caa_identities && authz.caa_mode == product.caa_mode)
             {
                 continue;
             }
