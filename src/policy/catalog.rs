@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::fault::{Fault, toml_fault};
 use super::names::Names;
+use super::weak_keys::WeakKeys;
 use crate::domain::csr::SubjectKey;
 use crate::domain::plan::Method;
 
@@ -15,6 +16,7 @@ use crate::domain::plan::Method;
 pub struct Catalog {
     products: BTreeMap<String, Product>,
     names: Names,
+    weak_keys: WeakKeys,
 }
 
 /// A product: what may be ordered, and what comes of it. Its id is its ACME profile.
@@ -100,7 +102,7 @@ impl Catalog {
                 faults.push(Fault { key: format!("products[{place}].id"), reason });
             }
         }
-        if faults.is_empty() { Ok(Self { products, names: Names::default() }) } else { Err(faults) }
+        if faults.is_empty() { Ok(Self { products, ..Self::default() }) } else { Err(faults) }
     }
 
     /// The same catalogue with names for which nothing is issued.
@@ -112,6 +114,17 @@ impl Catalog {
     /// Names for which nothing is issued.
     pub fn names(&self) -> &Names {
         &self.names
+    }
+
+    /// The same catalogue with keys that nothing is issued for.
+    #[must_use]
+    pub fn with_weak_keys(self, weak_keys: WeakKeys) -> Self {
+        Self { weak_keys, ..self }
+    }
+
+    /// Keys that nothing is issued for.
+    pub fn weak_keys(&self) -> &WeakKeys {
+        &self.weak_keys
     }
 
     /// The product of that id.

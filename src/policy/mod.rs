@@ -7,3 +7,4 @@ pub mod keys;
 pub mod names;
 pub mod renewal;
 pub mod validity;
+pub mod weak_keys;

@@ -87,7 +87,7 @@ impl Ra {
         let order = (*view.order).clone().finalize(der, serial, job.id.clone(), &authzs, now)?;
         let product = self.product_of(&self.catalog(), &order.product)?;
         let csr = ca::csr::parse(der)?;
-        keys::accept_csr(&csr, &order, &product)?;
+        keys::accept_csr(&csr, &order, &product, self.catalog().weak_keys())?;
         self.check_subject_key(account, &csr).await?;
 
         let mut batch = Batch::of(Act::OrderFinalized { order: id.clone(), serial }, now)
