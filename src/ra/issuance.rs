@@ -232,6 +232,8 @@ impl Ra {
             .replace(&order, &fulfilled)
             .insert(&certificate)
             .index(&Index::CertifiedKey(&certificate.spki_sha256), &serial.to_string())
+            .index(&Index::CertificateOfKey(&certificate.spki_sha256, &serial), &serial.to_string())
+            .without::<BlockedKey>(certificate.spki_sha256)
             .absent(&Index::AccountBySpki(&certificate.spki_sha256))
             .check(&account)
             .remove(job);

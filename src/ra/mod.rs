@@ -2,6 +2,7 @@
 
 mod accounts;
 mod authorizations;
+mod compromised;
 mod customers;
 mod issuance;
 pub mod limits;
@@ -20,6 +21,7 @@ use serde::Deserialize;
 
 pub use accounts::{Created, ExternalProof, NewAccount};
 pub use authorizations::AuthzView;
+pub use compromised::{CompromisedKey, Report, ReportedKey};
 pub use customers::{NewCustomer, NewExternalKey};
 pub use issuance::Download;
 pub use orders::{NewOrder, OrderPage, OrderView};

@@ -119,6 +119,8 @@ pub enum Index<'a> {
     Replaced(&'a Serial),
     /// A certified key to one of its certificates.
     CertifiedKey(&'a [u8; 32]),
+    /// A certified key and each of its certificates to that certificate.
+    CertificateOfKey(&'a [u8; 32], &'a Serial),
 }
 
 impl Index<'_> {
@@ -133,6 +135,7 @@ impl Index<'_> {
             Self::Proven(account, name) => (104, [account.as_str().as_bytes(), name.as_bytes()].concat()),
             Self::Replaced(serial) => (105, serial.as_bytes().to_vec()),
             Self::CertifiedKey(hash) => (106, hash.to_vec()),
+            Self::CertificateOfKey(hash, serial) => (CERTIFICATES_OF_KEYS, [&hash[..], serial.as_bytes()].concat()),
         };
         Key { space, id }
     }
@@ -140,6 +143,9 @@ impl Index<'_> {
 
 /// The space of audit events, ordered by time.
 const AUDIT: u8 = 90;
+
+/// The space of certified keys with each of their certificates.
+const CERTIFICATES_OF_KEYS: u8 = 120;
 
 /// A record as it was read, with the version that a later write is guarded by.
 #[derive(Debug, Clone)]
@@ -249,6 +255,22 @@ impl Records {
         rows.into_iter().map(|row| Ok((row.key.id.clone(), decode_row(row)?.into_value()))).collect()
     }
 
+    /// The serials of all certificates for a key, in their order.
+    pub async fn certificates_of(&self, spki_sha256: &[u8; 32]) -> Result<Vec<Serial>, StoreError> {
+        let (mut serials, mut after) = (Vec::new(), None);
+        loop {
+            let range = Range { space: CERTIFICATES_OF_KEYS, prefix: spki_sha256.into(), after, limit: 1000 };
+            let rows = self.kv.scan(range).await?;
+            after = rows.last().map(|row| row.key.id.clone());
+            if after.is_none() {
+                return Ok(serials);
+            }
+            for row in rows {
+                serials.push(target(&decode_row(row)?)?);
+            }
+        }
+    }
+
     /// Up to `limit` audit events behind the row called `after`, oldest first, each with the name of its row.
     pub async fn audit(&self, after: Option<Vec<u8>>, limit: usize) -> Result<Vec<(Vec<u8>, AuditEvent)>, StoreError> {
         let rows = self.kv.scan(Range { space: AUDIT, prefix: Vec::new(), after, limit }).await?;
@@ -352,6 +374,12 @@ impl Batch {
     /// Demands that there is no such index row.
     pub fn absent(mut self, row: &Index<'_>) -> Self {
         self.set.checks.push((row.key(), Guard::Absent));
+        self
+    }
+
+    /// Demands that there is no record of that name.
+    pub fn without<T: Record>(mut self, id: impl AsRef<[u8]>) -> Self {
+        self.set.checks.push((Key { space: T::SPACE, id: id.as_ref().to_vec() }, Guard::Absent));
         self
     }
 
