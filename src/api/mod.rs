@@ -1,5 +1,6 @@
 //! REST under `/api/v1`: what the command line speaks. Knows nothing of store, validator and CA.
 
+mod compromised_keys;
 mod problem;
 mod token;
 
@@ -54,6 +55,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/certificates", get(certificates))
         .route("/certificates/{serial}", get(certificate))
         .route("/certificates/{serial}/revoke", post(revoke_certificate))
+        .route("/compromised-keys", get(compromised_keys::list).post(compromised_keys::report))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(|| async { Refusal(nothing_here()) })
         .layer(from_fn_with_state(api.clone(), authorize))

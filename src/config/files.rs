@@ -6,6 +6,7 @@ use super::{Catalog as Files, Config, Fault};
 use crate::http::ServerCertificate;
 use crate::policy::catalog::Catalog;
 use crate::policy::names::Names;
+use crate::policy::weak_keys::WeakKeys;
 
 /// What holds where there are no files at the usual places.
 const BUILT_IN_CATALOG: &str = include_str!("../../config/catalog.toml");
@@ -21,10 +22,11 @@ impl Config {
         let file = self.catalog.names.display().to_string();
         let names = text_of(&self.catalog.names, &usual.names, BUILT_IN_NAMES)
             .and_then(|text| Names::parse(&text).map_err(|faults| in_file(&file, faults)));
-        let catalog = match (catalog, names) {
-            (Ok(catalog), Ok(names)) => catalog.with_names(names),
-            (catalog, names) => {
-                return Err(catalog.err().into_iter().chain(names.err()).flatten().collect());
+        let catalog = match (catalog, names, self.load_weak_keys()) {
+            (Ok(catalog), Ok(names), Ok(weak_keys)) => catalog.with_names(names).with_weak_keys(weak_keys),
+            (catalog, names, weak_keys) => {
+                let faults = [catalog.err(), names.err(), weak_keys.err()];
+                return Err(faults.into_iter().flatten().flatten().collect());
             }
         };
         let mut faults = Vec::new();
@@ -38,6 +40,20 @@ impl Config {
             faults.push(Fault::new(&name, "products", reason));
         }
         if faults.is_empty() { Ok(catalog) } else { Err(faults) }
+    }
+
+    /// All files of `catalog.weak_keys` as one list, with the faults of all of them.
+    fn load_weak_keys(&self) -> Result<WeakKeys, Vec<Fault>> {
+        let (mut keys, mut faults) = (WeakKeys::default(), Vec::new());
+        for path in &self.catalog.weak_keys {
+            let name = path.display().to_string();
+            let read = text(path).and_then(|text| WeakKeys::parse(&text).map_err(|faults| in_file(&name, faults)));
+            match read {
+                Ok(found) => keys = keys.merge(found),
+                Err(found) => faults.extend(found),
+            }
+        }
+        if faults.is_empty() { Ok(keys) } else { Err(faults) }
     }
 
     /// The certificate from elsewhere for the main listener; none if the server is to issue its own.
@@ -63,6 +79,11 @@ fn text_of(path: &Path, usual: &Path, built_in: &str) -> Result<String, Vec<Faul
     if path == usual && !path.exists() {
         return Ok(built_in.to_owned());
     }
+    text(path)
+}
+
+/// The text of a file.
+fn text(path: &Path) -> Result<String, Vec<Fault>> {
     let told = |reason: String| vec![Fault::new(&path.display().to_string(), "", reason)];
     String::from_utf8(read(path).map_err(told)?).map_err(|_| told("the file is not UTF-8 text".to_owned()))
 }

@@ -147,6 +147,10 @@ pub enum Act {
         reason: RevocationReason,
         authority: String,
     },
+    /// A key was reported compromised, by the SHA-256 of its SubjectPublicKeyInfo in hexadecimal digits.
+    KeyReported {
+        spki_sha256: String,
+    },
     ServerCertificateIssued {
         serial: Serial,
         names: Vec<String>,

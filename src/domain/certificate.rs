@@ -154,10 +154,11 @@ pub mod hex32 {
         octets.iter().flat_map(|b| [b >> 4, b & 15]).filter_map(|d| char::from_digit(d.into(), 16)).collect()
     }
 
-    fn decode(text: &str) -> Option<[u8; 32]> {
+    /// The octets of 64 digits, if that is what `text` is.
+    pub fn decode(text: &str) -> Option<[u8; 32]> {
         let digits: Vec<u8> = text.chars().map(|c| c.to_digit(16).map(|d| d as u8)).collect::<Option<_>>()?;
-        let octets: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
-        octets.try_into().ok()
+        let octets: Vec<u8> = digits.chunks(2).map(|pair| pair[0] << 4 | pair.get(1).unwrap_or(&0)).collect();
+        octets.try_into().ok().filter(|_| digits.len() == 64)
     }
 }
 

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::fault::Fault;
 use super::names::Names;
 use super::settings::{Settings, WordOutcome};
+use super::weak_keys::WeakKeys;
 use crate::domain::csr::SubjectKey;
 use crate::domain::plan::{CaaMode, Method};
 use crate::domain::{Identifier, Money};
@@ -25,6 +26,7 @@ pub struct Catalog {
     settings: Settings,
     quotas: BTreeMap<String, QuotaRules>,
     names: Names,
+    weak_keys: WeakKeys,
 }
 
 /// A brand line (CAT-01).
@@ -278,6 +280,17 @@ impl Catalog {
     /// The quota that holds; none if the catalogue has none, as a private CA's.
     pub fn quota(&self) -> Option<&QuotaRules> {
         self.quotas.get(&self.settings.quota_variant)
+    }
+
+    /// The same catalogue with keys that nothing is issued for.
+    #[must_use]
+    pub fn with_weak_keys(self, weak_keys: WeakKeys) -> Self {
+        Self { weak_keys, ..self }
+    }
+
+    /// Keys that nothing is issued for.
+    pub fn weak_keys(&self) -> &WeakKeys {
+        &self.weak_keys
     }
 
     /// The product of that id.

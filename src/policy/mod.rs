@@ -14,3 +14,4 @@ pub mod renewal;
 pub mod settings;
 pub mod shape;
 pub mod validity;
+pub mod weak_keys;

@@ -88,7 +88,7 @@ impl Ra {
         let order = (*view.order).clone().finalize(der, serial, job.id.clone(), &authzs, now)?;
         let product = self.product_of(&self.catalog(), &order.product)?;
         let csr = ca::csr::parse(der)?;
-        keys::accept_csr(&csr, &order, &product)?;
+        keys::accept_csr(&csr, &order, &product, self.catalog().weak_keys())?;
         self.check_subject_key(account, &csr).await?;
         self.check_key_reuse(&account.holder(), &order, &csr, &product).await?;
         // ORG-10: what names an organisation needs one that was vetted.
@@ -274,6 +274,8 @@ impl Ra {
             .replace(&order, &fulfilled)
             .insert(&certificate)
             .index(&Index::CertifiedKey(&certificate.spki_sha256), &serial.to_string())
+            .index(&Index::CertificateOfKey(&certificate.spki_sha256, &serial), &serial.to_string())
+            .without::<BlockedKey>(certificate.spki_sha256)
             .absent(&Index::AccountBySpki(&certificate.spki_sha256))
             .check(&account)
             .remove(job);

@@ -3,6 +3,7 @@
 mod accounts;
 mod authorizations;
 mod catalogs;
+mod compromised;
 mod customers;
 mod entitlements;
 mod issuance;
@@ -28,6 +29,7 @@ use serde::Deserialize;
 
 pub use accounts::{Created, ExternalProof, NewAccount};
 pub use authorizations::AuthzView;
+pub use compromised::{CompromisedKey, Report, ReportedKey};
 pub use customers::{NewCustomer, NewExternalKey};
 pub use issuance::Download;
 pub use orders::{OrderPage, OrderView};
