@@ -129,7 +129,7 @@ impl Authorization {
         }
     }
 
-    /// Whether it serves `identifier` of an order: same name, and a wildcard only by one made for wildcards.
+    /// Whether it serves `identifier` of an order: the very same name (VAL-09), and a wildcard only by one made for wildcards.
     pub fn covers(&self, identifier: &Identifier) -> bool {
         self.wildcard == identifier.is_wildcard() && self.identifier == identifier.base()
     }

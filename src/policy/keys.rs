@@ -26,7 +26,7 @@ fn refuse(detail: String) -> Result<()> {
     Err(Error::new(Kind::BadCsr, detail))
 }
 
-/// CSR-05: the common name is one of the ordered names. CSR-06, CSR-09: one name there is enough, whatever the product;
+/// CSR-05, CSR-07, DIAG-20: the common name is one of the ordered names. CSR-06, CSR-09: one name there is enough, whatever the product;
 /// an ACME client may leave it empty, because the names stand in subjectAltName (RFC 8555 section 7.4).
 fn check_common_name(csr: &Csr, order: &Order) -> Result<()> {
     let Some(common_name) = &csr.common_name else { return Ok(()) };
@@ -59,7 +59,7 @@ fn check_names(csr: &Csr, order: &Order) -> Result<()> {
     }
 }
 
-/// KEY-01, KEY-02, and CSR-02 where a product takes RSA 2048 alone: algorithm and length are the product's.
+/// KEY-01, KEY-02, DIAG-21, and CSR-02 where a product takes RSA 2048 alone: algorithm and length are the product's.
 fn check_kind(csr: &Csr, product: &Product) -> Result<()> {
     if product.keys.contains(&csr.key) {
         return Ok(());

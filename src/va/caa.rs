@@ -40,7 +40,7 @@ pub(super) async fn look(dns: &Dns, name: &str, wildcard: bool, terms: &CaaTerms
     Ok(())
 }
 
-/// CAA-02: what the client is told, with the records of CAA-06, which permit in either mode.
+/// CAA-02: what the client is told: to take the record away (CAA-05), or to add those of CAA-06, which permit in either mode.
 fn refusal(domain: &str, name: &str, why: &str, terms: &CaaTerms) -> Fault {
     let way_out = match terms.identities.as_slice() {
         // CAA-10

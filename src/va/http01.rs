@@ -1,4 +1,4 @@
-//! http-01: the key authorization in a file of the name's web server (RFC 8555 section 8.3).
+//! http-01: the key authorization in a file of the name's web server (RFC 8555 section 8.3, VAL-19 to VAL-25).
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -177,6 +177,7 @@ impl Va {
     /// Looks whether the challenge is met and, for DNS names, whether CAA permits issuance.
     pub async fn validate(&self, task: &Task) -> Outcome {
         let (seen, beside, allowed) = (Trail::default(), Trail::default(), Trail::default());
+        // CAA-04, VAL-40, CAA-08: with every method, and never left out.
         let (method, caa) = tokio::join!(
             self.in_time(self.look(task, &seen, &beside), &seen),
             self.in_time(self.caa(&task.identifier, task.wildcard, &task.caa, &allowed), &allowed),
