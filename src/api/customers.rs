@@ -6,9 +6,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Body, List, Page, Path, Shared};
+use super::{Answer, Body, List, Page, Path, Shared, id};
 use crate::domain::customer::{Customer, CustomerKind, ExternalKey, Tier};
-use crate::domain::{CustomerId, Error, Timestamp};
+use crate::domain::{CustomerId, Timestamp};
 use crate::ra::{NewCustomer, NewExternalKey};
 
 #[derive(Serialize)]
@@ -47,19 +47,13 @@ pub(super) async fn create(State(api): Shared, Body(asked): Body<CustomerRequest
 }
 
 pub(super) async fn list(State(api): Shared, page: Page) -> Answer<Json<List<CustomerObject>>> {
-    let after = page.after.as_deref().map(customer_id).transpose()?;
+    let after = page.after.as_deref().map(|text| id("customer", text)).transpose()?;
     let found = api.ra.customers(after.as_ref(), page.limit).await?;
     Ok(List::of(found.into_iter().map(CustomerObject::from).collect(), page.limit, |item| item.id.to_string()))
 }
 
-pub(super) async fn show(State(api): Shared, Path(id): Path<String>) -> Answer<Json<CustomerObject>> {
-    Ok(Json(api.ra.customer(&customer_id(&id)?).await?.into()))
-}
-
-/// A customer's id as it stands in a path or a body; what is none names nobody.
-pub(super) fn customer_id(text: &str) -> Result<CustomerId, Error> {
-    let shown = || text.chars().take(40).collect::<String>().escape_debug().to_string();
-    text.parse().map_err(|()| Error::not_found(format!("There is no customer \"{}\".", shown())))
+pub(super) async fn show(State(api): Shared, Path(text): Path<String>) -> Answer<Json<CustomerObject>> {
+    Ok(Json(api.ra.customer(&id("customer", &text)?).await?.into()))
 }
 
 #[derive(Serialize)]
@@ -102,7 +96,7 @@ pub(super) struct ExternalKeyRequest {
 }
 
 pub(super) async fn create_key(State(api): Shared, Body(asked): Body<ExternalKeyRequest>) -> Answer<Response> {
-    let customer = customer_id(&asked.customer)?;
+    let customer = id("customer", &asked.customer)?;
     let made = api
         .ra
         .create_external_key(NewExternalKey { customer, product: asked.product, days: asked.expires_days })

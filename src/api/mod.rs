@@ -1,11 +1,17 @@
 //! REST under `/api/v1`: what the command line speaks. Knows nothing of store, validator and CA.
 
 mod certificates;
+mod clearances;
 mod customers;
+mod orders;
 mod problem;
 mod products;
+mod purchases;
+mod quotes;
+mod reviews;
 mod token;
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -48,12 +54,21 @@ pub fn router(api: Arc<Api>) -> Router {
     let open = Router::new()
         .route("/products", get(products::list))
         .route("/products/{id}", get(products::show))
+        .route("/quotes", get(quotes::of_product).post(quotes::of_names))
         .method_not_allowed_fallback(method_not_allowed);
     let closed = Router::new()
         .route("/customers", get(customers::list).post(customers::create))
         .route("/customers/{id}", get(customers::show))
         .route("/external-account-keys", get(customers::list_keys).post(customers::create_key))
         .route("/external-account-keys/{kid}", delete(customers::revoke_key))
+        .route("/purchases", get(purchases::list).post(purchases::create))
+        .route("/purchases/{id}", get(purchases::show))
+        .route("/orders", get(orders::list))
+        .route("/orders/{id}", get(orders::show))
+        .route("/reviews", get(reviews::list))
+        .route("/reviews/{order}", get(reviews::show))
+        .route("/reviews/{order}/decision", post(reviews::decide))
+        .route("/clearances", get(clearances::list).post(clearances::create).delete(clearances::withdraw))
         .route("/certificates", get(certificates::list))
         .route("/certificates/{serial}", get(certificates::show))
         .route("/certificates/{serial}/revoke", post(certificates::revoke))
@@ -121,6 +136,18 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Body<T> {
     }
 }
 
+/// What the query asks for; what can't be read is told as a problem document.
+struct Asked<T>(T);
+
+impl<T: DeserializeOwned> FromRequestParts<Arc<Api>> for Asked<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
+        let read: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, api).await;
+        read.map(|Query(asked)| Self(asked)).map_err(|fault| Refusal(Error::malformed(fault.body_text())))
+    }
+}
+
 /// Which page of a list.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -134,17 +161,22 @@ struct Page {
     limit: usize,
 }
 
+impl Page {
+    /// How many items a page has.
+    fn size(wanted: Option<usize>) -> Result<usize, Error> {
+        match wanted.unwrap_or(100) {
+            limit @ 1..=1000 => Ok(limit),
+            other => Err(Error::malformed(format!("\"limit\" is {other}; it must be between 1 and 1000."))),
+        }
+    }
+}
+
 impl FromRequestParts<Arc<Api>> for Page {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
-        let read: Result<Query<Wanted>, QueryRejection> = Query::from_request_parts(parts, api).await;
-        let Query(wanted) = read.map_err(|fault| Refusal(Error::malformed(fault.body_text())))?;
-        let limit = wanted.limit.unwrap_or(100);
-        if !(1..=1000).contains(&limit) {
-            return Err(Refusal(Error::malformed(format!("\"limit\" is {limit}; it must be between 1 and 1000."))));
-        }
-        Ok(Self { after: wanted.after, limit })
+        let Asked(Wanted { after, limit }) = Asked::from_request_parts(parts, api).await?;
+        Ok(Self { after, limit: Self::size(limit)? })
     }
 }
 
@@ -162,4 +194,10 @@ impl<T> List<T> {
         let next = if items.len() == limit { items.last().map(name) } else { None };
         Json(Self { items, next })
     }
+}
+
+/// An id as it stands in a path, a query or a body; a text that is none names nothing.
+fn id<T: FromStr>(noun: &str, text: &str) -> Result<T, Error> {
+    let shown = || text.chars().take(40).collect::<String>().escape_debug().to_string();
+    text.parse().map_err(|_| Error::not_found(format!("There is no {noun} \"{}\".", shown())))
 }

@@ -13,4 +13,5 @@ pub mod quota;
 pub mod renewal;
 pub mod settings;
 pub mod shape;
+pub mod status;
 pub mod validity;
