@@ -85,6 +85,10 @@ pub enum Act {
         approved: bool,
         note: String,
     },
+    /// An order left the desk undecided: it expired, or an authorization was given up.
+    ReviewLapsed {
+        order: OrderId,
+    },
     CatalogLoaded {
         digest: String,
         products: usize,

@@ -142,22 +142,14 @@ impl Order {
         match &self.phase {
             Phase::Issued { .. } => OrderStatus::Valid,
             Phase::Failed { .. } => OrderStatus::Invalid,
-            Phase::Review { .. } if now >= self.expires => OrderStatus::Invalid,
-            Phase::Review { .. } | Phase::Issuing { .. } => OrderStatus::Processing,
-            Phase::Open if now >= self.expires => OrderStatus::Invalid,
-            Phase::Open => {
-                let mut status = OrderStatus::Ready;
-                for authz in authzs {
-                    match authz.status(now) {
-                        AuthzStatus::Valid => {}
-                        AuthzStatus::Pending => status = OrderStatus::Pending,
-                        AuthzStatus::Invalid | AuthzStatus::Deactivated | AuthzStatus::Expired => {
-                            return OrderStatus::Invalid;
-                        }
-                    }
-                }
-                status
-            }
+            Phase::Issuing { .. } => OrderStatus::Processing,
+            Phase::Open | Phase::Review { .. } if now >= self.expires => OrderStatus::Invalid,
+            Phase::Open => proven(authzs, now),
+            // RFC 8555 section 7.1.6: an authorization that is given up ends the order, whoever has it on the desk.
+            Phase::Review { .. } => match proven(authzs, now) {
+                OrderStatus::Ready => OrderStatus::Processing,
+                _ => OrderStatus::Invalid,
+            },
         }
     }
 
@@ -233,9 +225,10 @@ impl Order {
     }
 
     /// A person approved: the certificate is being made.
-    pub fn approve(mut self, serial: Serial, job: JobId, now: Timestamp) -> Result<Self> {
+    pub fn approve(mut self, serial: Serial, job: JobId, authzs: &[Authorization], now: Timestamp) -> Result<Self> {
+        let lapsed = self.status(authzs, now) != OrderStatus::Processing;
         match self.phase {
-            Phase::Review { csr, .. } if now < self.expires => {
+            Phase::Review { csr, .. } if !lapsed => {
                 self.phase = Phase::Issuing { csr, serial, job, since: now };
                 Ok(self)
             }
@@ -291,6 +284,19 @@ impl Order {
         }
         self
     }
+}
+
+/// The status of an order that its authorizations decide.
+fn proven(authzs: &[Authorization], now: Timestamp) -> OrderStatus {
+    let mut status = OrderStatus::Ready;
+    for authz in authzs {
+        match authz.status(now) {
+            AuthzStatus::Valid => {}
+            AuthzStatus::Pending => status = OrderStatus::Pending,
+            AuthzStatus::Invalid | AuthzStatus::Deactivated | AuthzStatus::Expired => return OrderStatus::Invalid,
+        }
+    }
+    status
 }
 
 fn not_in_review(order: &Order) -> Error {

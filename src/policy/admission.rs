@@ -6,6 +6,7 @@ use super::catalog::{Catalog, Product, Sale, days};
 use super::settings::WordOutcome;
 use super::{domains, price, shape, validity};
 use crate::domain::customer::CustomerKind;
+use crate::domain::error::Help;
 use crate::domain::identifier::is_special_purpose;
 use crate::domain::order::ReviewCause;
 use crate::domain::plan::Plan;
@@ -335,4 +336,5 @@ pub fn no_purchase(product: &Product, chargeable: u32, bought: &[u32]) -> Error 
         Err(error) => error.into_problem().detail,
     };
     Error::new(Kind::UserActionRequired, format!("There is no unused purchase of \"{id}\". {price} (BUY-03)"))
+        .help(Help::Quote { product: id.clone(), names: chargeable })
 }

@@ -242,7 +242,7 @@ impl Ra {
     }
 
     /// An account, and the problem with it if it was closed.
-    async fn closed(&self, id: &AccountId) -> Result<(Stored<Account>, Option<Problem>)> {
+    pub(super) async fn closed(&self, id: &AccountId) -> Result<(Stored<Account>, Option<Problem>)> {
         let found = self.records.find::<Account>(id).await?;
         let account = found.ok_or_else(|| Error::internal(format!("account {id} is gone")))?;
         let problem = account.active().err().map(Error::into_problem);

@@ -80,9 +80,9 @@ impl Ra {
         let now = self.now();
         let ids = rows.iter().map(|(_, id)| target::<OrderId>(id)).collect::<Result<Vec<_>, _>>()?;
         for order in self.records.find_all::<Order>(&ids).await?.into_iter().flatten() {
-            // Only an open order depends on its authorizations.
+            // Only an order that is not being issued depends on its authorizations.
             let status = match order.phase {
-                Phase::Open if now < order.expires => self.order_view(&order.id).await?.status(),
+                Phase::Open | Phase::Review { .. } if now < order.expires => self.order_view(&order.id).await?.status(),
                 _ => order.status(&[], now),
             };
             if status != OrderStatus::Invalid {
