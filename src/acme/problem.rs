@@ -138,6 +138,9 @@ pub(super) fn render(mut answer: Response, acme: &Acme) -> Response {
     if let Some(terms) = terms {
         headers.append(header::LINK, header_value(&format!("<{terms}>;rel=\"terms-of-service\"")));
     }
+    if let Some(about) = error.help_about() {
+        headers.append(header::LINK, header_value(&format!("<{}>;rel=\"help\"", acme.links.help(about))));
+    }
     rendered.extensions_mut().insert(told(&error));
     rendered
 }

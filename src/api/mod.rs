@@ -1,6 +1,7 @@
 //! REST under `/api/v1`: what the command line speaks. Knows nothing of store, validator and CA.
 
 mod problem;
+mod quotas;
 mod token;
 
 use std::sync::Arc;
@@ -54,6 +55,10 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/certificates", get(certificates))
         .route("/certificates/{serial}", get(certificate))
         .route("/certificates/{serial}/revoke", post(revoke_certificate))
+        .route("/quotas", get(quotas::quota))
+        .route("/packages", get(quotas::packages).post(quotas::grant_package))
+        .route("/domains/{domain}", get(quotas::domain).put(quotas::set_registrar))
+        .route("/domains/{domain}/elsewhere", post(quotas::count_elsewhere).delete(quotas::forget_elsewhere))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(|| async { Refusal(nothing_here()) })
         .layer(from_fn_with_state(api.clone(), authorize))

@@ -6,6 +6,7 @@ mod catalogs;
 mod customers;
 mod entitlements;
 mod issuance;
+mod ledgers;
 pub mod limits;
 mod orders;
 mod placing;
@@ -30,10 +31,10 @@ pub use accounts::{Created, ExternalProof, NewAccount};
 pub use authorizations::AuthzView;
 pub use customers::{NewCustomer, NewExternalKey};
 pub use issuance::Download;
+pub use ledgers::{DomainView, QuotaView};
 pub use orders::{OrderPage, OrderView};
 pub use placing::NewOrder;
 pub use purchases::NewPurchase;
-pub use quotas::{DomainView, QuotaView};
 pub use renewal::Renewal;
 pub use reviews::Decision;
 pub use revocation::Authority;
@@ -41,7 +42,7 @@ pub use server_certificate::ServerIdentity;
 
 pub use crate::policy::admission::Request;
 pub use crate::policy::price::Quote;
-pub use crate::policy::quota::{HolderUsage, Usage};
+pub use crate::policy::quota::{DomainUsage, HolderUsage, Usage};
 pub use crate::store::records::Stored;
 
 use crate::ca::Ca;
