@@ -40,6 +40,7 @@ mod http_support;
 mod http_tls;
 mod power_cut;
 mod rules_buying;
+mod rules_quota;
 mod store_kv;
 mod store_model;
 mod store_recovery;
