@@ -6,7 +6,6 @@ use chancery::domain::account::Holder;
 use chancery::domain::customer::{CustomerKind, Tier};
 use chancery::domain::quota::Elsewhere;
 use chancery::domain::{CustomerId, Timestamp};
-use chancery::policy::catalog::Catalog;
 use chancery::ra::{NewCustomer, QuotaView};
 use serde_json::json;
 
@@ -14,23 +13,23 @@ use crate::acme_tools::{DAY, HOUR, cert_id, has_parts, leaf, look, order_of, par
 use crate::support::client::{Client, Response, challenge, csr};
 use crate::support::world::{BASE, World};
 
-const SHIPPED: &str = "[quotas.2024-03]\n\
+pub const SHIPPED: &str = "[quotas.2024-03]\n\
     any = { individual = 20, individual-v2 = 20, enterprise = 20, enterprise-kept = 20 }\n\
     primary_domain = 20";
 
 /// A world whose quota is so many free certificates of a root account, and of a primary domain.
-async fn with_quota(account: u32, domain: u32) -> World {
+pub async fn with_quota(account: u32, domain: u32) -> World {
     World::documented_but(&[(SHIPPED, &figures(account, domain))]).await
 }
 
-fn figures(account: u32, domain: u32) -> String {
+pub fn figures(account: u32, domain: u32) -> String {
     let any =
         ["individual", "individual-v2", "enterprise", "enterprise-kept"].map(|kind| format!("{kind} = {account}"));
     format!("[quotas.2024-03]\nany = {{ {} }}\nprimary_domain = {domain}", any.join(", "))
 }
 
 /// A customer, and a client of theirs.
-async fn buyer(world: &World, kind: CustomerKind, tier: Tier) -> (CustomerId, Client) {
+pub async fn buyer(world: &World, kind: CustomerKind, tier: Tier) -> (CustomerId, Client) {
     let asked = NewCustomer { name: "Buyer".to_owned(), kind, tier };
     let customer = world.ra().create_customer(asked).await.unwrap().id;
     let client = world.client_of(&customer).await;
@@ -38,24 +37,24 @@ async fn buyer(world: &World, kind: CustomerKind, tier: Tier) -> (CustomerId, Cl
 }
 
 /// A certificate for a name, DER.
-async fn issued(world: &World, client: &Client, name: &str) -> Vec<u8> {
+pub async fn issued(world: &World, client: &Client, name: &str) -> Vec<u8> {
     world.web.serve_any(&client.thumbprint());
     leaf(&world.certificate(client, &[name]).await.1)
 }
 
 /// The moment from which a certificate is over.
-fn over(der: &[u8]) -> Timestamp {
+pub fn over(der: &[u8]) -> Timestamp {
     let not_after = parsed(der).validity().not_after.timestamp();
     Timestamp::from_secs(u64::try_from(not_after).unwrap() + 1)
 }
 
-async fn accepted(client: &Client, name: &str) -> String {
+pub async fn accepted(client: &Client, name: &str) -> String {
     client.new_order(&[name]).await.expect(201).location().to_owned()
 }
 
 /// A refusal that says these things, and that an order may succeed from that moment.
 #[track_caller]
-fn refused(world: &World, answer: &Response, parts: &[&str], from: Option<Timestamp>) {
+pub fn refused(world: &World, answer: &Response, parts: &[&str], from: Option<Timestamp>) {
     let detail = answer.expect_problem(429, "rateLimited");
     has_parts(&detail, parts);
     let wait = from.map(|from| from.since(world.now()).as_millis().div_ceil(1000).to_string());
@@ -66,11 +65,11 @@ fn refused(world: &World, answer: &Response, parts: &[&str], from: Option<Timest
     assert_eq!(answer.links("help"), [format!("{BASE}/api/v1/products/trustasia-dv-free")]);
 }
 
-async fn quota(world: &World, customer: &CustomerId) -> QuotaView {
+pub async fn quota(world: &World, customer: &CustomerId) -> QuotaView {
     world.ra().quota_of(&Holder::Customer(customer.clone())).await.unwrap()
 }
 
-async fn domain_used(world: &World, domain: &str) -> u32 {
+pub async fn domain_used(world: &World, domain: &str) -> u32 {
     world.ra().domain_quota(domain).await.unwrap().usage.usage.used
 }
 
@@ -311,142 +310,6 @@ async fn accounts_without_a_customer_have_a_quota_each() {
     }
 }
 
-/// The shipped catalogue with another variant.
-async fn variant(name: &str) -> World {
-    World::documented_but(&[("quota_variant = \"2024-03\"", &format!("quota_variant = \"{name}\""))]).await
-}
-
-#[tokio::test]
-async fn the_scheme_of_2023_has_a_quota_for_each_kind_of_customer() {
-    use CustomerKind::{Enterprise, Individual};
-    let world = variant("2023-09").await;
-    for (rule, kind, tier, most) in [
-        ("QUOTA-08", Individual, Tier::Standard, 20),
-        ("QUOTA-08", Individual, Tier::V2, 50),
-        ("QUOTA-09", Enterprise, Tier::Standard, 10),
-        ("QUOTA-09", Enterprise, Tier::Kept, 20),
-    ] {
-        let shown = format!("{rule}, {kind:?} {tier:?}");
-        println!("{shown}: {most}");
-        let (customer, client) = buyer(&world, kind, tier).await;
-        for n in 0..most {
-            accepted(&client, &format!("h{n}.zone-{most}-{n}.cn")).await;
-        }
-        let usage = quota(&world, &customer).await.usage;
-        assert_eq!((usage.any.used, usage.any.total), (most, Some(most)), "{shown}");
-        let elsewhere =
-            if (kind, tier) == (Individual, Tier::Standard) { " for domains registered elsewhere" } else { "" };
-        let told = format!("{most} of {most} free certificates{elsewhere} are in use");
-        refused(&world, &client.new_order(&["zone-x.cn"]).await, &[&told, rule], Some(world.now() + 3 * DAY));
-    }
-    // QUOTA-11: a primary domain has 20 here too.
-    let (_, client) = buyer(&world, Individual, Tier::V2).await;
-    for n in 0..20 {
-        accepted(&client, &format!("h{n}.zone.cn")).await;
-    }
-    let told = ["20 of 20 free certificates of \"zone.cn\" are in use", "QUOTA-02"];
-    refused(&world, &client.new_order(&["zone.cn"]).await, &told, Some(world.now() + 3 * DAY));
-}
-
-#[tokio::test]
-async fn the_providers_domains_have_a_quota_of_their_own_which_is_used_first() {
-    let world = variant("2023-09").await;
-    // QUOTA-13: an operator knows which they are.
-    for n in 0..4 {
-        world.ra().set_provider_domain(&format!("provided-{n}.cn"), true).await.unwrap();
-    }
-    let (customer, client) = buyer(&world, CustomerKind::Individual, Tier::Standard).await;
-    let used = async || {
-        let usage = quota(&world, &customer).await.usage;
-        (usage.provider.unwrap().used, usage.any.used, usage.whole().used, usage.whole().total)
-    };
-    for n in 0..15 {
-        accepted(&client, &format!("h{n}.provided-0.cn")).await;
-        accepted(&client, &format!("h{n}.provided-1.cn")).await;
-    }
-    // QUOTA-10
-    assert_eq!(used().await, (30, 0, 30, Some(50)));
-    for n in 0..19 {
-        accepted(&client, &format!("h{n}.provided-2.cn")).await;
-    }
-    assert_eq!(used().await, (30, 19, 49, Some(50)));
-    accepted(&client, "elsewhere.cn").await;
-    let end = Some(world.now() + 3 * DAY);
-    let told = ["50 of 50 free certificates are in use", "QUOTA-08"];
-    refused(&world, &client.new_order(&["h0.provided-3.cn"]).await, &told, end);
-    let told = ["20 of 20 free certificates for domains registered elsewhere are in use", "QUOTA-08"];
-    refused(&world, &client.new_order(&["another.cn"]).await, &told, end);
-    // What returns to the provider's quota serves the provider's domains alone, and is used before the other.
-    let first = order_of(&["h0.provided-0.cn"], json!({}));
-    let placed = client.new_order_of(first).await.expect(201).json();
-    client.post(placed["authorizations"][0].as_str().unwrap(), &json!({ "status": "deactivated" })).await.expect(200);
-    refused(&world, &client.new_order(&["another.cn"]).await, &told, end);
-    assert_eq!(used().await, (29, 20, 49, Some(50)));
-    // All slots that were noted are 30, of which one is free: it is found before the other quota is asked.
-    accepted(&client, "h1.provided-3.cn").await;
-    assert_eq!(used().await, (30, 20, 50, Some(50)));
-    // QUOTA-13: a domain that moves away is a domain like any other.
-    world.ra().set_provider_domain("provided-3.cn", false).await.unwrap();
-    refused(&world, &client.new_order(&["h2.provided-3.cn"]).await, &told, end);
-}
-
-#[tokio::test]
-async fn the_providers_quota_is_looked_through_before_the_other_is_used() {
-    let few = "provider = { individual = 1, individual-v2 = 0, enterprise = 0, enterprise-kept = 0 }";
-    let world = World::documented_but(&[
-        ("quota_variant = \"2024-03\"", "quota_variant = \"2023-09\""),
-        ("provider = { individual = 30, individual-v2 = 0, enterprise = 0, enterprise-kept = 0 }", few),
-    ])
-    .await;
-    world.ra().set_provider_domain("provided.cn", true).await.unwrap();
-    let (customer, client) = buyer(&world, CustomerKind::Individual, Tier::Standard).await;
-    let der = issued(&world, &client, "provided.cn").await;
-    client.revoke(&der, None).await.expect(200);
-    // QUOTA-10: its slot is free again, although nobody has taken it off the ledger.
-    accepted(&client, "a.provided.cn").await;
-    let usage = quota(&world, &customer).await.usage;
-    assert_eq!((usage.provider.unwrap().used, usage.any.used), (1, 0));
-}
-
-#[tokio::test]
-async fn the_legacy_scheme_has_twenty_for_everybody_and_no_limit_of_domains() {
-    let world = variant("legacy").await;
-    // QUOTA-12
-    for kind in [CustomerKind::Individual, CustomerKind::Enterprise] {
-        let (_, client) = buyer(&world, kind, Tier::Standard).await;
-        for n in 0..20 {
-            accepted(&client, &format!("h{n}.zone.cn")).await;
-        }
-        let told = ["20 of 20 free certificates are in use", "QUOTA-01"];
-        refused(&world, &client.new_order(&["zone.cn"]).await, &told, Some(world.now() + 3 * DAY));
-    }
-    assert_eq!(domain_used(&world, "zone.cn").await, 40);
-}
-
-#[tokio::test]
-async fn another_variant_counts_what_is_there_already() {
-    let world = variant("2023-09").await;
-    world.ra().set_provider_domain("provided.cn", true).await.unwrap();
-    let (customer, client) = buyer(&world, CustomerKind::Individual, Tier::Standard).await;
-    let first = issued(&world, &client, "h0.provided.cn").await;
-    for n in 1..20 {
-        accepted(&client, &format!("h{n}.provided.cn")).await;
-    }
-    accepted(&client, "elsewhere.cn").await;
-    // X-02: 20 of the provider's quota and one of the other are 21 of 20 in the newer scheme.
-    let path = &world.config.catalog.products;
-    let text = std::fs::read_to_string(path).unwrap();
-    std::fs::write(path, text.replace("quota_variant = \"2023-09\"", "quota_variant = \"2024-03\"")).unwrap();
-    world.ra().replace_catalog(world.config.load_catalog().unwrap(), "").await.unwrap();
-    let usage = quota(&world, &customer).await.usage;
-    assert_eq!((usage.any.used, usage.any.total, usage.provider), (21, Some(20), None));
-    // Two have to end before there is room for one.
-    let end = world.now() + 3 * DAY;
-    refused(&world, &client.new_order(&["another.cn"]).await, &["21 of 20"], Some(end));
-    client.revoke(&first, None).await.expect(200);
-    refused(&world, &client.new_order(&["another.cn"]).await, &["20 of 20"], Some(end));
-}
-
 #[tokio::test]
 async fn a_package_serves_when_the_quota_is_used_up() {
     let world = with_quota(1, 20).await;
@@ -598,41 +461,4 @@ async fn a_clock_that_is_set_back_gives_nobody_more_than_the_quota() {
     has_parts(ended["error"]["detail"].as_str().unwrap(), &["no slot of the quota", "QUOTA-01"]);
     assert_eq!(quota(&world, &customer).await.usage.any.used, 1);
     assert!(url(&ended, "finalize").starts_with(BASE));
-}
-
-#[test]
-fn the_shipped_figures_are_the_documented_ones() {
-    let shipped = std::fs::read_to_string("config/catalog.toml").unwrap();
-    for (rule, variant, any, provider, domain) in [
-        ("QUOTA-01, QUOTA-02", "2024-03", [20, 20, 20, 20], None, Some(20)),
-        ("QUOTA-08, QUOTA-09, QUOTA-11", "2023-09", [20, 50, 10, 20], Some([30, 0, 0, 0]), Some(20)),
-        ("QUOTA-12", "legacy", [20, 20, 20, 20], None, None),
-    ] {
-        let text = shipped.replace("quota_variant = \"2024-03\"", &format!("quota_variant = \"{variant}\""));
-        let catalog = Catalog::parse(&text).unwrap();
-        let rules = catalog.quota().unwrap();
-        let tiers =
-            |t: &chancery::policy::catalog::TierQuota| [t.individual, t.individual_v2, t.enterprise, t.enterprise_kept];
-        assert_eq!(tiers(&rules.any), any, "{rule}");
-        assert_eq!(rules.provider.as_ref().map(tiers), provider, "{rule}");
-        assert_eq!(rules.primary_domain, domain, "{rule}");
-    }
-    // X-02: the newest unless something else is set.
-    assert_eq!(Catalog::parse(&shipped).unwrap().settings().quota_variant, "2024-03");
-}
-
-#[test]
-fn a_catalogue_whose_quota_cannot_be_kept_is_refused() {
-    let shipped = std::fs::read_to_string("config/catalog.toml").unwrap();
-    for (from, to, key) in [
-        ("quota_variant = \"2024-03\"", "quota_variant = \"2025-01\"", "settings.quota_variant"),
-        (SHIPPED, &figures(2_001, 20), "quotas.2024-03"),
-        (SHIPPED, &figures(20, 2_001), "quotas.2024-03"),
-        // CAT-07: several names would be of several primary domains.
-        ("type = \"dv-free\"\nshape = \"single\"", "type = \"dv-free\"\nshape = \"multi\"", "products[13].shape"),
-    ] {
-        assert!(shipped.contains(from), "{from}");
-        let faults = Catalog::parse(&shipped.replacen(from, to, 1)).unwrap_err();
-        assert!(faults.iter().any(|fault| fault.key == key), "{key} is not in {faults:?}");
-    }
 }
