@@ -8,6 +8,7 @@ mod orders;
 mod problem;
 mod products;
 mod purchases;
+mod quotas;
 mod quotes;
 mod reviews;
 mod token;
@@ -74,6 +75,10 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/certificates/{serial}", get(certificates::show))
         .route("/certificates/{serial}/revoke", post(certificates::revoke))
         .route("/compromised-keys", get(compromised_keys::list).post(compromised_keys::report))
+        .route("/quotas", get(quotas::quota))
+        .route("/packages", get(quotas::packages).post(quotas::grant_package))
+        .route("/domains/{domain}", get(quotas::domain).put(quotas::set_registrar))
+        .route("/domains/{domain}/elsewhere", post(quotas::count_elsewhere).delete(quotas::forget_elsewhere))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(|| async { Refusal(nothing_here()) })
         .layer(from_fn_with_state(api.clone(), authorize));

@@ -253,6 +253,8 @@ pub(super) mod ceiling {
     pub const REUSE_DAYS: u32 = 398;
     /// Years in one purchase (BUY-06).
     pub const YEARS: u32 = 3;
+    /// Free certificates in one quota: what a ledger is made for.
+    pub const QUOTA: u32 = 2_000;
 }
 
 impl Catalog {

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::placing::names_digest;
-use super::quotas::Reservation;
+use super::quotas::{Reservation, primary_domain};
 use super::{Ra, Settings, Stop};
 use crate::domain::account::{Account, Holder};
 use crate::domain::customer::{Clearance, Customer};
 use crate::domain::order::{Order, OrderStatus, Phase, Purpose};
 use crate::domain::plan::Plan;
 use crate::domain::purchase::Purchase;
-use crate::domain::{CustomerId, Error, Identifier, OrderId, PurchaseId, Result};
+use crate::domain::{CustomerId, Error, Identifier, OrderId, PurchaseId, Result, Serial};
 use crate::policy::admission::{self, Offer, Request, Terms};
 use crate::policy::catalog::{Catalog, Product, Sale};
 use crate::store::records::{Batch, Index, Rows, Stored, clearance_id, target};
@@ -175,9 +175,13 @@ impl Ra {
         order: &OrderId,
     ) -> Result<Charge, Stop> {
         match (product.sale, purpose) {
-            // QUOTA-14, REISSUE-07: a reissue costs nothing.
+            // a reissue whose names changed counts on its new primary domain.
+            (Sale::Free, Purpose::Reissue { of }) if self.moves(plan, &of).await? => {
+                Ok(Charge::Slot(Box::new(self.reserve_slot(standing, product, plan, order).await?)))
+            }
+            // QUOTA-14, REISSUE-07: a reissue costs nothing. QUOTA-16: nor does anything but the free product use the quota.
             (Sale::Open | Sale::Unpriced, _) | (_, Purpose::Reissue { .. }) => Ok(Charge::Nothing),
-            (Sale::Free, _) => Ok(Charge::Slot(Box::new(self.reserve_slot(standing, plan, order).await?))),
+            (Sale::Free, _) => Ok(Charge::Slot(Box::new(self.reserve_slot(standing, product, plan, order).await?))),
             (Sale::Paid(_), Purpose::Renewal { of }) => {
                 let old = self.certificate_of(&of).await?;
                 let old = self.records.find::<Order>(&old.order).await?;
@@ -193,6 +197,12 @@ impl Ra {
                 term(standing, fitting(standing, product, plan.chargeable), product, plan, order)
             }
         }
+    }
+
+    /// Whether an order's names are of another primary domain than those of a certificate.
+    async fn moves(&self, plan: &Plan, of: &Serial) -> Result<bool> {
+        let old = self.certificate_of(of).await?;
+        Ok(primary_domain(&plan.identifiers)? != primary_domain(&old.identifiers)?)
     }
 
     /// The rows that an issued order of a paid product changes: it can be found by its names, and a purchase without a

@@ -239,9 +239,10 @@ impl Ra {
             return Err(Error::internal("an order lost its serial").into());
         };
         self.check_subject_key(&account, &csr).await?;
+        self.check_slot(&account.holder(), &order, &product).await?;
         let now = self.now();
         let issuer_end = self.ca.issuer_not_after(&product.issuer, csr.key)?;
-        let span = self.span(&order, &product).await?;
+        let (span, earlier) = self.span(&order, &product).await?;
         let window = validity::window(&span, order.not_before, order.not_after, issuer_end, now)?;
         let plan = LeafPlan {
             serial,
@@ -280,6 +281,8 @@ impl Ra {
             .check(&account)
             .remove(job);
         let batch = view.authzs.iter().fold(batch, |batch, authz| batch.check(authz));
+        // What it reissues is not revoked meanwhile: then the slot of both would be free already (QUOTA-05, QUOTA-14).
+        let batch = earlier.iter().fold(batch, |batch, earlier| batch.check(earlier));
         let batch = self.settle_purchase(&account.holder(), &fulfilled, batch).await?;
         self.records.commit(batch).await?;
         let (product, issuer) = (certificate.product, certificate.issuer);
@@ -287,23 +290,24 @@ impl Ra {
         Ok(Next::Done)
     }
 
-    /// How long the certificate of an order may be valid, given the one that it follows.
-    async fn span(&self, order: &Order, product: &Product) -> Result<validity::Span> {
+    /// How long the certificate of an order may be valid, and the one that it follows.
+    async fn span(&self, order: &Order, product: &Product) -> Result<(validity::Span, Option<Stored<Certificate>>)> {
         let earlier = match order.purpose {
             Purpose::New => None,
-            Purpose::Renewal { of } => Some(self.certificate_of(&of).await?),
-            Purpose::Reissue { of } => {
-                let original = self.certificate_of(&of).await?;
-                if original.is_revoked() {
-                    return Err(Error::malformed(format!(
-                        "The certificate {of}, which this order reissues, was revoked; place a new order."
-                    )));
-                }
-                Some(original)
+            Purpose::Renewal { of } | Purpose::Reissue { of } => {
+                let found = self.records.find::<Certificate>(&of).await?;
+                Some(found.ok_or_else(|| Error::internal(format!("certificate {of} is gone")))?)
             }
         };
-        let end = earlier.map(|earlier| earlier.not_after);
-        Ok(validity::span(self.catalog().settings(), product, order.purpose, end, self.now()))
+        if let (Purpose::Reissue { of }, Some(true)) =
+            (order.purpose, earlier.as_ref().map(|earlier| earlier.is_revoked()))
+        {
+            return Err(Error::malformed(format!(
+                "The certificate {of}, which this order reissues, was revoked; place a new order."
+            )));
+        }
+        let end = earlier.as_ref().map(|earlier| earlier.not_after);
+        Ok((validity::span(self.catalog().settings(), product, order.purpose, end, self.now()), earlier))
     }
 
     /// Gives an order a fresh serial, because the one recorded may have been signed by a run that ended early: a serial

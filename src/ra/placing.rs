@@ -8,6 +8,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use super::entitlements::Charge;
 use super::orders::OrderView;
 use super::proofs::Proof;
+use super::quotas::primary_domain;
+use super::turns::Turn;
 use super::{Ra, Stop, settle};
 use crate::domain::account::Account;
 use crate::domain::audit::Act;
@@ -16,11 +18,14 @@ use crate::domain::order::{Order, OrderStatus, Phase, Purpose};
 use crate::domain::plan::Plan;
 use crate::domain::{Error, Identifier, Kind, OrderId, PurchaseId, Result};
 use crate::policy::admission::{self, Request};
-use crate::policy::catalog::{Product, Sale};
+use crate::policy::catalog::{Catalog, Product, Sale};
 use crate::policy::lifecycle::{self, Predecessor};
 use crate::policy::validity;
 use crate::store::records::{Batch, Index, Stored, target};
 use crate::telemetry;
+
+/// An order is of use for an identical request unless it is about to expire.
+const LAST_HOUR: Duration = Duration::from_secs(3600);
 
 /// A request for an order.
 #[derive(Debug, Clone)]
@@ -41,10 +46,30 @@ struct Earlier {
 impl Ra {
     /// Places an order (RFC 8555 section 7.4). An identical request returns the order that is still open.
     pub async fn create_order(&self, account: &Account, asked: NewOrder) -> Result<OrderView> {
-        // Orders of one holder queue up here, so that those that count against the same quota don't overtake each other
-        // again and again; what decides are the guards of the commit.
-        let _turn = self.turns.take(&account.holder()).await;
+        let _turn = self.turn(account, &asked.request).await;
         settle(|| self.create_order_once(account, asked.clone())).await
+    }
+
+    /// The turn of an order: those that are charged to the same purchases or count against the same quotas don't overtake
+    /// each other again and again; what decides are the guards of the commit. Whatever is refused later has no turn.
+    async fn turn(&self, account: &Account, request: &Request) -> Turn<'_> {
+        let catalog = self.catalog();
+        let holder = account.holder();
+        match self.sale(account, &catalog, request).await {
+            Some(Sale::Free) => self.turns.take(Some(&holder), primary_domain(&request.identifiers).ok()).await,
+            Some(Sale::Paid(_)) => self.turns.take(Some(&holder), None).await,
+            Some(Sale::Open | Sale::Unpriced) | None => Turn::default(),
+        }
+    }
+
+    /// On what terms the product is had that an order would get.
+    async fn sale(&self, account: &Account, catalog: &Catalog, request: &Request) -> Option<Sale> {
+        if let Some(asked) = &request.product {
+            return catalog.product(asked).map(|product| product.sale);
+        }
+        let standing = self.standing(account, catalog, request).await.ok()?;
+        let terms = standing.terms(self.settings(), account);
+        admission::choose(catalog, request, &terms).ok().map(|product| product.sale)
     }
 
     async fn create_order_once(&self, account: &Account, asked: NewOrder) -> Result<OrderView, Stop> {
@@ -65,11 +90,14 @@ impl Ra {
         let plan = admission::admit(&catalog, product, request, &terms, &span, now)?;
         let fingerprint = fingerprint(account, &plan, replaces.as_ref());
         let open = self.records.follow(&Index::OpenOrder(&fingerprint)).await?;
-        if let Some(row) = &open
-            && let Some(view) = self.still_open(&target(row)?).await?
-        {
-            return Ok(view);
-        }
+        let same = match &open {
+            Some(row) => self.still_open(&target(row)?).await?,
+            None => None,
+        };
+        let ending = match same {
+            Some(same) if same.now + LAST_HOUR < same.order.expires => return Ok(same),
+            other => other,
+        };
         self.limits.order(&account.id, now)?;
         let named = earlier.as_ref().filter(|earlier| earlier.named);
         let replaced = match (named, &replaces) {
@@ -77,7 +105,11 @@ impl Ra {
             _ => None,
         };
         let id = OrderId::random();
-        let charge = self.charge(&standing, product, &plan, purpose, &id).await?;
+        let charge = match (self.charge(&standing, product, &plan, purpose, &id).await, ending) {
+            // While the quota has no room for a second one, the order that is about to expire keeps its slot.
+            (Err(Stop::Refused(refusal)), Some(ending)) if refusal.kind() == Kind::RateLimited => return Ok(ending),
+            (charge, _) => charge?,
+        };
         let reuse = match (purpose, &earlier) {
             (Purpose::Reissue { .. }, Some(earlier)) => {
                 lifecycle::reissue_reuse(catalog.settings(), product, &earlier.certificate, now)
@@ -122,12 +154,11 @@ impl Ra {
         Ok(self.order_view(&order.id).await?)
     }
 
-    /// The order that an identical request may get again: unfinished, and not about to expire.
+    /// The order that an identical request may get again: one that is unfinished.
     async fn still_open(&self, id: &OrderId) -> Result<Option<OrderView>> {
         let view = self.order_view(id).await?;
-        let lasts = view.now + Duration::from_secs(3600) < view.order.expires;
         let open = matches!(view.status(), OrderStatus::Pending | OrderStatus::Ready | OrderStatus::Processing);
-        Ok((open && lasts).then_some(view))
+        Ok(open.then_some(view))
     }
 
     /// The certificate that an order of `product` for `names` follows: the one that the client names, else of a paid
@@ -201,7 +232,7 @@ impl Ra {
     /// What the order is to the certificate that it follows.
     async fn purpose(
         &self,
-        catalog: &crate::policy::catalog::Catalog,
+        catalog: &Catalog,
         product: &Product,
         names: &[Identifier],
         earlier: &Earlier,

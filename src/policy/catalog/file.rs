@@ -192,6 +192,13 @@ impl Sections {
                 demand(false, &format!("ip_matrices.{name}"), format!("there is no brand \"{brand}\""));
             }
         }
+        for (name, rules) in quotas {
+            let tiers = [Some(&rules.any), rules.provider.as_ref()].into_iter().flatten();
+            let figures = tiers.flat_map(|t| [t.individual, t.individual_v2, t.enterprise, t.enterprise_kept]);
+            for figure in figures.chain(rules.primary_domain).filter(|figure| *figure > ceiling::QUOTA) {
+                demand(false, &format!("quotas.{name}"), format!("{figure} is more than {}", ceiling::QUOTA));
+            }
+        }
         let free = forms.iter().any(|(_, form)| form.class == Class::DvFree);
         let variant = &self.settings.quota_variant;
         demand(
@@ -268,6 +275,9 @@ impl Sections {
             (_, Some(price)) => Sale::Paid(price),
             (_, None) => Sale::Unpriced,
         };
+        if form.class == Class::DvFree && form.shape != Shape::Single {
+            missing("shape", "the free type is for a single name (CAT-07)".to_owned());
+        }
         if form.class == Class::DvFree && form.price.is_some_and(|price| price.base.cents() > 0) {
             missing("price", "the free type has no price (PRICE-14)".to_owned());
         }
