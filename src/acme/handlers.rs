@@ -370,7 +370,7 @@ pub async fn challenge(
         (header::LINK, header_value(&format!("<{}>;rel=\"up\"", acme.links.authz(&id)))),
         (header::LOCATION, header_value(&acme.links.challenge(&id, method))),
     ]);
-    let object = Json(ChallengeObject::of(&view.authz, method, &acme.links));
+    let object = Json(ChallengeObject::of(&view, method, &acme.links));
     Ok((headers, retry_after(view.in_progress()), object).into_response())
 }
 

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::links::Links;
 use super::problem::Document;
 use crate::domain::account::{Account, Standing};
-use crate::domain::authz::{Authorization, AuthzState};
+use crate::domain::authz::AuthzState;
 use crate::domain::order::Phase;
 use crate::domain::plan::Method;
 use crate::domain::{Identifier, Timestamp};
@@ -194,7 +194,7 @@ impl<'a> AuthzObject<'a> {
             expires: Rfc3339(authz.expires),
             identifier: &authz.identifier,
             wildcard: authz.wildcard,
-            challenges: shown.into_iter().map(|method| ChallengeObject::of(authz, method, links)).collect(),
+            challenges: shown.into_iter().map(|method| ChallengeObject::of(view, method, links)).collect(),
         }
     }
 }
@@ -217,7 +217,8 @@ pub struct ChallengeObject<'a> {
 
 impl<'a> ChallengeObject<'a> {
     /// The challenge of that type as the authorization's owner sees it.
-    pub fn of(authz: &'a Authorization, method: Method, links: &Links) -> Self {
+    pub fn of(view: &'a AuthzView, method: Method, links: &Links) -> Self {
+        let authz = &*view.authz;
         // VAL-28: the five statuses of the products. Pending validation is `pending`; Validating is `processing`, and with
         // an error of DIAG-13 it is Validation timeout; Passed is `valid`; Failed is `invalid`.
         let (status, validated, problem, hints) = match &authz.state {
@@ -230,6 +231,8 @@ impl<'a> ChallengeObject<'a> {
             AuthzState::Invalid { method: failed, problem, .. } if *failed == method => {
                 ("invalid", None, Some(problem), &[][..])
             }
+            // VAL-30, DIAG-12: the time for it is over.
+            AuthzState::Pending { .. } if view.lapse.is_some() => ("invalid", None, view.lapse.as_ref(), &[][..]),
             _ => ("pending", None, None, &[][..]),
         };
         Self {

@@ -31,6 +31,10 @@ pub struct Certificate {
     pub not_before: Timestamp,
     /// Last second of its validity.
     pub not_after: Timestamp,
+    /// Last second of the term that its price bought, where that is later than its own: the public calendar, its issuer or
+    /// the client's wish cut it short, and the rest is still owed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paid_until: Option<Timestamp>,
     /// The certificate, DER, base64.
     #[serde(with = "base64_bytes")]
     pub der: Vec<u8>,
@@ -94,6 +98,11 @@ impl Certificate {
         }
         self.standing = CertificateStanding::Revoked { at: now, reason };
         Ok(self)
+    }
+
+    /// Last second of the term that it belongs to: its own, or that of what was paid for.
+    pub fn term_end(&self) -> Timestamp {
+        self.paid_until.unwrap_or(self.not_after)
     }
 
     /// Whether it was revoked.

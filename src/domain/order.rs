@@ -33,7 +33,11 @@ pub struct Order {
     /// What it is to its holder's earlier certificates.
     #[serde(default, skip_serializing_if = "Purpose::is_new")]
     pub purpose: Purpose,
-    /// The purchase that it uses a term of.
+    /// The holder's certificate of the same product for the same names when it was placed: should this order come to
+    /// nothing, that one is again what they have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<Serial>,
+    /// The purchase that paid for it: it uses a term of it, or is the reissue of an order that does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purchase: Option<PurchaseId>,
     /// Why a person must look at it before it is issued; none: nobody needs to.
@@ -54,13 +58,13 @@ pub enum Purpose {
     /// An application of its own.
     #[default]
     New,
-    /// The follow-up of a certificate that is about to end: a new term or slot, and the remaining days on top
+    /// The follow-up of a certificate whose term is about to end: a new term, and the remaining days on top
     /// (VALIDITY-06).
     Renewal {
         /// The certificate that ends.
         of: Serial,
     },
-    /// The same certificate once more: same names, same end, nothing charged (REISSUE-05).
+    /// The same certificate once more, within its term: same names, same end, nothing charged (REISSUE-05).
     Reissue {
         /// The certificate that it stands in for.
         of: Serial,
@@ -170,13 +174,7 @@ impl Order {
                 )
                 .of(&authz.identifier),
             ),
-            (_, AuthzStatus::Invalid | AuthzStatus::Expired) => Some(
-                Problem::new(
-                    Kind::Unauthorized,
-                    format!("The authorization for {} expired at {}.", authz.ordered_name(), authz.expires),
-                )
-                .of(&authz.identifier),
-            ),
+            (_, AuthzStatus::Invalid | AuthzStatus::Expired) => Some(authz.lapse().of(&authz.identifier)),
             _ => None,
         });
         Some(Problem::merge(told.collect()).map_or_else(

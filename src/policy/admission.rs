@@ -10,7 +10,7 @@ use crate::domain::error::Help;
 use crate::domain::identifier::is_special_purpose;
 use crate::domain::order::ReviewCause;
 use crate::domain::plan::Plan;
-use crate::domain::{DnsName, Error, Identifier, Kind, Problem, Result, Timestamp};
+use crate::domain::{DnsName, Error, Identifier, Kind, OrderId, Problem, Result, Timestamp};
 
 /// What a client asks for.
 #[derive(Debug, Clone, Default)]
@@ -311,6 +311,19 @@ fn word(
         ),
     };
     (product.words, Some(text))
+}
+
+/// What a customer is told whose purchase is used by an order that is not settled yet (rules section 25.3, REVIEW).
+pub fn purchase_in_use(product: &Product, order: &OrderId, until: Timestamp, now: Timestamp) -> Error {
+    Error::new(
+        Kind::RateLimited,
+        format!(
+            "The purchase of \"{}\" that fits these names is used by order {order}, which is open until {until}. Finish that \
+             order, or end it by deactivating one of its authorizations, or buy another (BUY-05).",
+            product.id
+        ),
+    )
+    .retry_after(until.since(now))
 }
 
 /// What a customer is told who has bought nothing that fits (BUY-03, BUY-05).

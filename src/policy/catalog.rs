@@ -48,6 +48,9 @@ pub struct Brand {
     /// Days that a validation is retained for the same name and the same customer (VAL-32, VAL-33).
     #[serde(default)]
     pub retained_days: u32,
+    /// Whether reissues of its OV and EV certificates are not validated anew in the first days (VAL-35).
+    #[serde(default)]
+    pub fresh_reissues: bool,
     /// The root that the documents say it stands under; told to people, never in a certificate (CAT-12).
     #[serde(default)]
     pub root: Option<String>,
@@ -105,6 +108,8 @@ pub struct Product {
     pub validation_reuse_days: u32,
     /// Days that a proof of control may be used again for a reissue (VAL-34).
     pub reissue_reuse_days: u32,
+    /// Days after the original was issued in which its reissue is not validated anew; 0: it always is (VAL-35).
+    pub reissue_fresh_days: u32,
     /// The issuer domain names that CAA records may name (RFC 8659 section 4.2).
     pub caa_identities: Vec<String>,
     /// How those records are read.
@@ -249,6 +254,8 @@ pub(super) mod ceiling {
     pub const VALIDITY_DAYS: u32 = 825;
     /// Most days of a documented product's certificates (VALIDITY-02; Baseline Requirements 6.3.2 before 2026-03-15).
     pub const PUBLIC_DAYS: u32 = 398;
+    /// Most days of a free certificate: one year (VALIDITY-03).
+    pub const FREE_DAYS: u32 = 366;
     /// Baseline Requirements 4.2.1 before 2026-03-15.
     pub const REUSE_DAYS: u32 = 398;
     /// Years in one purchase (BUY-06).
@@ -348,11 +355,6 @@ impl Product {
     /// How long a proof may be used again by an order of its own.
     pub fn validation_reuse(&self) -> Duration {
         days(self.validation_reuse_days)
-    }
-
-    /// How long a proof is kept: for further orders or for a reissue, whichever is longer.
-    pub fn validation_kept(&self) -> Duration {
-        days(self.validation_reuse_days.max(self.reissue_reuse_days))
     }
 
     /// How control of that name may be shown.

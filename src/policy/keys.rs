@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::catalog::Product;
+use super::lifecycle::same_names;
 use super::settings::Settings;
 use super::weak_keys::{Listed, WeakKeys};
 use crate::domain::certificate::Certificate;
@@ -96,19 +97,22 @@ fn check_listed(csr: &Csr, weak_keys: &WeakKeys) -> Result<()> {
 
 /// Whether a key that was certified before may serve this order (CSR-04, design decision 4).
 pub fn accept_reuse(settings: &Settings, order: &Order, earlier: &Certificate, same_holder: bool) -> Result<()> {
-    let same_names =
-        order.identifiers.iter().collect::<BTreeSet<_>>() == earlier.identifiers.iter().collect::<BTreeSet<_>>();
+    // CSR-15, CSR-14: a reissue may keep its key, and so may what follows for the same names by itself.
     let allowed = match order.purpose {
         Purpose::Reissue { .. } => settings.csr_reuse_on_reissue,
         Purpose::New | Purpose::Renewal { .. } => settings.csr_reuse_on_auto_renew,
     };
-    if same_holder && same_names && allowed {
+    if same_holder && allowed && same_names(&order.identifiers, &earlier.identifiers) {
         return Ok(());
     }
-    // DIAG-19
+    let served = match same_holder {
+        true => format!("order {}", earlier.order),
+        // Whose it was is nobody else's business.
+        false => "an order of another customer".to_owned(),
+    };
     Err(Error::new(
         Kind::BadCsr,
-        "The CSR's key already served another order; make a new key and CSR for each order (CSR-04).",
+        format!("This CSR already served {served}; make a new key and CSR for each order (CSR-04, DIAG-19)."),
     ))
 }
 

@@ -185,7 +185,7 @@ fn of_certificate(facts: &Facts<'_>, certificate: &Certificate) -> Status {
     // Section 21.1 speaks of 30 days, of certificates that last a year; a private CA's are renewed in their last third.
     let opens = match facts.product {
         Some(product) if product.is_documented() => certificate.not_after - days(facts.renewal_window_days),
-        _ => renewal::window(certificate).start,
+        _ => renewal::window(certificate, None).start,
     };
     match certificate.standing {
         CertificateStanding::Revoked { .. } => Status::Revoked,

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::proofs::Prior;
 use super::worker::Next;
 use super::{Ra, Stop, settle};
-use crate::domain::account::Account;
+use crate::domain::account::{Account, Holder};
 use crate::domain::audit::Act;
-use crate::domain::authz::{Attempt, Authorization, AuthzState};
+use crate::domain::authz::{Attempt, Authorization, AuthzState, AuthzStatus};
 use crate::domain::job::{Job, Work};
 use crate::domain::plan::{CaaMode, Method};
-use crate::domain::{AccountId, AuthzId, Error, Identifier, Kind, Problem, Result, Timestamp};
+use crate::domain::{AccountId, AuthzId, Error, Identifier, Problem, Result, Timestamp};
 use crate::policy::admission::{self, Request};
 use crate::policy::catalog::days;
 use crate::store::records::{Batch, Index, Stored, target};
@@ -26,9 +27,17 @@ pub struct AuthzView {
     pub now: Timestamp,
     /// Whether this request made it.
     pub new: bool,
+    /// What its holder is told if its challenges were not met in time.
+    pub lapse: Option<Problem>,
 }
 
 impl AuthzView {
+    fn at(authz: Stored<Authorization>, now: Timestamp) -> Self {
+        let late = matches!(authz.state, AuthzState::Pending { .. }) && authz.status(now) == AuthzStatus::Invalid;
+        let lapse = late.then(|| authz.lapse());
+        Self { authz, now, new: false, lapse }
+    }
+
     /// Whether a validation is under way.
     pub fn in_progress(&self) -> bool {
         matches!(self.authz.state, AuthzState::Pending { attempt: Some(_) })
@@ -68,10 +77,10 @@ impl Ra {
             && let Some(authz) = self.records.find::<Authorization>(&target::<AuthzId>(&row)?).await?
             && self.reusable_until(&authz, identifier, product, product.validation_reuse_days).is_some()
         {
-            return Ok(AuthzView { authz, now, new: false });
+            return Ok(AuthzView::at(authz, now));
         }
         self.limits.order(&account.id, now)?;
-        let authz = self.open_authz(account, identifier, product, now);
+        let authz = self.open_authz(account, identifier, product, &Prior::default());
         let act = Act::AuthorizationCreated { authz: authz.id.clone(), account: account.id.clone(), name };
         self.records.commit(Batch::of(act, now).check(account).insert(&authz)).await?;
         let view = self.own_authz(account, &authz.id).await?;
@@ -82,7 +91,7 @@ impl Ra {
         let found = self.records.find::<Authorization>(id).await?;
         let own = found.filter(|authz| authz.account == account.id);
         let authz = own.ok_or_else(|| Error::not_found(format!("This account has no authorization {id}.")))?;
-        Ok(AuthzView { authz, now: self.now(), new: false })
+        Ok(AuthzView::at(authz, self.now()))
     }
 
     /// An authorization for its owner. While it is being validated, the answer waits a moment for the outcome.
@@ -199,7 +208,7 @@ impl Ra {
         let problem = match &outcome.result {
             Ok(()) if closed.is_some() => closed,
             Ok(()) if now < authz.expires => None,
-            Ok(()) => Some(Problem::new(Kind::Malformed, format!("The authorization expired at {}.", authz.expires))),
+            Ok(()) => Some(authz.lapse()),
             Err(problem) => Some(problem.clone()),
         };
         if let Some(mut problem) = problem.clone().filter(|_| outcome.may_heal && self.tries_left(job)) {
@@ -227,10 +236,18 @@ impl Ra {
                 let caa_checked = matches!(authz.identifier, Identifier::Dns(_)).then_some(now);
                 let reuse = self.kept(&read);
                 let proven = authz.prove(method, now, caa_checked, now + reuse, outcome.hints.clone());
-                batch
+                let (name, holder) = (read.ordered_name(), account.holder());
+                let batch = batch
                     .check(&account)
                     .replace(&read, &proven)
-                    .index(&Index::Proven(&read.account, &read.ordered_name()), id.as_str())
+                    .index(&Index::Proven(&read.account, &name), id.as_str());
+                // VAL-32: what is kept is kept for the customer, whichever of their accounts proved it.
+                match holder {
+                    Holder::Customer(_) if read.kept_days > 0 => {
+                        batch.index(&Index::Retained(&holder, &name), id.as_str())
+                    }
+                    Holder::Customer(_) | Holder::Account(_) => batch,
+                }
             }
         };
         self.records.commit(batch).await?;

@@ -4,6 +4,7 @@ use super::Ra;
 use crate::domain::account::Account;
 use crate::domain::authz::Authorization;
 use crate::domain::order::{Order, OrderStatus, Phase};
+use crate::domain::purchase::LastTerm;
 use crate::domain::{Error, OrderId, Result, Timestamp};
 use crate::store::records::{Rows, Stored, target};
 
@@ -36,6 +37,17 @@ impl OrderView {
     /// Why the order is invalid, if it is.
     pub fn problem(&self) -> Option<crate::domain::Problem> {
         self.order.problem(&self.plain_authzs(), self.now)
+    }
+
+    /// What it is to the purchase that pays for it.
+    pub fn as_last_term(&self) -> LastTerm {
+        match self.status() {
+            OrderStatus::Valid => LastTerm::Settled,
+            OrderStatus::Invalid => LastTerm::Failed,
+            OrderStatus::Pending | OrderStatus::Ready | OrderStatus::Processing => {
+                LastTerm::Open { order: self.order.id.clone(), until: self.order.expires }
+            }
+        }
     }
 
     /// The authorizations without their versions.

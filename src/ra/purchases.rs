@@ -8,7 +8,7 @@ use crate::domain::audit::Act;
 use crate::domain::customer::CustomerKind;
 use crate::domain::order::Purpose;
 use crate::domain::purchase::Purchase;
-use crate::domain::{CustomerId, Error, Identifier, Kind, Problem, PurchaseId, Result};
+use crate::domain::{CustomerId, Error, Identifier, Kind, Problem, PurchaseId, Result, Timestamp};
 use crate::policy::admission::{self, Terms};
 use crate::policy::catalog::{Catalog, Product, Sale};
 use crate::policy::free_names::Counted;
@@ -95,7 +95,7 @@ impl Ra {
             ..Request::default()
         };
         let now = self.now();
-        let span = validity::span(catalog.settings(), product, Purpose::New, None, now);
+        let span = validity::span(catalog.settings(), product, Purpose::New, None, Timestamp::MAX, now);
         let plan = admission::admit(catalog, product, request, &terms, &span, now)?;
         let mut quote = quote(product, plan.chargeable, asked.years)?;
         // WORD-05, design decision 5

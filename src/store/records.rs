@@ -126,6 +126,8 @@ pub enum Index<'a> {
     OpenOrder(&'a [u8; 32]),
     /// An account and a name as ordered to the authorization that last proved it.
     Proven(&'a AccountId, &'a str),
+    /// A holder and a name as ordered to the authorization that last proved it, by whichever account (VAL-32).
+    Retained(&'a Holder, &'a str),
     /// A certificate that is being or was replaced to the order that says so (RFC 9773 section 5).
     Replaced(&'a Serial),
     /// A certified key to one of its certificates.
@@ -134,7 +136,7 @@ pub enum Index<'a> {
     OpenPurchase(&'a CustomerId, &'a PurchaseId),
     /// A customer's purchases by their age.
     PurchaseOfCustomer(&'a CustomerId, Timestamp, &'a PurchaseId),
-    /// A holder and a set of names, by its digest, and a paid product to the order that last fulfilled it, or is to.
+    /// A holder and a set of names, by its digest, and a paid product to the order that last fulfilled it, or is to begin.
     Held(&'a Holder, &'a [u8; 32], &'a str),
     /// Orders that wait for a person, by their age.
     InReview(Timestamp, &'a OrderId),
@@ -188,6 +190,7 @@ impl Index<'_> {
             }
             Self::OpenOrder(hash) => (103, hash.to_vec()),
             Self::Proven(account, name) => (104, [account.as_str().as_bytes(), name.as_bytes()].concat()),
+            Self::Retained(holder, name) => (121, [holder.as_key().as_bytes(), b"/", name.as_bytes()].concat()),
             Self::Replaced(serial) => (105, serial.as_bytes().to_vec()),
             Self::CertifiedKey(hash) => (106, hash.to_vec()),
             Self::OpenPurchase(customer, purchase) => {

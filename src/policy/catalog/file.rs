@@ -232,12 +232,20 @@ impl Sections {
         }
         let settings = &self.settings;
         let cap = |days: u32| if documented { days.min(settings.max_validity_days) } else { days };
-        let validity_days = match form.validity_days.or(kind.validity_days) {
+        let stated_days = form.validity_days.or(kind.validity_days.map(cap));
+        let validity_days = match stated_days {
             Some(days) if documented && days > settings.max_validity_days => {
                 missing("validity_days", format!("{days} is more than {}", settings.max_validity_days));
                 days
             }
+            // VALIDITY-03
+            Some(days) if form.class == Class::DvFree && days > ceiling::FREE_DAYS => {
+                let most = ceiling::FREE_DAYS;
+                missing("validity_days", format!("{days} is more than {most}: a free certificate runs one year"));
+                days
+            }
             Some(days) => days,
+            None if form.class == Class::DvFree => cap(ceiling::FREE_DAYS),
             None if documented => settings.max_validity_days,
             None => {
                 missing("validity_days", "say how many days its certificates are valid".to_owned());
@@ -302,13 +310,20 @@ impl Sections {
             deadline_days: documented.then_some(settings.dns_record_deadline_days),
             term_days: cap(kind.term_days.unwrap_or(validity_days).min(validity_days)),
             validity_days,
-            renewed_validity_days: match form.class {
-                Class::Private | Class::DvFree => validity_days,
-                _ => settings.max_validity_days_renewed,
+            renewed_validity_days: match (form.class, stated_days) {
+                (Class::Private | Class::DvFree, _) | (_, Some(_)) => validity_days,
+                (_, None) => settings.max_validity_days_renewed,
             },
             years: form.years,
             validation_reuse_days: form.validation_reuse_days.unwrap_or(retained),
             reissue_reuse_days: if kind.retained_for_reissue { settings.validation_reuse_days } else { retained },
+            reissue_fresh_days: match form.class {
+                // VAL-35: paid DV of all brands, OV and EV of some.
+                Class::Private | Class::DvFree => 0,
+                Class::Dv => settings.reissue_fresh_days,
+                _ if brand.is_some_and(|brand| brand.fresh_reissues) => settings.reissue_fresh_days,
+                _ => 0,
+            },
             caa_identities: form
                 .caa_identities
                 .unwrap_or_else(|| brand.map(|brand| brand.caa_identities.clone()).unwrap_or_default()),

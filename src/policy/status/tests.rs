@@ -19,6 +19,7 @@ fn problem(kind: Kind) -> Problem {
 
 fn order(phase: Phase) -> Order {
     Order {
+        earlier: None,
         id: OrderId::random(),
         account: AccountId::random(),
         product: "one".to_owned(),
@@ -38,6 +39,7 @@ fn order(phase: Phase) -> Order {
 
 fn authz(state: AuthzState) -> Authorization {
     Authorization {
+        deadline_days: None,
         id: AuthzId::random(),
         account: AccountId::random(),
         identifier: Identifier::Dns(DnsName::parse("zone.cn").unwrap()),
@@ -94,6 +96,7 @@ fn failed(kind: Kind) -> Phase {
 
 fn certificate(days_left: u32, standing: CertificateStanding) -> Certificate {
     Certificate {
+        paid_until: None,
         serial: Serial::random(),
         issuer: String::new(),
         account: AccountId::random(),
