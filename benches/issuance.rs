@@ -4,26 +4,19 @@
 //! signed for a fresh P-256 key; every commit is flushed. The load shares the machine with the server, so what the load
 //! costs is part of the rate; the server's own CPU time is read from the kernel. `cargo bench --bench issuance`.
 
+#[expect(dead_code, reason = "each bench uses its own part of the load")]
+mod load;
+
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use load::{Account, Server, Session, b64, text};
 use parking_lot::Mutex;
-use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UdpSocket};
-
-fn b64(octets: impl AsRef<[u8]>) -> String {
-    URL_SAFE_NO_PAD.encode(octets)
-}
 
 fn main() {
     // `cargo bench` and `cargo test --benches` pass flags of their own.
@@ -37,7 +30,9 @@ async fn run(length: Duration, engine: &str) {
     let thumbprints: Arc<Mutex<HashMap<String, String>>> = Arc::default();
     let web = web_server(thumbprints.clone()).await;
     let dns = dns_server().await;
-    let server = Server::start(web.port(), dns, engine);
+    let catalog = concat!(env!("CARGO_MANIFEST_DIR"), "/config/pebble-catalog.toml");
+    let validation = format!("http_port = {}\nresolvers = [\"{dns}\"]\nallow_private_addresses = true", web.port());
+    let server = Server::start(catalog.as_ref(), "default_product = \"default\"", &validation, engine);
     println!("engine {engine}, {} s each, load and server on the same cores", length.as_secs());
     println!("{:<34} {:>10} {:>12} {:>9} {:>9}", "load", "issued/s", "server CPU", "p50", "p99");
     for (clients, shared) in [(1, false), (8, false), (64, false), (64, true)] {
@@ -68,7 +63,7 @@ async fn measure(server: &Server, accounts: &[Arc<Account>], clients: usize, len
             while began.elapsed() < length {
                 let name = format!("n{}.a{number}.bench.test", issued.fetch_add(1, Ordering::Relaxed));
                 let start = Instant::now();
-                session.issue(&name).await;
+                issue(&mut session, &name).await;
                 times.lock().push(start.elapsed());
             }
         })
@@ -90,162 +85,26 @@ async fn measure(server: &Server, accounts: &[Arc<Account>], clients: usize, len
     );
 }
 
-/// The server as a child process, in a directory of its own.
-struct Server {
-    child: Child,
-    directory: String,
-    root: Vec<u8>,
-    _data: tempfile::TempDir,
-}
-
-impl Server {
-    fn start(http_port: u16, dns: SocketAddr, engine: &str) -> Self {
-        let data = tempfile::Builder::new().prefix("bench").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let config = data.path().join("chancery.toml");
-        let catalog = concat!(env!("CARGO_MANIFEST_DIR"), "/config/pebble-catalog.toml");
-        let text = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\npublic_url = \"https://localhost:0\"\n\
-             [pki]\nlisten = \"127.0.0.1:0\"\npublic_url = \"http://localhost:0\"\n\
-             [monitor]\nlisten = \"127.0.0.1:0\"\n[store]\nengine = \"{engine}\"\n\
-             [acme]\ndefault_product = \"default\"\n[log]\nlevel = \"warn\"\n\
-             [validation]\nhttp_port = {http_port}\nresolvers = [\"{dns}\"]\nallow_private_addresses = true\n\
-             [catalog]\nproducts = \"{catalog}\"\n"
-        );
-        std::fs::write(&config, text).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_chancery"))
-            .args(["serve", "--config"])
-            .arg(&config)
-            .arg("--data-dir")
-            .arg(data.path().join("data"))
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let directory = line.trim().strip_prefix("ready ").expect("the server did not start").to_owned();
-        let root = std::fs::read(data.path().join("data/root.pem")).unwrap();
-        Self { child, directory, root, _data: data }
+/// Order, authorization, challenge, poll, finalize, download: what a real client does.
+async fn issue(session: &mut Session, name: &str) {
+    let new_order = text(&session.account.directory["newOrder"]).to_owned();
+    let asked = format!(r#"{{"identifiers":[{{"type":"dns","value":"{name}"}}]}}"#);
+    let order = session.json(&new_order, &asked).await;
+    let authz_url = text(&order["authorizations"][0]).to_owned();
+    let authz = session.json(&authz_url, "").await;
+    let offers = authz["challenges"].as_array().unwrap();
+    let offer = offers.iter().find(|offer| offer["type"] == "http-01").unwrap();
+    session.json(text(&offer["url"]), "{}").await;
+    let mut authz = session.json(&authz_url, "").await;
+    while authz["status"] == "pending" {
+        authz = session.json(&authz_url, "").await;
     }
-
-    /// CPU time of the server so far, user and system.
-    fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-        // USER_HZ is 100 on every Linux that this runs on.
-        Duration::from_millis(ticks * 10)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// An ACME account of the load.
-struct Account {
-    http: reqwest::Client,
-    key: EcdsaKeyPair,
-    jwk: Value,
-    thumbprint: String,
-    directory: Value,
-    kid: String,
-    nonce: String,
-}
-
-/// One of the account's clients, with its own chain of nonces.
-struct Session {
-    account: Arc<Account>,
-    nonce: String,
-}
-
-impl Account {
-    async fn register(server: &Server) -> Self {
-        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-        let point = key.public_key().as_ref();
-        let (x, y) = (b64(&point[1..33]), b64(&point[33..]));
-        let jwk = json!({ "crv": "P-256", "kty": "EC", "x": x, "y": y });
-        let canonical = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
-        let thumbprint = b64(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, canonical.as_bytes()));
-        let roots = reqwest::Certificate::from_pem_bundle(&server.root).unwrap();
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let http = reqwest::Client::builder().tls_certs_only(roots).http1_only().build().unwrap();
-        let directory: Value = http.get(&server.directory).send().await.unwrap().json().await.unwrap();
-        let nonce = http.head(text(&directory["newNonce"])).send().await.unwrap();
-        let nonce = nonce.headers()["replay-nonce"].to_str().unwrap().to_owned();
-        let mut account = Self { http, key, jwk, thumbprint, directory, kid: String::new(), nonce };
-        let url = text(&account.directory["newAccount"]).to_owned();
-        let answer = account.send(&account.nonce, &url, r#"{"termsOfServiceAgreed":true}"#).await;
-        assert_eq!(answer.status(), 201);
-        account.kid = answer.headers()["location"].to_str().unwrap().to_owned();
-        account
-    }
-
-    fn session(self: &Arc<Self>) -> Session {
-        Session { account: self.clone(), nonce: String::new() }
-    }
-
-    async fn send(&self, nonce: &str, url: &str, payload: &str) -> reqwest::Response {
-        let mut header = json!({ "alg": "ES256", "nonce": nonce, "url": url });
-        match self.kid.is_empty() {
-            true => header["jwk"] = self.jwk.clone(),
-            false => header["kid"] = json!(self.kid),
-        }
-        let (protected, payload) = (b64(header.to_string()), b64(payload));
-        let signed = self.key.sign(&SystemRandom::new(), format!("{protected}.{payload}").as_bytes()).unwrap();
-        let body = json!({ "protected": protected, "payload": payload, "signature": b64(signed) }).to_string();
-        let request = self.http.post(url).header("content-type", "application/jose+json").body(body);
-        request.send().await.unwrap()
-    }
-}
-
-impl Session {
-    async fn post(&mut self, url: &str, payload: &str) -> (String, String) {
-        if self.nonce.is_empty() {
-            let url = text(&self.account.directory["newNonce"]).to_owned();
-            let answer = self.account.http.head(url).send().await.unwrap();
-            self.nonce = answer.headers()["replay-nonce"].to_str().unwrap().to_owned();
-        }
-        let answer = self.account.send(&self.nonce, url, payload).await;
-        self.nonce = answer.headers()["replay-nonce"].to_str().unwrap().to_owned();
-        let location = answer.headers().get("location").map(|value| value.to_str().unwrap().to_owned());
-        let status = answer.status();
-        let body = answer.text().await.unwrap();
-        assert!(status.is_success(), "{url}: {status} {body}");
-        (location.unwrap_or_default(), body)
-    }
-
-    async fn json(&mut self, url: &str, payload: &str) -> Value {
-        serde_json::from_str(&self.post(url, payload).await.1).unwrap()
-    }
-
-    /// Order, authorization, challenge, poll, finalize, download: what a real client does.
-    async fn issue(&mut self, name: &str) {
-        let new_order = text(&self.account.directory["newOrder"]).to_owned();
-        let asked = format!(r#"{{"identifiers":[{{"type":"dns","value":"{name}"}}]}}"#);
-        let order = self.json(&new_order, &asked).await;
-        let authz_url = text(&order["authorizations"][0]).to_owned();
-        let authz = self.json(&authz_url, "").await;
-        let offers = authz["challenges"].as_array().unwrap();
-        let offer = offers.iter().find(|offer| offer["type"] == "http-01").unwrap();
-        self.json(text(&offer["url"]), "{}").await;
-        let mut authz = self.json(&authz_url, "").await;
-        while authz["status"] == "pending" {
-            authz = self.json(&authz_url, "").await;
-        }
-        assert_eq!(authz["status"], "valid", "{authz}");
-        let payload = format!(r#"{{"csr":"{}"}}"#, b64(csr(name)));
-        let order = self.json(text(&order["finalize"]), &payload).await;
-        assert_eq!(order["status"], "valid", "{order}");
-        let (_, chain) = self.post(text(&order["certificate"]), "").await;
-        assert!(chain.starts_with("-----BEGIN CERTIFICATE-----"));
-    }
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap()
+    assert_eq!(authz["status"], "valid", "{authz}");
+    let payload = format!(r#"{{"csr":"{}"}}"#, b64(csr(name)));
+    let order = session.json(text(&order["finalize"]), &payload).await;
+    assert_eq!(order["status"], "valid", "{order}");
+    let (_, chain) = session.post(text(&order["certificate"]), "").await;
+    assert!(chain.starts_with("-----BEGIN CERTIFICATE-----"));
 }
 
 fn csr(name: &str) -> Vec<u8> {

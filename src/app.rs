@@ -64,7 +64,8 @@ impl App {
         let links = Links::new(&config.server.public_url);
         let ra = Ra::new(Parts {
             records,
-            va: Va::new(config.validation_settings())?,
+            // A site that is about to renew shows a certificate of this CA.
+            va: Va::new(config.validation_settings())?.trusting(ca.root_pem())?,
             ca,
             catalog,
             clock,

@@ -117,6 +117,8 @@ pub struct Catalog {
     pub products: PathBuf,
     /// Names that are refused or reviewed.
     pub names: PathBuf,
+    /// Lists of keys known to be weak or compromised.
+    pub weak_keys: Vec<PathBuf>,
 }
 
 /// Whether names at and below `localhost` are taken to be this machine without asking DNS.
@@ -291,7 +293,7 @@ impl Default for Monitor {
 
 impl Default for Catalog {
     fn default() -> Self {
-        Self { products: "config/catalog.toml".into(), names: "config/names.toml".into() }
+        Self { products: "config/catalog.toml".into(), names: "config/names.toml".into(), weak_keys: Vec::new() }
     }
 }
 

@@ -102,6 +102,8 @@ metrics! {
     ACCOUNTS_CREATED = Counter "chancery_accounts_created_total" "ACME accounts created.";
     ORDERS_CREATED = Counter "chancery_orders_created_total" "Orders placed, by product.";
     ORDERS_FAILED = Counter "chancery_orders_failed_total" "Orders that ended without a certificate after their CSR was accepted.";
+    QUOTA_REFUSALS = Counter "chancery_quota_refusals_total"
+        "Orders of free certificates refused because a quota is used up, by limit (account, domain).";
     VALIDATIONS = Counter "chancery_validations_total" "Looks at the world, by method and outcome (valid, invalid, retried).";
     CERTIFICATES_ISSUED = Counter "chancery_certificates_issued_total" "Certificates issued, by product and issuer.";
     CERTIFICATES_REVOKED = Counter "chancery_certificates_revoked_total" "Certificates revoked.";

@@ -19,7 +19,7 @@ use super::{Acme, header_value};
 use crate::domain::certificate::{CertId, RevocationReason};
 use crate::domain::error::Named;
 use crate::domain::key::AccountKey;
-use crate::domain::order::OrderStatus;
+use crate::domain::order::{OrderStatus, Phase};
 use crate::domain::plan::Method;
 use crate::domain::{AuthzId, Error, Identifier, Kind, OrderId, Problem, Result, Serial, Timestamp};
 use crate::http::Peer;
@@ -36,6 +36,9 @@ const MOST_SENT: usize = 500;
 
 /// Seconds that a client waits between polls.
 const POLL_AFTER: &str = "1";
+
+/// Seconds that a client waits for a person (rules section 25.3, ISSUE).
+const LOOK_AFTER: &str = "3600";
 
 /// Seconds that renewal information stays fresh (RFC 9773 section 4.3.1).
 const RENEWAL_POLL: &str = "21600";
@@ -367,7 +370,7 @@ pub async fn challenge(
         (header::LINK, header_value(&format!("<{}>;rel=\"up\"", acme.links.authz(&id)))),
         (header::LOCATION, header_value(&acme.links.challenge(&id, method))),
     ]);
-    let object = Json(ChallengeObject::of(&view.authz, method, &acme.links));
+    let object = Json(ChallengeObject::of(&view, method, &acme.links));
     Ok((headers, retry_after(view.in_progress()), object).into_response())
 }
 
@@ -454,7 +457,12 @@ fn located(url: &str) -> Headers<1> {
 fn order_answer(acme: &Acme, view: &OrderView) -> Response {
     let headers = located(&acme.links.order(&view.order.id));
     let object = Json(OrderObject::of(view, &acme.links));
-    (headers, retry_after(view.status() == OrderStatus::Processing), object).into_response()
+    let wait = match (view.status(), &view.order.phase) {
+        (OrderStatus::Processing, Phase::Review { .. }) => Some(LOOK_AFTER),
+        (OrderStatus::Processing, _) => Some(POLL_AFTER),
+        _ => None,
+    };
+    (headers, wait.map(come_back), object).into_response()
 }
 
 fn authz_answer(acme: &Acme, view: &AuthzView) -> Response {
@@ -463,5 +471,9 @@ fn authz_answer(acme: &Acme, view: &AuthzView) -> Response {
 }
 
 fn retry_after(wait: bool) -> Option<Headers<1>> {
-    wait.then_some(AppendHeaders([(header::RETRY_AFTER, HeaderValue::from_static(POLL_AFTER))]))
+    wait.then(|| come_back(POLL_AFTER))
+}
+
+fn come_back(seconds: &'static str) -> Headers<1> {
+    AppendHeaders([(header::RETRY_AFTER, HeaderValue::from_static(seconds))])
 }

@@ -1,5 +1,6 @@
 //! Every URL that is given out, and the way back from a URL to the id in it.
 
+use crate::domain::error::Help;
 use crate::domain::plan::Method;
 use crate::domain::{AccountId, AuthzId, OrderId, Serial};
 
@@ -38,6 +39,16 @@ impl Links {
     /// What stands before an account's id in its URL.
     pub fn account_prefix(&self) -> String {
         self.resource("account/")
+    }
+
+    /// The page about what a refusal names as help (RFC 8555 section 6.6).
+    pub fn help(&self, about: &Help) -> String {
+        match about {
+            Help::Product(id) => format!("{}/api/v1/products/{id}", self.base),
+            Help::Quote { product, names } => {
+                format!("{}/api/v1/quotes?product={product}&names={names}", self.base)
+            }
+        }
     }
 
     /// An account: what requests carry as `kid`.

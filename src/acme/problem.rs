@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::{Acme, header_value};
-use crate::domain::error::Named;
+use crate::domain::error::{Help, Named};
 use crate::domain::{AccountId, Error, Kind, Problem};
 use crate::http::event::{Field, RequestEvent};
 
@@ -113,9 +113,12 @@ pub(super) fn render(mut answer: Response, acme: &Acme) -> Response {
     let Some(error) = answer.extensions_mut().remove::<Arc<Error>>() else { return answer };
     let (_, status) = on_the_wire(error.kind());
     let terms = acme.ra.settings().terms_of_service.as_deref();
-    let terms = terms.filter(|_| error.kind() == Kind::UserActionRequired);
+    let help = error.help_about().map(|about| (about, acme.links.help(about)));
+    let terms = terms.filter(|_| error.kind() == Kind::UserActionRequired && help.is_none());
+    // RFC 8555 section 7.3.3 and rules section 25.2: what a person must look at stands in "instance" too.
+    let quote = help.as_ref().filter(|(about, _)| matches!(about, Help::Quote { .. }));
     let document = Document {
-        instance: terms,
+        instance: terms.or(quote.map(|(_, url)| url.as_str())),
         algorithms: (error.kind() == Kind::BadSignatureAlgorithm).then_some(super::jws::SUPPORTED_ALGORITHMS),
         ..Document::embedded(error.problem())
     };
@@ -137,6 +140,9 @@ pub(super) fn render(mut answer: Response, acme: &Acme) -> Response {
     }
     if let Some(terms) = terms {
         headers.append(header::LINK, header_value(&format!("<{terms}>;rel=\"terms-of-service\"")));
+    }
+    if let Some((_, url)) = &help {
+        headers.append(header::LINK, header_value(&format!("<{url}>;rel=\"help\"")));
     }
     rendered.extensions_mut().insert(told(&error));
     rendered

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::links::Links;
 use super::problem::Document;
 use crate::domain::account::{Account, Standing};
-use crate::domain::authz::{Authorization, AuthzState};
+use crate::domain::authz::AuthzState;
 use crate::domain::order::Phase;
 use crate::domain::plan::Method;
 use crate::domain::{Identifier, Timestamp};
@@ -194,7 +194,7 @@ impl<'a> AuthzObject<'a> {
             expires: Rfc3339(authz.expires),
             identifier: &authz.identifier,
             wildcard: authz.wildcard,
-            challenges: shown.into_iter().map(|method| ChallengeObject::of(authz, method, links)).collect(),
+            challenges: shown.into_iter().map(|method| ChallengeObject::of(view, method, links)).collect(),
         }
     }
 }
@@ -210,22 +210,30 @@ pub struct ChallengeObject<'a> {
     validated: Option<Rfc3339>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Document<'a>>,
+    /// What is not of RFC 8555: sentences on what should be put right although the challenge was met.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    hints: &'a [String],
 }
 
 impl<'a> ChallengeObject<'a> {
     /// The challenge of that type as the authorization's owner sees it.
-    pub fn of(authz: &'a Authorization, method: Method, links: &Links) -> Self {
-        let (status, validated, problem) = match &authz.state {
+    pub fn of(view: &'a AuthzView, method: Method, links: &Links) -> Self {
+        let authz = &*view.authz;
+        // VAL-28: the five statuses of the products. Pending validation is `pending`; Validating is `processing`, and with
+        // an error of DIAG-13 it is Validation timeout; Passed is `valid`; Failed is `invalid`.
+        let (status, validated, problem, hints) = match &authz.state {
             AuthzState::Pending { attempt: Some(attempt) } if attempt.method == method => {
-                ("processing", None, attempt.failures.last())
+                ("processing", None, attempt.failures.last(), &[][..])
             }
-            AuthzState::Valid { method: proven, validated, .. } if *proven == method => {
-                ("valid", Some(Rfc3339(*validated)), None)
+            AuthzState::Valid { method: proven, validated, hints, .. } if *proven == method => {
+                ("valid", Some(Rfc3339(*validated)), None, hints.as_slice())
             }
             AuthzState::Invalid { method: failed, problem, .. } if *failed == method => {
-                ("invalid", None, Some(problem))
+                ("invalid", None, Some(problem), &[][..])
             }
-            _ => ("pending", None, None),
+            // VAL-30, DIAG-12: the time for it is over.
+            AuthzState::Pending { .. } if view.lapse.is_some() => ("invalid", None, view.lapse.as_ref(), &[][..]),
+            _ => ("pending", None, None, &[][..]),
         };
         Self {
             r#type: method.as_str(),
@@ -234,6 +242,7 @@ impl<'a> ChallengeObject<'a> {
             token: &authz.token,
             validated,
             error: problem.map(Document::embedded),
+            hints,
         }
     }
 }

@@ -4,7 +4,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::domain::{Error, Kind};
+use crate::domain::{Error, Kind, Problem};
 use crate::http::event::{Field, RequestEvent};
 
 /// A handler's refusal.
@@ -24,7 +24,12 @@ impl IntoResponse for Refusal {
         if let Some(source) = std::error::Error::source(&error) {
             event.note(Field::Source, source);
         }
-        (event, document(status(error.kind()), &error.problem().detail)).into_response()
+        let mut answer = document(status(error.kind()), error.problem());
+        if let Some(wait) = error.retry_after_hint() {
+            let seconds = wait.as_millis().div_ceil(1000).max(1);
+            answer.headers_mut().insert(header::RETRY_AFTER, seconds.to_string().parse().expect("digits fit a header"));
+        }
+        (event, answer).into_response()
     }
 }
 
@@ -32,18 +37,22 @@ impl IntoResponse for Refusal {
 pub(super) fn unauthenticated() -> Response {
     let detail =
         "Send the operator's token as \"Authorization: Bearer ..\"; it is in operator.token in the data directory.";
-    let mut answer = document(StatusCode::UNAUTHORIZED, detail);
+    let mut answer = document(StatusCode::UNAUTHORIZED, &Problem::new(Kind::Unauthorized, detail));
     answer.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
     answer
 }
 
-fn document(status: StatusCode, detail: &str) -> Response {
-    let body = json!({
+fn document(status: StatusCode, problem: &Problem) -> Response {
+    let mut body = json!({
         "type": "about:blank",
         "title": status.canonical_reason(),
         "status": status.as_u16(),
-        "detail": detail,
+        "detail": problem.detail,
     });
+    // One for each name that something is wrong with.
+    if !problem.subproblems.is_empty() {
+        body["subproblems"] = json!(problem.subproblems);
+    }
     (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
 }
 
@@ -51,7 +60,7 @@ fn status(kind: Kind) -> StatusCode {
     match kind {
         Kind::NotFound | Kind::AccountDoesNotExist => StatusCode::NOT_FOUND,
         Kind::Conflict | Kind::AlreadyRevoked | Kind::AlreadyReplaced => StatusCode::CONFLICT,
-        Kind::Unauthorized | Kind::AccountClosed => StatusCode::FORBIDDEN,
+        Kind::Unauthorized | Kind::AccountClosed | Kind::UserActionRequired => StatusCode::FORBIDDEN,
         Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Kind::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Kind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -11,8 +11,8 @@ use x509_parser::oid_registry as oid;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Name;
 
-use super::der;
 use super::spki::PublicKey;
+use super::{der, weak};
 use crate::domain::csr::Csr;
 use crate::domain::{DnsName, Error, Identifier, Kind, Result};
 
@@ -28,7 +28,7 @@ pub fn parse(der: &[u8]) -> Result<Csr> {
     let (info, request) = read(der)?;
     let spki = info[2].whole;
     let key = PublicKey::read(spki)?;
-    key.check_factors()?;
+    key.check_strength()?;
     if request.signature_value.unused_bits != 0 {
         return refuse("The CSR's signature is no whole number of octets.");
     }
@@ -54,6 +54,7 @@ pub fn parse(der: &[u8]) -> Result<Csr> {
         spki: spki.to_vec(),
         key: key.kind,
         spki_sha256,
+        debian_fingerprint: key.modulus().map(weak::debian_fingerprint),
         names,
         common_name,
         must_staple: extensions.iter().any(|extension| asks_for_stapling(extension)),
@@ -138,8 +139,8 @@ fn refuse_authority(extensions: &[&X509Extension<'_>]) -> Result<()> {
 fn common_name(subject: &X509Name<'_>) -> Result<Option<String>> {
     let mut found = None;
     for attribute in subject.iter_common_name() {
-        let text =
-            str::from_utf8(attribute.attr_value().data).map_err(|_| bad("The CSR's common name is not UTF-8 text."))?;
+        let text = str::from_utf8(attribute.attr_value().data)
+            .map_err(|_| bad("The CSR's common name is not UTF-8 text. (CSR-03)"))?;
         if !text.is_empty() && found.replace(text.to_owned()).is_some() {
             return refuse("The CSR has more than one common name; put further names into subjectAltName.");
         }
@@ -173,17 +174,23 @@ fn general_name(name: &GeneralName<'_>) -> Result<Identifier> {
 
 /// A common name: an address if it reads as one, else a DNS name.
 fn identifier(text: &str) -> Result<Identifier> {
-    match text.parse::<IpAddr>() {
-        Ok(ip) => Ok(Identifier::Ip(ip)),
-        Err(_) => dns(text),
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Ok(Identifier::Ip(ip));
     }
+    DnsName::parse(text).map(Identifier::Dns).map_err(|error| {
+        bad(format!(
+            "The common name of the CSR cannot be certified: {}. Put one of the ordered names there, or leave it empty. \
+             (CSR-05)",
+            error.problem().detail
+        ))
+    })
 }
 
+/// CSR-17: the format of names is judged in a CSR as it is in an order.
 fn dns(text: &str) -> Result<Identifier> {
-    match DnsName::parse(text) {
-        Ok(name) => Ok(Identifier::Dns(name)),
-        Err(error) => refuse(format!("A name in the CSR cannot be certified. {}", error.problem().detail)),
-    }
+    DnsName::parse(text)
+        .map(Identifier::Dns)
+        .map_err(|error| bad(format!("A name in the CSR cannot be certified: {}. (CSR-17)", error.problem().detail)))
 }
 
 fn address(octets: &[u8]) -> Result<Identifier> {

@@ -20,6 +20,7 @@ mod leaf;
 mod lint;
 mod signer;
 mod spki;
+mod weak;
 
 use hierarchy::{Authority, Hierarchy, Opening};
 use signer::KeyKind;

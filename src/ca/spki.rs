@@ -7,7 +7,7 @@ use x509_parser::oid_registry::Oid;
 use x509_parser::signature_algorithm::RsaSsaPssParams;
 use x509_parser::x509::AlgorithmIdentifier;
 
-use super::der;
+use super::{der, weak};
 use crate::domain::csr::SubjectKey;
 use crate::domain::{Error, Kind, Result};
 
@@ -23,6 +23,12 @@ const P384: [u8; 18] =
 const ACCEPTED: &str =
     "Accepted are RSA keys of 2048, 3072 or 4096 bits with exponent 65537 and ECDSA keys on P-256 or P-384.";
 
+/// The rules that refusals rest on: algorithms, lengths, SM2, exponents.
+const ALGORITHM: &str = "KEY-01";
+const LENGTH: &str = "KEY-02";
+const SM2: &str = "CAT-13";
+const EXPONENT: &str = "Baseline Requirements 6.1.6";
+
 /// An accepted public key.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PublicKey<'a> {
@@ -32,8 +38,8 @@ pub(super) struct PublicKey<'a> {
     pub(super) bits: &'a [u8],
 }
 
-fn refuse<T>(found: impl std::fmt::Display) -> Result<T> {
-    Err(Error::new(Kind::BadCsr, format!("The key of the CSR is {found}. {ACCEPTED}")))
+fn refuse<T>(found: impl std::fmt::Display, rule: &str) -> Result<T> {
+    Err(Error::new(Kind::BadCsr, format!("The key of the CSR is {found}. {ACCEPTED} ({rule})")))
 }
 
 impl<'a> PublicKey<'a> {
@@ -41,32 +47,38 @@ impl<'a> PublicKey<'a> {
     pub(super) fn read(spki: &'a [u8]) -> Result<Self> {
         let parts = der::only(spki, der::SEQUENCE).and_then(der::elements::<2>);
         let Some([algorithm, key]) = parts else {
-            return refuse("no SubjectPublicKeyInfo in DER");
+            return refuse("no SubjectPublicKeyInfo in DER", ALGORITHM);
         };
         let bits = match (key.tag, key.content.split_first()) {
             (der::BIT_STRING, Some((0, bits))) => bits,
-            _ => return refuse("no whole number of octets"),
+            _ => return refuse("no whole number of octets", ALGORITHM),
         };
         let kind = match algorithm.whole {
             a if a == RSA => rsa_kind(bits)?,
             a if a == P256 => point_kind(bits, SubjectKey::P256, 32)?,
             a if a == P384 => point_kind(bits, SubjectKey::P384, 48)?,
-            _ => return refuse(describe(algorithm.content)),
+            _ => {
+                let (found, rule) = describe(algorithm.content);
+                return refuse(found, rule);
+            }
         };
         Ok(Self { kind, bits })
     }
 
-    /// Refuses RSA moduli that show themselves to be no product of two large primes (CABF-KEY-03: even, or with a
-    /// factor below 752).
-    pub(super) fn check_factors(self) -> Result<()> {
-        if !self.kind.is_rsa() {
-            return Ok(());
-        }
-        let (modulus, _) = rsa_parts(self.bits).unwrap_or((&[], &[]));
-        match small_factor(modulus) {
-            Some(prime) => refuse(format_args!("{} with a modulus that is divisible by {prime}", self.kind)),
+    /// Refuses RSA keys whose modulus gives the private key away (CABF-KEY-03, CABF-KEY-06).
+    pub(super) fn check_strength(self) -> Result<()> {
+        match self.modulus().and_then(weak::weakness) {
+            Some(weakness) => Err(Error::new(Kind::BadCsr, format!("The key of the CSR is {weakness}"))),
             None => Ok(()),
         }
+    }
+
+    /// The modulus of an RSA key, big-endian without leading zeros.
+    pub(super) fn modulus(self) -> Option<&'a [u8]> {
+        if !self.kind.is_rsa() {
+            return None;
+        }
+        rsa_parts(self.bits).map(|(modulus, _)| modulus)
     }
 
     /// Whether `signature` over `message` is this key's. SHA-1 and MD5 are refused by name.
@@ -162,25 +174,25 @@ fn is_broken_hash(algorithm: &Oid<'_>) -> bool {
 fn point_kind(bits: &[u8], kind: SubjectKey, field_octets: usize) -> Result<SubjectKey> {
     match bits.first() {
         Some(4) if bits.len() == 1 + 2 * field_octets => Ok(kind),
-        Some(2 | 3) => refuse(format_args!("{kind} with a compressed point")),
-        _ => refuse(format_args!("{kind} with a malformed point")),
+        Some(2 | 3) => refuse(format_args!("{kind} with a compressed point"), ALGORITHM),
+        _ => refuse(format_args!("{kind} with a malformed point"), ALGORITHM),
     }
 }
 
 fn rsa_kind(bits: &[u8]) -> Result<SubjectKey> {
     let Some((modulus, exponent)) = rsa_parts(bits) else {
-        return refuse("RSA, but not an RSAPublicKey in DER (RFC 8017 appendix A.1.1)");
+        return refuse("RSA, but not an RSAPublicKey in DER (RFC 8017 appendix A.1.1)", ALGORITHM);
     };
     let length = modulus.len() * 8 - modulus.first().map_or(0, |b| b.leading_zeros() as usize);
     let kind = match length {
         2048 => SubjectKey::Rsa2048,
         3072 => SubjectKey::Rsa3072,
         4096 => SubjectKey::Rsa4096,
-        other => return refuse(format_args!("RSA of {other} bits")),
+        other => return refuse(format_args!("RSA of {other} bits"), LENGTH),
     };
     match exponent {
         [1, 0, 1] => Ok(kind),
-        _ => refuse(format_args!("{kind} with an exponent other than 65537")),
+        _ => refuse(format_args!("{kind} with an exponent other than 65537"), EXPONENT),
     }
 }
 
@@ -199,31 +211,10 @@ fn positive(integer: der::Element<'_>) -> Option<&[u8]> {
     }
 }
 
-/// The smallest prime below 752 that divides a number of whole 32-bit words, big-endian.
-fn small_factor(modulus: &[u8]) -> Option<u32> {
-    let primes = || (2u32..752).filter(|n| (2..*n).take_while(|d| d * d <= *n).all(|d| n % d != 0));
-    // Three primes below 752 multiply to less than 2^32, so that one pass of divisions serves three of them.
-    static GROUPS: std::sync::OnceLock<Vec<(u64, [u32; 3])>> = std::sync::OnceLock::new();
-    let groups = GROUPS.get_or_init(|| {
-        let primes: Vec<u32> = primes().collect();
-        let group = |three: &[u32]| {
-            let mut members = [three[0]; 3];
-            members[..three.len()].copy_from_slice(three);
-            (three.iter().map(|p| u64::from(*p)).product(), members)
-        };
-        primes.chunks(3).map(group).collect()
-    });
-    let word = |octets: &[u8]| octets.iter().fold(0u64, |sum, b| sum << 8 | u64::from(*b));
-    groups.iter().find_map(|(product, members)| {
-        let rest = modulus.chunks(4).map(word).fold(0, |rest, word| (rest << 32 | word) % product);
-        members.iter().copied().find(|prime| rest % u64::from(*prime) == 0)
-    })
-}
-
-/// What a key is that is not accepted, from the content of its AlgorithmIdentifier.
-fn describe(algorithm: &[u8]) -> String {
+/// What a key is that is not accepted, from the content of its AlgorithmIdentifier, and the rule that refuses it.
+fn describe(algorithm: &[u8]) -> (String, &'static str) {
     let Some((name, parameters)) = der::take(algorithm) else {
-        return "of an algorithm that cannot be read".to_owned();
+        return ("of an algorithm that cannot be read".to_owned(), ALGORITHM);
     };
     let known = match name.content {
         [0x2b, 0x65, 0x70] => "Ed25519",
@@ -234,21 +225,27 @@ fn describe(algorithm: &[u8]) -> String {
         [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01] => {
             "RSA with parameters other than NULL in its AlgorithmIdentifier"
         }
-        [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01] => return describe_curve(parameters).to_owned(),
+        [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01] => {
+            let (found, rule) = describe_curve(parameters);
+            return (found.to_owned(), rule);
+        }
         [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x03, ..] => "ML-DSA or SLH-DSA",
-        other => return format!("of an unknown algorithm (OID {})", Oid::new(other.into())),
+        other => return (format!("of an unknown algorithm (OID {})", Oid::new(other.into())), ALGORITHM),
     };
-    known.to_owned()
+    (known.to_owned(), ALGORITHM)
 }
 
-fn describe_curve(parameters: &[u8]) -> &'static str {
+fn describe_curve(parameters: &[u8]) -> (&'static str, &'static str) {
     match parameters {
-        [0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23] => "ECDSA on P-521",
-        [0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x21] => "ECDSA on P-224",
-        [0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x0a] => "ECDSA on secp256k1",
-        [0x06, 0x08, 0x2a, 0x81, 0x1c, 0xcf, 0x55, 0x01, 0x82, 0x2d] => "SM2",
-        [0x30, ..] => "an EC key with explicit curve parameters instead of a named curve",
-        _ => "an EC key on another curve",
+        [0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23] => ("ECDSA on P-521", LENGTH),
+        [0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x21] => ("ECDSA on P-224", LENGTH),
+        [0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x0a] => ("ECDSA on secp256k1", ALGORITHM),
+        // CAT-13: the national standard is a product line of its own, and CABF-KEY-05 keeps it out of all others.
+        [0x06, 0x08, 0x2a, 0x81, 0x1c, 0xcf, 0x55, 0x01, 0x82, 0x2d] => {
+            ("SM2. SM2 keys need a DNSPod GM product, and this server issues none", SM2)
+        }
+        [0x30, ..] => ("an EC key with explicit curve parameters instead of a named curve", ALGORITHM),
+        _ => ("an EC key on another curve", ALGORITHM),
     }
 }
 
@@ -264,7 +261,7 @@ mod tests {
     }
 
     fn why(spki: &[u8]) -> String {
-        let key = PublicKey::read(spki).and_then(PublicKey::check_factors);
+        let key = PublicKey::read(spki).and_then(PublicKey::check_strength);
         key.err().map(|error| error.problem().detail.clone()).unwrap_or_default()
     }
 
@@ -310,14 +307,5 @@ mod tests {
         for malformed in [point(4, 63), point(4, 65), point(4, 96), point(6, 64), point(0, 0)] {
             assert!(malformed.contains("malformed point"), "{malformed}");
         }
-    }
-
-    #[test]
-    fn small_factors_are_found_in_moduli_of_every_size() {
-        // 2^2048 - 1 is divisible by 3; 2^2047 + 1 (word-aligned: 0x80..01) by 3 too; a large prime has none.
-        assert_eq!(small_factor(&[0xff; 256]), Some(3));
-        assert_eq!(small_factor(&[0xff, 0xff, 0xff, 0xfe]), Some(2));
-        assert_eq!(small_factor(&(751u64 * 4_294_967_291).to_be_bytes()), Some(751));
-        assert_eq!(small_factor(&(757u64 * 4_294_967_291).to_be_bytes()), None);
     }
 }

@@ -43,6 +43,14 @@ enum Command {
     /// The product catalogue
     #[command(subcommand)]
     Product(ProductCommand),
+    /// What so many names of a product cost
+    Quote(Quote),
+    /// What customers have bought
+    #[command(subcommand)]
+    Purchase(PurchaseCommand),
+    /// Orders that a person must look at
+    #[command(subcommand)]
+    Review(ReviewCommand),
     /// Issued certificates
     #[command(subcommand)]
     Certificate(CertificateCommand),
@@ -129,6 +137,9 @@ enum CustomerCommand {
         /// A person or an organisation
         #[arg(long, value_parser = ["individual", "enterprise"])]
         kind: String,
+        /// Its standing, on which the older quotas of free certificates depend
+        #[arg(long, value_parser = ["standard", "v2", "kept"], default_value = "standard")]
+        tier: String,
         #[command(flatten)]
         remote: Remote,
     },
@@ -192,6 +203,88 @@ enum ProductCommand {
     },
 }
 
+/// A product, how many names, for how long.
+#[derive(Args)]
+struct Goods {
+    /// The product's id
+    #[arg(long, value_name = "P")]
+    product: String,
+    /// How many names are charged; those that come free with others are not counted
+    #[arg(long, value_name = "N")]
+    names: u32,
+    /// Years, a certificate for each [default: the fewest that are sold]
+    #[arg(long, value_name = "Y")]
+    years: Option<u32>,
+}
+
+#[derive(Args)]
+struct Quote {
+    #[command(flatten)]
+    goods: Goods,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Subcommand)]
+enum PurchaseCommand {
+    /// Buy for a customer, at the price that `quote` tells
+    Create {
+        /// The customer's id
+        #[arg(long, value_name = "ID")]
+        customer: String,
+        #[command(flatten)]
+        goods: Goods,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// All purchases, or those of a customer, oldest first
+    List {
+        /// The customer's id
+        #[arg(long, value_name = "ID")]
+        customer: Option<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// One purchase with its orders
+    Show {
+        /// Its id
+        id: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Subcommand)]
+enum ReviewCommand {
+    /// Orders that wait, the one that waits longest first
+    List {
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// One order with all that is known of it
+    Show {
+        /// The order's id
+        order: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Have the certificate made, and clear the names for this customer
+    Approve(Decision),
+    /// Refuse the order; the note is told to whoever ordered
+    Reject(Decision),
+}
+
+#[derive(Args)]
+struct Decision {
+    /// The order's id
+    order: String,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    note: String,
+    #[command(flatten)]
+    remote: Remote,
+}
+
 #[derive(Subcommand)]
 enum CertificateCommand {
     /// All certificates, the newest first
@@ -229,6 +322,9 @@ pub fn main() -> ExitCode {
         Some(Command::Customer(command)) => service::customer(command),
         Some(Command::Eab(command)) => service::eab(command),
         Some(Command::Product(command)) => service::product(command),
+        Some(Command::Quote(quote)) => service::quote(quote),
+        Some(Command::Purchase(command)) => service::purchase(command),
+        Some(Command::Review(command)) => service::review(command),
         Some(Command::Certificate(command)) => service::certificate(command),
     };
     match done {

@@ -52,7 +52,10 @@ impl Server {
                 _ => return Err(format!("{}{page} did not answer with a list", self.base).into()),
             }
             match next {
-                Some(after) => page = format!("{path}?after={}", segment(&after)),
+                Some(after) => {
+                    let mark = if path.contains('?') { '&' } else { '?' };
+                    page = format!("{path}{mark}after={}", segment(&after));
+                }
                 None => return Ok(all),
             }
         }

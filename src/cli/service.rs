@@ -6,16 +6,21 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::remote::{Server, segment};
-use super::{CertificateCommand, CustomerCommand, EabCommand, Failure, ProductCommand, Remote, show};
+use super::{
+    CertificateCommand, CustomerCommand, Decision, EabCommand, Failure, Goods, ProductCommand, PurchaseCommand, Quote,
+    Remote, ReviewCommand, show,
+};
 
 /// `chancery customer`.
 pub(super) fn customer(command: CustomerCommand) -> Result<(), Failure> {
     match command {
-        CustomerCommand::Create { name, kind, remote } => record(&remote, async |server| {
-            let body = json!({ "name": name, "kind": kind });
+        CustomerCommand::Create { name, kind, tier, remote } => record(&remote, async |server| {
+            let body = json!({ "name": name, "kind": kind, "tier": tier });
             server.send(Method::POST, "/api/v1/customers", Some(body)).await
         }),
-        CustomerCommand::List { remote } => list(&remote, "/api/v1/customers", &["id", "kind", "name", "created"]),
+        CustomerCommand::List { remote } => {
+            list(&remote, "/api/v1/customers", &["id", "kind", "tier", "name", "created"])
+        }
         CustomerCommand::Show { id, remote } => fetch(&remote, "/api/v1/customers", &id),
     }
 }
@@ -41,9 +46,60 @@ pub(super) fn eab(command: EabCommand) -> Result<(), Failure> {
 /// `chancery product`.
 pub(super) fn product(command: ProductCommand) -> Result<(), Failure> {
     match command {
-        ProductCommand::List { remote } => list(&remote, "/api/v1/products", &["id", "title", "validity_days"]),
+        ProductCommand::List { remote } => {
+            let columns = ["id", "sale", "price.base", "price.included", "price.extra", "title"];
+            list(&remote, "/api/v1/products", &columns)
+        }
         ProductCommand::Show { product, remote } => fetch(&remote, "/api/v1/products", &product),
     }
+}
+
+/// `chancery quote`.
+pub(super) fn quote(quote: Quote) -> Result<(), Failure> {
+    let Goods { product, names, years } = quote.goods;
+    record(&quote.remote, async |server| {
+        let body = json!({ "product": product, "names": names, "years": years });
+        server.send(Method::POST, "/api/v1/quotes", Some(body)).await
+    })
+}
+
+/// `chancery purchase`.
+pub(super) fn purchase(command: PurchaseCommand) -> Result<(), Failure> {
+    const PURCHASES: &str = "/api/v1/purchases";
+    match command {
+        PurchaseCommand::Create { customer, goods: Goods { product, names, years }, remote } => {
+            record(&remote, async |server| {
+                let body = json!({ "customer": customer, "product": product, "names": names, "years": years });
+                server.send(Method::POST, PURCHASES, Some(body)).await
+            })
+        }
+        PurchaseCommand::List { customer, remote } => {
+            let of = customer.map(|id| format!("?customer={}", segment(&id))).unwrap_or_default();
+            let columns = ["id", "state", "product", "names", "years", "price", "customer", "created"];
+            list(&remote, &format!("{PURCHASES}{of}"), &columns)
+        }
+        PurchaseCommand::Show { id, remote } => fetch(&remote, PURCHASES, &id),
+    }
+}
+
+/// `chancery review`.
+pub(super) fn review(command: ReviewCommand) -> Result<(), Failure> {
+    const REVIEWS: &str = "/api/v1/reviews";
+    match command {
+        ReviewCommand::List { remote } => {
+            list(&remote, REVIEWS, &["order", "since", "product", "identifiers", "customer.name", "causes"])
+        }
+        ReviewCommand::Show { order, remote } => fetch(&remote, REVIEWS, &order),
+        ReviewCommand::Approve(decision) => decide(decision, "approve"),
+        ReviewCommand::Reject(decision) => decide(decision, "reject"),
+    }
+}
+
+fn decide(Decision { order, note, remote }: Decision, decision: &str) -> Result<(), Failure> {
+    record(&remote, async |server| {
+        let path = format!("/api/v1/reviews/{}/decision", segment(&order));
+        server.send(Method::POST, &path, Some(json!({ "decision": decision, "note": note }))).await
+    })
 }
 
 /// `chancery certificate`.

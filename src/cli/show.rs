@@ -36,14 +36,43 @@ pub(super) fn count(number: usize, noun: &str) -> String {
 }
 
 fn lines_of(value: &Value) -> String {
-    let Value::Object(members) = value else { return plain(value) };
-    let width = members.keys().map(String::len).max().unwrap_or(0) + 1;
-    members.iter().map(|(name, value)| format!("{:width$} {}\n", format!("{name}:"), plain(value))).collect()
+    if !value.is_object() {
+        return plain(value);
+    }
+    let mut simple = Vec::new();
+    let mut tables = String::new();
+    sort_members("", value, &mut simple, &mut tables);
+    let width = simple.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0) + 1;
+    let lines: String = simple.iter().map(|(name, text)| format!("{:width$} {text}\n", format!("{name}:"))).collect();
+    lines + &tables
+}
+
+/// Tells members that are lines, under their names with dots, from lists of objects, which are tables.
+fn sort_members(path: &str, value: &Value, simple: &mut Vec<(String, String)>, tables: &mut String) {
+    match value {
+        Value::Object(members) if !is_plain(value) => {
+            for (name, value) in members {
+                let name = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                sort_members(&name, value, simple, tables);
+            }
+        }
+        Value::Array(items) if items.iter().any(|item| item.is_object() && !is_plain(item)) => {
+            let mut columns: Vec<&str> = Vec::new();
+            for name in items.iter().filter_map(Value::as_object).flat_map(|item| item.keys()) {
+                if !columns.contains(&name.as_str()) {
+                    columns.push(name);
+                }
+            }
+            let table: String = table_of(items, &columns).lines().map(|line| format!("  {line}\n")).collect();
+            tables.push_str(&format!("{path}:\n{table}"));
+        }
+        other => simple.push((path.to_owned(), plain(other))),
+    }
 }
 
 fn table_of(records: &[Value], columns: &[&str]) -> String {
-    let heads = columns.iter().map(|column| column.to_uppercase().replace('_', " ")).collect();
-    let cells = |record: &Value| columns.iter().map(|column| plain(&record[*column])).collect::<Vec<_>>();
+    let heads = columns.iter().map(|column| column.to_uppercase().replace(['_', '.'], " ")).collect();
+    let cells = |record: &Value| columns.iter().map(|column| plain(&member(record, column))).collect::<Vec<_>>();
     let rows: Vec<Vec<String>> = std::iter::once(heads).chain(records.iter().map(cells)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns.len()).map(width).collect();
@@ -56,14 +85,29 @@ fn table_of(records: &[Value], columns: &[&str]) -> String {
     text
 }
 
+/// The member at a path with dots; of a list, that of each item.
+fn member(value: &Value, path: &str) -> Value {
+    match (value, path.split_once('.')) {
+        (Value::Array(items), _) => items.iter().map(|item| member(item, path)).collect(),
+        (_, Some((first, rest))) => member(&value[first], rest),
+        (_, None) => value[path].clone(),
+    }
+}
+
+/// Whether an object is shown as one text: an identifier by its value, a problem by what it says.
+fn is_plain(value: &Value) -> bool {
+    value
+        .as_object()
+        .is_some_and(|members| members.contains_key("detail") || (members.len() == 2 && members.contains_key("type")))
+}
+
 /// A value on one line, with control characters made visible: names are what strangers chose.
 fn plain(value: &Value) -> String {
     let text = match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
         Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
-        // An identifier, of which the value alone says what it is.
-        Value::Object(members) if members.len() == 2 && members.contains_key("type") => plain(&value["value"]),
+        Value::Object(members) if is_plain(value) => plain(members.get("detail").unwrap_or(&value["value"])),
         other => other.to_string(),
     };
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
@@ -79,6 +123,28 @@ mod tests {
     fn tables_line_up_and_show_what_is_missing() {
         let records = [json!({ "id": "a", "not_after": null }), json!({ "id": "long", "not_after": "2027" })];
         assert_eq!(table_of(&records, &["id", "not_after"]), "ID    NOT AFTER\na     -\nlong  2027\n");
+    }
+
+    #[test]
+    fn members_of_members_are_named_with_dots() {
+        let product = json!({ "id": "a", "price": { "base": "1.00" }, "causes": [{ "name": "x" }, { "name": "y" }] });
+        assert_eq!(
+            table_of(&[product.clone(), json!({ "id": "b" })], &["id", "price.base", "causes.name"]),
+            "ID  PRICE BASE  CAUSES NAME\na   1.00        x, y\nb   -           -\n"
+        );
+        assert_eq!(lines_of(&product), "id:         a\nprice.base: 1.00\ncauses:\n  NAME\n  x\n  y\n");
+    }
+
+    #[test]
+    fn lists_of_objects_are_tables_and_problems_are_told_by_their_detail() {
+        let order = json!({
+            "id": "o",
+            "problem": { "kind": "caa", "detail": "no" },
+            "validations": [{ "name": "a.cn", "problem": { "kind": "dns", "detail": "gone" } }, { "name": "b.example.cn" }]
+        });
+        let text =
+            "id:      o\nproblem: no\nvalidations:\n  NAME          PROBLEM\n  a.cn          gone\n  b.example.cn  -\n";
+        assert_eq!(lines_of(&order), text);
     }
 
     #[test]

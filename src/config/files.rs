@@ -6,6 +6,7 @@ use super::{Catalog as Files, Config, Fault};
 use crate::http::ServerCertificate;
 use crate::policy::catalog::{Catalog, Demands};
 use crate::policy::names::Names;
+use crate::policy::weak_keys::WeakKeys;
 
 /// What holds where there are no files at the usual places.
 const BUILT_IN_CATALOG: &str = include_str!("../../config/catalog.toml");
@@ -25,15 +26,19 @@ impl Config {
     pub fn load_catalog(&self) -> Result<ReadCatalog, Vec<Fault>> {
         let usual = Files::default();
         let demands = Demands { issuers: &self.ca.issuers, default_product: &self.acme.default_product };
-        let products = Source::read(&self.catalog.products, &usual.products, BUILT_IN_CATALOG);
-        let names = Source::read(&self.catalog.names, &usual.names, BUILT_IN_NAMES);
+        let products = Source::read(&self.catalog.products, Some((&usual.products, BUILT_IN_CATALOG)));
+        let names = Source::read(&self.catalog.names, Some((&usual.names, BUILT_IN_NAMES)));
+        let weak_keys: Vec<Source> = self.catalog.weak_keys.iter().map(|path| Source::read(path, None)).collect();
         let catalog = products.parse(|text| Catalog::parse_for(text, demands));
-        match (catalog, names.parse(Names::parse)) {
-            (Ok(catalog), Ok(listed)) => Ok(ReadCatalog {
-                catalog: catalog.with_names(listed),
-                text: [products, names].into_iter().flat_map(|source| source.text).collect(),
+        match (catalog, names.parse(Names::parse), all_weak_keys(&weak_keys)) {
+            (Ok(catalog), Ok(listed), Ok(weak)) => Ok(ReadCatalog {
+                catalog: catalog.with_names(listed).with_weak_keys(weak),
+                text: [products, names].into_iter().chain(weak_keys).flat_map(|source| source.text).collect(),
             }),
-            (catalog, names) => Err(catalog.err().into_iter().chain(names.err()).flatten().collect()),
+            (catalog, names, weak_keys) => {
+                let faults = [catalog.err(), names.err(), weak_keys.err()];
+                Err(faults.into_iter().flatten().flatten().collect())
+            }
         }
     }
 
@@ -62,11 +67,14 @@ struct Source {
 }
 
 impl Source {
-    /// Reads a file; takes the built-in one if it is the usual file and not there.
-    fn read(path: &Path, usual: &Path, built_in: &str) -> Self {
+    /// Reads a file; takes the built-in text if it is the usual file and not there.
+    fn read(path: &Path, built_in: Option<(&Path, &str)>) -> Self {
         let name = path.display().to_string();
-        if path == usual && !path.exists() {
-            return Self { name, text: Ok(built_in.to_owned()) };
+        if let Some((usual, text)) = built_in
+            && path == usual
+            && !path.exists()
+        {
+            return Self { name, text: Ok(text.to_owned()) };
         }
         let text =
             read(path).and_then(|bytes| String::from_utf8(bytes).map_err(|_| "the file is not UTF-8 text".to_owned()));
@@ -81,6 +89,18 @@ impl Source {
         let text = self.text.as_ref().map_err(|reason| vec![Fault::new(&self.name, "", reason)])?;
         parse(text).map_err(|faults| faults.into_iter().map(|fault| fault.in_file(&self.name)).collect())
     }
+}
+
+/// All files of `catalog.weak_keys` as one list, with the faults of all of them.
+fn all_weak_keys(files: &[Source]) -> Result<WeakKeys, Vec<Fault>> {
+    let (mut keys, mut faults) = (WeakKeys::default(), Vec::new());
+    for file in files {
+        match file.parse(WeakKeys::parse) {
+            Ok(found) => keys = keys.merge(found),
+            Err(found) => faults.extend(found),
+        }
+    }
+    if faults.is_empty() { Ok(keys) } else { Err(faults) }
 }
 
 impl crate::policy::fault::Fault {

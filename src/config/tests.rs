@@ -164,3 +164,34 @@ fn localhost_is_this_machine_only_for_a_server_that_only_this_machine_reaches() 
     assert!(knows("0.0.0.0:1", LocalhostNames::Yes));
     assert!(!knows("127.0.0.1:1", LocalhostNames::No));
 }
+
+#[test]
+fn lists_of_weak_keys_are_read_together_and_their_faults_name_the_file_and_the_line() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let (good, other) = (file("good", "0123456789abcdef0123\n"), file("other", &"ab".repeat(32)));
+    let (bad, worse) = (file("bad", "# fine\n0123\n"), file("worse", "x\ny\n"));
+    let load = |files: &[&PathBuf]| {
+        let mut config = Config::default();
+        config.catalog.weak_keys = files.iter().map(|file| (*file).clone()).collect();
+        config
+            .load_catalog()
+            .map(|read| read.catalog)
+            .map_err(|faults| faults.iter().map(Fault::to_string).collect::<Vec<_>>())
+    };
+    assert!(load(&[]).unwrap().weak_keys().is_empty());
+    let (one, both) = (load(&[&good]).unwrap(), load(&[&good, &other, &good]).unwrap());
+    assert!(!one.weak_keys().is_empty() && one.weak_keys() != both.weak_keys());
+    assert_eq!(one.weak_keys().clone().merge(load(&[&other]).unwrap().weak_keys().clone()), *both.weak_keys());
+    let missing = directory.path().join("missing");
+    let faults = load(&[&good, &bad, &missing, &worse]).unwrap_err();
+    let begins =
+        |place: usize, path: &Path, rest: &str| faults[place].starts_with(&format!("{}:{rest}", path.display()));
+    assert_eq!(faults.len(), 4, "{faults:#?}");
+    assert!(begins(0, &bad, "2: \"0123\"") && begins(1, &missing, " the file cannot be read"), "{faults:#?}");
+    assert!(begins(2, &worse, "1: \"x\"") && begins(3, &worse, "2: \"y\""), "{faults:#?}");
+}

@@ -85,6 +85,10 @@ pub enum Act {
         approved: bool,
         note: String,
     },
+    /// An order left the desk undecided: it expired, or an authorization was given up.
+    ReviewLapsed {
+        order: OrderId,
+    },
     CatalogLoaded {
         digest: String,
         products: usize,
@@ -146,6 +150,10 @@ pub enum Act {
         serial: Serial,
         reason: RevocationReason,
         authority: String,
+    },
+    /// A key was reported compromised, by the SHA-256 of its SubjectPublicKeyInfo in hexadecimal digits.
+    KeyReported {
+        spki_sha256: String,
     },
     ServerCertificateIssued {
         serial: Serial,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::plan::{CaaMode, Method};
-use super::{AccountId, AuthzId, Error, Identifier, JobId, Problem, Result, Timestamp};
+use super::{AccountId, AuthzId, Error, Identifier, JobId, Kind, Problem, Result, Timestamp};
 
 /// An authorization with its challenges.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub struct Authorization {
     /// Days that the proof is kept for further orders.
     #[serde(default)]
     pub kept_days: u32,
+    /// Days that the documents give for the proof; none where it is not theirs to say (VAL-13).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_days: Option<u32>,
     /// When it was made.
     pub created: Timestamp,
     /// When it ends: first the deadline for its challenges, once valid the end of its reuse.
@@ -55,6 +58,9 @@ pub enum AuthzState {
         /// When CAA was last found to permit issuance; none for addresses, which have no CAA (RFC 8738).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         caa_checked: Option<Timestamp>,
+        /// What was seen beside the proof and should be put right, for the client to read (VAL-22, VAL-23).
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        hints: Vec<String>,
     },
     /// Refuted.
     Invalid {
@@ -126,7 +132,7 @@ impl Authorization {
         }
     }
 
-    /// Whether it serves `identifier` of an order: same name, and a wildcard only by one made for wildcards.
+    /// Whether it serves `identifier` of an order: the very same name (VAL-09), and a wildcard only by one made for wildcards.
     pub fn covers(&self, identifier: &Identifier) -> bool {
         self.wildcard == identifier.is_wildcard() && self.identifier == identifier.base()
     }
@@ -136,6 +142,24 @@ impl Authorization {
         if self.wildcard { format!("*.{}", self.identifier) } else { self.identifier.to_string() }
     }
 
+    /// What its holder is told once its time is over.
+    pub fn lapse(&self) -> Problem {
+        let name = self.ordered_name();
+        let detail = match (&self.state, self.deadline_days) {
+            // VAL-13, VAL-14, VAL-30, DIAG-12: the period ended without success, and a new one begins with a new order.
+            (AuthzState::Pending { .. }, Some(days)) => {
+                let period = if days == 1 { "1 day".to_owned() } else { format!("{days} days") };
+                format!(
+                    "No record within {period}. Submit again and add it within {period}. Control of {name} was to be shown \
+                     by {} (VAL-13).",
+                    self.expires
+                )
+            }
+            _ => format!("The authorization for {name} expired at {}.", self.expires),
+        };
+        Problem::new(Kind::Unauthorized, detail)
+    }
+
     /// Begins the validation that a client asked for by answering the challenge of `attempt.method`.
     pub fn begin(mut self, attempt: Attempt, now: Timestamp) -> Result<Self> {
         match self.state {
@@ -143,11 +167,9 @@ impl Authorization {
                 self.state = AuthzState::Pending { attempt: Some(attempt) };
                 Ok(self)
             }
-            AuthzState::Pending { attempt: None } => Err(Error::malformed(format!(
-                "The authorization for {} expired at {}; place a new order.",
-                self.ordered_name(),
-                self.expires
-            ))),
+            AuthzState::Pending { attempt: None } => {
+                Err(Error::malformed(format!("{} Place a new order.", self.lapse().detail)))
+            }
             _ => Err(Error::malformed(format!(
                 "The authorization for {} takes no further challenge response.",
                 self.ordered_name()
@@ -164,10 +186,17 @@ impl Authorization {
         self
     }
 
-    /// The proof was seen: valid until `expires`.
+    /// The proof was seen: valid until `expires`. `hints` says what should be put right nonetheless.
     #[must_use]
-    pub fn prove(mut self, method: Method, now: Timestamp, caa_checked: Option<Timestamp>, expires: Timestamp) -> Self {
-        self.state = AuthzState::Valid { method, validated: now, caa_checked };
+    pub fn prove(
+        mut self,
+        method: Method,
+        now: Timestamp,
+        caa_checked: Option<Timestamp>,
+        expires: Timestamp,
+        hints: Vec<String>,
+    ) -> Self {
+        self.state = AuthzState::Valid { method, validated: now, caa_checked, hints };
         self.expires = expires;
         self
     }

@@ -31,6 +31,10 @@ pub struct Certificate {
     pub not_before: Timestamp,
     /// Last second of its validity.
     pub not_after: Timestamp,
+    /// Last second of the term that its price bought, where that is later than its own: the public calendar, its issuer or
+    /// the client's wish cut it short, and the rest is still owed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paid_until: Option<Timestamp>,
     /// The certificate, DER, base64.
     #[serde(with = "base64_bytes")]
     pub der: Vec<u8>,
@@ -96,6 +100,11 @@ impl Certificate {
         Ok(self)
     }
 
+    /// Last second of the term that it belongs to: its own, or that of what was paid for.
+    pub fn term_end(&self) -> Timestamp {
+        self.paid_until.unwrap_or(self.not_after)
+    }
+
     /// Whether it was revoked.
     pub fn is_revoked(&self) -> bool {
         matches!(self.standing, CertificateStanding::Revoked { .. })
@@ -154,10 +163,11 @@ pub mod hex32 {
         octets.iter().flat_map(|b| [b >> 4, b & 15]).filter_map(|d| char::from_digit(d.into(), 16)).collect()
     }
 
-    fn decode(text: &str) -> Option<[u8; 32]> {
+    /// The octets of 64 digits, if that is what `text` is.
+    pub fn decode(text: &str) -> Option<[u8; 32]> {
         let digits: Vec<u8> = text.chars().map(|c| c.to_digit(16).map(|d| d as u8)).collect::<Option<_>>()?;
-        let octets: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
-        octets.try_into().ok()
+        let octets: Vec<u8> = digits.chunks(2).map(|pair| pair[0] << 4 | pair.get(1).unwrap_or(&0)).collect();
+        octets.try_into().ok().filter(|_| digits.len() == 64)
     }
 }
 

@@ -18,6 +18,9 @@ pub struct Csr {
     pub key: SubjectKey,
     /// SHA-256 of `spki`.
     pub spki_sha256: [u8; 32],
+    /// How Debian's openssl-blacklist names the key: the last ten octets of SHA-1 over `Modulus=<HEX>\n`. None unless the
+    /// key is RSA.
+    pub debian_fingerprint: Option<[u8; 10]>,
     /// The names: those of subjectAltName and the common name.
     pub names: BTreeSet<Identifier>,
     /// The common name as it stands in the request, if there is one.

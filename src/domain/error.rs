@@ -126,6 +126,20 @@ impl fmt::Display for Problem {
     }
 }
 
+/// What a page describes that helps a client further. Where such pages are is the business of `acme::links`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Help {
+    /// A product, by its id.
+    Product(String),
+    /// What so many chargeable names of a product cost.
+    Quote {
+        /// The product's id.
+        product: String,
+        /// How many.
+        names: u32,
+    },
+}
+
 /// Whatever stops a use case. Boxed inside, so that a `Result` stays small.
 pub struct Error(Box<Inner>);
 
@@ -133,6 +147,7 @@ struct Inner {
     problem: Problem,
     retry_after: Option<Duration>,
     conflicting: Option<String>,
+    help: Option<Help>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -191,6 +206,13 @@ impl Error {
         self
     }
 
+    /// Adds what a page with help is about (RFC 8555 section 6.6: `Link` with the relation "help").
+    #[must_use]
+    pub fn help(mut self, about: Help) -> Self {
+        self.0.help = Some(about);
+        self
+    }
+
     /// What class of error this is.
     pub fn kind(&self) -> Kind {
         self.0.problem.kind
@@ -215,11 +237,16 @@ impl Error {
     pub fn conflicting_id(&self) -> Option<&str> {
         self.0.conflicting.as_deref()
     }
+
+    /// What a page with help is about, if there is one.
+    pub fn help_about(&self) -> Option<&Help> {
+        self.0.help.as_ref()
+    }
 }
 
 impl From<Problem> for Error {
     fn from(problem: Problem) -> Self {
-        Self(Box::new(Inner { problem, retry_after: None, conflicting: None, source: None }))
+        Self(Box::new(Inner { problem, retry_after: None, conflicting: None, help: None, source: None }))
     }
 }
 

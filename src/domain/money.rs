@@ -6,7 +6,10 @@ use std::ops::{Add, Mul};
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// An amount in hundredths of the catalogue's currency (USD, PRICE-30). Never negative.
+/// What prices are in (PRICE-30).
+pub const CURRENCY: &str = "USD";
+
+/// An amount in hundredths of the catalogue's currency (PRICE-30). Never negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Money(u64);
 

@@ -33,7 +33,11 @@ pub struct Order {
     /// What it is to its holder's earlier certificates.
     #[serde(default, skip_serializing_if = "Purpose::is_new")]
     pub purpose: Purpose,
-    /// The purchase that it uses a term of.
+    /// The holder's certificate of the same product for the same names when it was placed: should this order come to
+    /// nothing, that one is again what they have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<Serial>,
+    /// The purchase that paid for it: it uses a term of it, or is the reissue of an order that does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purchase: Option<PurchaseId>,
     /// Why a person must look at it before it is issued; none: nobody needs to.
@@ -54,13 +58,13 @@ pub enum Purpose {
     /// An application of its own.
     #[default]
     New,
-    /// The follow-up of a certificate that is about to end: a new term or slot, and the remaining days on top
+    /// The follow-up of a certificate whose term is about to end: a new term, and the remaining days on top
     /// (VALIDITY-06).
     Renewal {
         /// The certificate that ends.
         of: Serial,
     },
-    /// The same certificate once more: same names, same end, nothing charged (REISSUE-05).
+    /// The same certificate once more, within its term: same names, same end, nothing charged (REISSUE-05).
     Reissue {
         /// The certificate that it stands in for.
         of: Serial,
@@ -142,22 +146,14 @@ impl Order {
         match &self.phase {
             Phase::Issued { .. } => OrderStatus::Valid,
             Phase::Failed { .. } => OrderStatus::Invalid,
-            Phase::Review { .. } if now >= self.expires => OrderStatus::Invalid,
-            Phase::Review { .. } | Phase::Issuing { .. } => OrderStatus::Processing,
-            Phase::Open if now >= self.expires => OrderStatus::Invalid,
-            Phase::Open => {
-                let mut status = OrderStatus::Ready;
-                for authz in authzs {
-                    match authz.status(now) {
-                        AuthzStatus::Valid => {}
-                        AuthzStatus::Pending => status = OrderStatus::Pending,
-                        AuthzStatus::Invalid | AuthzStatus::Deactivated | AuthzStatus::Expired => {
-                            return OrderStatus::Invalid;
-                        }
-                    }
-                }
-                status
-            }
+            Phase::Issuing { .. } => OrderStatus::Processing,
+            Phase::Open | Phase::Review { .. } if now >= self.expires => OrderStatus::Invalid,
+            Phase::Open => proven(authzs, now),
+            // RFC 8555 section 7.1.6: an authorization that is given up ends the order, whoever has it on the desk.
+            Phase::Review { .. } => match proven(authzs, now) {
+                OrderStatus::Ready => OrderStatus::Processing,
+                _ => OrderStatus::Invalid,
+            },
         }
     }
 
@@ -178,13 +174,7 @@ impl Order {
                 )
                 .of(&authz.identifier),
             ),
-            (_, AuthzStatus::Invalid | AuthzStatus::Expired) => Some(
-                Problem::new(
-                    Kind::Unauthorized,
-                    format!("The authorization for {} expired at {}.", authz.ordered_name(), authz.expires),
-                )
-                .of(&authz.identifier),
-            ),
+            (_, AuthzStatus::Invalid | AuthzStatus::Expired) => Some(authz.lapse().of(&authz.identifier)),
             _ => None,
         });
         Some(Problem::merge(told.collect()).map_or_else(
@@ -233,9 +223,10 @@ impl Order {
     }
 
     /// A person approved: the certificate is being made.
-    pub fn approve(mut self, serial: Serial, job: JobId, now: Timestamp) -> Result<Self> {
+    pub fn approve(mut self, serial: Serial, job: JobId, authzs: &[Authorization], now: Timestamp) -> Result<Self> {
+        let lapsed = self.status(authzs, now) != OrderStatus::Processing;
         match self.phase {
-            Phase::Review { csr, .. } if now < self.expires => {
+            Phase::Review { csr, .. } if !lapsed => {
                 self.phase = Phase::Issuing { csr, serial, job, since: now };
                 Ok(self)
             }
@@ -291,6 +282,19 @@ impl Order {
         }
         self
     }
+}
+
+/// The status of an order that its authorizations decide.
+fn proven(authzs: &[Authorization], now: Timestamp) -> OrderStatus {
+    let mut status = OrderStatus::Ready;
+    for authz in authzs {
+        match authz.status(now) {
+            AuthzStatus::Valid => {}
+            AuthzStatus::Pending => status = OrderStatus::Pending,
+            AuthzStatus::Invalid | AuthzStatus::Deactivated | AuthzStatus::Expired => return OrderStatus::Invalid,
+        }
+    }
+    status
 }
 
 fn not_in_review(order: &Order) -> Error {

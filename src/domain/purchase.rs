@@ -26,19 +26,38 @@ pub struct Purchase {
     pub terms: Vec<OrderId>,
 }
 
+/// What became of the order of the term that was begun last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LastTerm {
+    /// There is none, or it has its certificate.
+    Settled,
+    /// It came to nothing: its term is there again.
+    Failed,
+    /// It is open, until that moment at the latest.
+    Open {
+        /// The order.
+        order: OrderId,
+        /// When it ends if it is not fulfilled.
+        until: Timestamp,
+    },
+}
+
 impl Purchase {
-    /// The purchase with `order` in its first free term, given that the last term's order came to nothing or not.
-    #[must_use]
-    pub fn with_term(mut self, order: OrderId, last_failed: bool) -> Self {
-        if last_failed {
-            self.terms.pop();
-        }
-        self.terms.push(order);
-        self
+    /// Terms that were begun and not given back.
+    pub fn begun(&self, last: &LastTerm) -> usize {
+        self.terms.len().saturating_sub(usize::from(*last == LastTerm::Failed))
     }
 
-    /// Whether a term is left, given that the last term's order came to nothing or not.
-    pub fn has_term_left(&self, last_failed: bool) -> bool {
-        self.terms.len() - usize::from(last_failed && !self.terms.is_empty()) < self.years as usize
+    /// Whether a term can be begun now: one is left, and the last one's order is settled.
+    pub fn has_term_left(&self, last: &LastTerm) -> bool {
+        !matches!(last, LastTerm::Open { .. }) && self.begun(last) < self.years as usize
+    }
+
+    /// The purchase with `order` in its first free term.
+    #[must_use]
+    pub fn with_term(mut self, order: OrderId, last: &LastTerm) -> Self {
+        self.terms.truncate(self.begun(last));
+        self.terms.push(order);
+        self
     }
 }

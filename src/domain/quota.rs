@@ -12,7 +12,7 @@ use super::{OrderId, Timestamp};
 pub struct HolderLedger {
     /// Whose.
     pub holder: Holder,
-    /// What may still count, oldest first.
+    /// What may still count against the quota, oldest first.
     pub slots: Vec<Slot>,
     /// Packages of further free certificates, oldest first (QUOTA-07).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -71,7 +71,10 @@ pub struct Package {
     /// When what is left of it lapses; none for never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
-    /// Orders that took one each; those that end without a certificate are taken off the list again.
+    /// How many led to a certificate: they are used up for good.
+    #[serde(default)]
+    pub spent: u32,
+    /// Unfinished orders that took one each; those that end without a certificate give it back.
     pub orders: Vec<OrderId>,
 }
 

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::advice::advice;
 use super::catalog::{Catalog, Class, Product, Sale, Shape, days};
+use super::free_names::Counted;
 use super::settings::{IpEntry, WordOutcome};
 use super::{domains, price, shape, validity};
 use crate::domain::customer::CustomerKind;
+use crate::domain::error::Help;
 use crate::domain::identifier::is_special_purpose;
 use crate::domain::order::ReviewCause;
 use crate::domain::plan::Plan;
-use crate::domain::{DnsName, Error, Identifier, Kind, Problem, Result, Timestamp};
+use crate::domain::{DnsName, Error, Identifier, Kind, OrderId, Problem, Result, Timestamp};
 
 /// What a client asks for.
 #[derive(Debug, Clone, Default)]
@@ -44,6 +46,8 @@ pub struct Terms<'a> {
     pub offers: &'a [Offer],
     /// Names that an operator has cleared for the holder.
     pub cleared: &'a BTreeSet<String>,
+    /// Whether a refusal tells which products would take the names.
+    pub advise: bool,
 }
 
 /// A purchase with a term left.
@@ -117,6 +121,35 @@ fn sold<'a>(catalog: &'a Catalog, id: &str) -> Result<&'a Product> {
     }
 }
 
+/// The names of a request, found good for a product.
+#[derive(Debug)]
+pub struct Judged {
+    /// Each once, in the order asked for.
+    pub identifiers: Vec<Identifier>,
+    /// Those that are charged, and those that come free.
+    pub counted: Counted,
+    /// What a person must look at.
+    pub causes: Vec<ReviewCause>,
+}
+
+impl Judged {
+    /// How many names are charged (SAN-08).
+    pub fn chargeable(&self) -> u32 {
+        self.counted.charged.len() as u32
+    }
+}
+
+/// Judges the buyer and the names of a request for that product.
+pub fn judge(catalog: &Catalog, product: &Product, request: Request, terms: &Terms<'_>) -> Result<Judged> {
+    check_buyer(product, terms)?;
+    let identifiers = unique(request.identifiers);
+    if identifiers.is_empty() && request.unread.is_empty() {
+        return Err(Error::malformed("\"identifiers\" is empty; name at least one."));
+    }
+    let (counted, causes) = judge_names(catalog, product, &identifiers, request.unread, terms)?;
+    Ok(Judged { identifiers, counted, causes })
+}
+
 /// Judges a request for an order of that product.
 pub fn admit(
     catalog: &Catalog,
@@ -126,26 +159,21 @@ pub fn admit(
     span: &validity::Span,
     now: Timestamp,
 ) -> Result<Plan> {
-    check_buyer(product, terms)?;
-    let Request { not_before, not_after, unread, .. } = request;
-    let identifiers = unique(request.identifiers);
-    if identifiers.is_empty() && unread.is_empty() {
-        return Err(Error::malformed("\"identifiers\" is empty; name at least one."));
-    }
-    let (chargeable, causes) = judge_names(catalog, product, &identifiers, unread, terms)?;
+    let (not_before, not_after) = (request.not_before, request.not_after);
+    let judged = judge(catalog, product, request, terms)?;
     validity::check_asked(product, span, not_before, not_after, now)?;
     let ends = [validity::latest_signing(not_before), not_after];
     // VAL-13: the proofs must be there within the documented days.
     let open_days = product.deadline_days.map_or(terms.order_days, |deadline| deadline.min(terms.order_days));
     Ok(Plan {
         product: product.id.clone(),
-        identifiers,
+        chargeable: judged.chargeable(),
+        identifiers: judged.identifiers,
         not_before,
         not_after,
         // Beyond these moments the dates can't be honoured any more.
         expires: ends.into_iter().flatten().fold(now + days(open_days), Timestamp::min),
-        chargeable,
-        causes,
+        causes: judged.causes,
     })
 }
 
@@ -174,13 +202,17 @@ pub fn admit_name<'a>(
 fn check_buyer(product: &Product, terms: &Terms<'_>) -> Result<()> {
     let id = &product.id;
     match terms.customer {
-        // Design decision 1: what is not free needs a bound account.
-        None if product.bound_accounts_only => Err(Error::new(
+        // Design decision 1: what is paid for needs a customer, who has the account bound.
+        None if matches!(product.sale, Sale::Paid(_)) => Err(Error::new(
             Kind::UserActionRequired,
             format!(
-                "\"{id}\" is for accounts with an external account binding, and this account has none. Get a key id and a key \
-                 from the operator of this server and register an account with them (ACCT-01)."
+                "\"{id}\" is bought by a customer of this service, and this account is bound to none: register it with an \
+                 external account binding, the key for which comes with the purchase (BUY-03)."
             ),
+        )),
+        None if product.bound_accounts_only => Err(Error::new(
+            Kind::InvalidProfile,
+            format!("\"{id}\" is for accounts with an external account binding; this account has none."),
         )),
         // CAT-15, ORG-10
         Some(CustomerKind::Individual) if product.class.needs_organisation() => Err(Error::new(
@@ -208,8 +240,8 @@ fn judge_names(
     identifiers: &[Identifier],
     mut problems: Vec<Problem>,
     terms: &Terms<'_>,
-) -> Result<(u32, Vec<ReviewCause>)> {
-    let unread = !problems.is_empty();
+) -> Result<(Counted, Vec<ReviewCause>)> {
+    let readable = problems.is_empty();
     let mut causes = Vec::new();
     for identifier in identifiers {
         if let Some(reason) = refusal(catalog, product, identifier) {
@@ -225,13 +257,13 @@ fn judge_names(
             (WordOutcome::None, _) | (_, None) => {}
         }
     }
-    let charged = shape::fit(catalog, product, identifiers).map(|counted| counted.charged.len() as u32);
-    let charged = charged.unwrap_or_else(|misfits| {
+    let counted = shape::fit(catalog, product, identifiers).unwrap_or_else(|misfits| {
         problems.extend(misfits);
-        0
+        Counted::default()
     });
-    let Some(problem) = Problem::merge(problems) else { return Ok((charged, causes)) };
-    let advice = if unread { None } else { advice(catalog, product, identifiers, terms) };
+    let Some(problem) = Problem::merge(problems) else { return Ok((counted, causes)) };
+    // Names that can't be read are taken by none.
+    let advice = if terms.advise && readable { advice(catalog, product, identifiers, terms) } else { None };
     let detail = [Some(problem.detail), advice].into_iter().flatten().collect::<Vec<_>>().join(" ");
     let problem = Problem { detail, ..problem };
     Err(match problem.subproblems.is_empty() {
@@ -347,6 +379,19 @@ fn word(
     (product.words, Some(text))
 }
 
+/// What a customer is told whose purchase is used by an order that is not settled yet (rules section 25.3, REVIEW).
+pub fn purchase_in_use(product: &Product, order: &OrderId, until: Timestamp, now: Timestamp) -> Error {
+    Error::new(
+        Kind::RateLimited,
+        format!(
+            "The purchase of \"{}\" that fits these names is used by order {order}, which is open until {until}. Finish that \
+             order, or end it by deactivating one of its authorizations, or buy another (BUY-05).",
+            product.id
+        ),
+    )
+    .retry_after(until.since(now))
+}
+
 /// What a customer is told who has bought nothing that fits (BUY-03, BUY-05).
 pub fn no_purchase(product: &Product, chargeable: u32, bought: &[u32]) -> Error {
     let id = &product.id;
@@ -374,10 +419,6 @@ pub fn no_purchase(product: &Product, chargeable: u32, bought: &[u32]) -> Error 
         Ok(quote) => format!("Price for these names: {} USD for {years} years.", quote.total),
         Err(error) => error.into_problem().detail,
     };
-    Error::new(
-        Kind::UserActionRequired,
-        format!(
-            "There is no unused purchase of \"{id}\". {price} Purchases are had from the operator of this server (BUY-03)."
-        ),
-    )
+    Error::new(Kind::UserActionRequired, format!("There is no unused purchase of \"{id}\". {price} (BUY-03)"))
+        .help(Help::Quote { product: id.clone(), names: chargeable })
 }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::fault::Fault;
 use super::names::Names;
 use super::settings::{Settings, WordOutcome};
+use super::weak_keys::WeakKeys;
 use super::words::WordFilter;
 use crate::domain::csr::SubjectKey;
 use crate::domain::plan::{CaaMode, Method};
@@ -36,6 +37,7 @@ pub struct Catalog {
     caa_identities: Vec<String>,
     names: Names,
     words: WordFilter,
+    weak_keys: WeakKeys,
 }
 
 /// What a server's configuration demands of its catalogue.
@@ -66,6 +68,9 @@ pub struct Brand {
     /// Days that a validation is retained for the same name and the same customer (VAL-32, VAL-33).
     #[serde(default)]
     pub retained_days: u32,
+    /// Whether reissues of its OV and EV certificates are not validated anew in the first days (VAL-35).
+    #[serde(default)]
+    pub fresh_reissues: bool,
     /// The root that the documents say it stands under; told to people, never in a certificate (CAT-12).
     #[serde(default)]
     pub root: Option<String>,
@@ -132,6 +137,8 @@ pub struct Product {
     pub validation_reuse_days: u32,
     /// Days that a proof of control may be used again for a reissue (VAL-34).
     pub reissue_reuse_days: u32,
+    /// Days after the original was issued in which its reissue is not validated anew; 0: it always is (VAL-35).
+    pub reissue_fresh_days: u32,
     /// The issuer domain names that CAA records may name (RFC 8659 section 4.2).
     pub caa_identities: Vec<String>,
     /// How those records are read.
@@ -278,10 +285,14 @@ pub mod ceiling {
     pub const VALIDITY_DAYS: u32 = 825;
     /// Most days of a documented product's certificates (VALIDITY-02; Baseline Requirements 6.3.2 before 2026-03-15).
     pub const PUBLIC_DAYS: u32 = 398;
+    /// Most days of a free certificate: one year (VALIDITY-03).
+    pub const FREE_DAYS: u32 = 366;
     /// Baseline Requirements 4.2.1 before 2026-03-15.
     pub const REUSE_DAYS: u32 = 398;
     /// Years in one purchase (BUY-06).
     pub const YEARS: u32 = 3;
+    /// Free certificates in one quota: what a ledger is made for.
+    pub const QUOTA: u32 = 2_000;
     /// Days for showing control of names: longer than any document says, as long as a random token may serve
     /// (Baseline Requirements 3.2.2.4.7).
     pub const DEADLINE_DAYS: u32 = 30;
@@ -350,6 +361,17 @@ impl Catalog {
         flow.filter(|_| product.class.needs_organisation())
     }
 
+    /// The same catalogue with keys that nothing is issued for.
+    #[must_use]
+    pub fn with_weak_keys(self, weak_keys: WeakKeys) -> Self {
+        Self { weak_keys, ..self }
+    }
+
+    /// Keys that nothing is issued for.
+    pub fn weak_keys(&self) -> &WeakKeys {
+        &self.weak_keys
+    }
+
     /// The product of that id.
     pub fn product(&self, id: &str) -> Option<&Product> {
         self.products.get(id).map(Arc::as_ref)
@@ -405,11 +427,6 @@ impl Product {
     /// How long a proof may be used again by an order of its own.
     pub fn validation_reuse(&self) -> Duration {
         days(self.validation_reuse_days)
-    }
-
-    /// How long a proof is kept: for further orders or for a reissue, whichever is longer.
-    pub fn validation_kept(&self) -> Duration {
-        days(self.validation_reuse_days.max(self.reissue_reuse_days))
     }
 
     /// How control of that name may be shown.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::catalog::{Class, Product, days};
-use super::settings::Settings;
+use super::settings::{Settings, Skip};
 use crate::domain::certificate::Certificate;
 use crate::domain::order::Purpose;
 use crate::domain::{Error, Identifier, Kind, Result, Timestamp};
@@ -32,53 +32,78 @@ pub fn purpose(
     if !product.is_documented() || old.product != product.id {
         return Ok(Purpose::New);
     }
-    let over = old.is_revoked() || old.not_after <= now;
-    let same = names.iter().collect::<BTreeSet<_>>() == old.identifiers.iter().collect::<BTreeSet<_>>();
-    if !same && !(settings.reissue_may_change_domains && !over) {
-        // DOM-12, DOM-13, REISSUE-06
-        return if earlier.named && !over {
-            Err(Error::malformed(
-                "A reissue or renewal keeps its names; leave out \"replaces\" for a new application (DOM-13, REISSUE-06).",
-            ))
-        } else {
-            Ok(Purpose::New)
+    let free = product.class == Class::DvFree;
+    // What was paid for lasts until the end of its term, also when its certificate was revoked: a compromised key is a ground
+    // for a reissue (REISSUE-16), who revokes it first does what is right, and an issued certificate is not refunded
+    // (REFUND-01), so a year would be paid twice. A free certificate costs nothing but its slot, which the account has back
+    // (QUOTA-05): there it is a new application.
+    let over = old.term_end() <= now || (free && old.is_revoked());
+    let window_opens = old.term_end() - days(settings.renewal_window_days);
+    if !same_names(names, &old.identifiers) {
+        // X-11: with the setting a reissue may have other names; a renewal never (DOM-13).
+        return match settings.reissue_may_change_domains && earlier.named && !over && now < window_opens {
+            true => reissue(settings, free, earlier),
+            // DOM-12, DOM-13, REISSUE-06
+            false if earlier.named && !over && !old.is_revoked() => Err(Error::malformed(format!(
+                "A reissue or renewal keeps its names, here {}; leave out \"replaces\" for a new application (DOM-13, \
+                 REISSUE-06).",
+                old.identifiers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            ))),
+            false => Ok(Purpose::New),
         };
     }
-    let window_opens = old.not_after - days(settings.renewal_window_days);
-    match product.class {
-        // What has ended or was revoked is followed by an application of its own.
-        _ if over => Ok(Purpose::New),
-        // RENEW-10, RENEW-11: a free certificate is applied for anew in the window, with a new slot.
-        Class::DvFree if now >= window_opens || !earlier.named => Ok(Purpose::New),
-        // REISSUE-02
-        Class::DvFree if earlier.reissues >= settings.free_reissue_limit => Err(Error::new(
-            Kind::RateLimited,
-            format!(
-                "A free certificate can be reissued {}; leave out \"replaces\" for a new application (REISSUE-02).",
-                if settings.free_reissue_limit == 1 {
-                    "once".to_owned()
-                } else {
-                    format!("{} times", settings.free_reissue_limit)
-                }
-            ),
-        )),
-        // REISSUE-01, RENEW-02
-        _ if now < window_opens => Ok(Purpose::Reissue { of: old.serial }),
-        _ => Ok(Purpose::Renewal { of: old.serial }),
+    if over {
+        return Ok(Purpose::New);
+    }
+    // RENEW-10, RENEW-11: a free certificate is applied for anew in the window, with a new slot.
+    if free && (now >= window_opens || !earlier.named) {
+        return Ok(Purpose::New);
+    }
+    // REISSUE-01: with more than 30 days left it is reissued, else renewed (RENEW-02).
+    match now < window_opens {
+        true => reissue(settings, free, earlier),
+        false => Ok(Purpose::Renewal { of: old.serial }),
     }
 }
 
-/// How long ago a proof may have been seen to serve a reissue (X-12); none if reissues skip nothing.
-pub fn reissue_reuse(settings: &Settings, product: &Product, original: &Certificate, now: Timestamp) -> u32 {
-    use super::settings::Skip;
-    let skips = |skip| settings.reissue_skip_validation.contains(&skip);
-    // VAL-35: whatever proved the original serves in its first days.
-    let fresh = product.class != Class::DvFree
-        && skips(Skip::Fresh)
-        && now < original.issued + days(settings.reissue_fresh_days);
-    match (skips(Skip::Retained), fresh) {
-        (true, _) if product.reissue_reuse_days > 0 => product.reissue_reuse_days,
-        (_, true) => settings.validation_reuse_days,
-        _ => 0,
+/// REISSUE-02: a free certificate is reissued once.
+fn reissue(settings: &Settings, free: bool, earlier: &Predecessor<'_>) -> Result<Purpose> {
+    if free && earlier.reissues >= settings.free_reissue_limit {
+        let often = match settings.free_reissue_limit {
+            0 => "can't be reissued".to_owned(),
+            1 => "can be reissued once".to_owned(),
+            limit => format!("can be reissued {limit} times"),
+        };
+        return Err(Error::new(
+            Kind::RateLimited,
+            format!("A free certificate {often}; leave out \"replaces\" for a new application (REISSUE-02)."),
+        ));
     }
+    Ok(Purpose::Reissue { of: earlier.certificate.serial })
+}
+
+/// Whether two lists hold the same names, whatever their sequence.
+pub fn same_names(one: &[Identifier], other: &[Identifier]) -> bool {
+    one.iter().collect::<BTreeSet<_>>() == other.iter().collect::<BTreeSet<_>>()
+}
+
+/// Days for which a proof of control serves an order of that purpose; `original` is when the first of a line of reissues was
+/// issued.
+pub fn reuse_days(
+    settings: &Settings,
+    product: &Product,
+    purpose: Purpose,
+    original: Timestamp,
+    now: Timestamp,
+) -> u32 {
+    // RENEW-08, RENEW-11: what is applied for anew is validated anew, save what its brand retains (VAL-32, VAL-33).
+    let own = product.validation_reuse_days;
+    let Purpose::Reissue { .. } = purpose else { return own };
+    // X-12: any one of these suffices. "The same CSR" (VAL-36) can't be one: ACME hands it in after the validation.
+    let skips = |skip| settings.reissue_skip_validation.contains(&skip);
+    let retained = if skips(Skip::Retained) { product.reissue_reuse_days } else { 0 };
+    // VAL-35: in the first days whatever proved the original serves.
+    let fresh = skips(Skip::Fresh) && now < original + days(product.reissue_fresh_days);
+    let fresh = if fresh { settings.validation_reuse_days } else { 0 };
+    own.max(retained).max(fresh)
 }

@@ -15,5 +15,7 @@ pub mod quota;
 pub mod renewal;
 pub mod settings;
 pub mod shape;
+pub mod status;
 pub mod validity;
+pub mod weak_keys;
 pub mod words;

@@ -1,16 +1,24 @@
 //! Whether another free certificate may be had, and what it is deducted from (QUOTA-01 to QUOTA-16).
 
-use super::catalog::{QuotaRules, TierQuota};
+use std::time::Duration;
+
+use super::catalog::{QuotaRules, TierQuota, days};
 use crate::domain::customer::{CustomerKind, Tier};
-use crate::domain::quota::{DomainLedger, HolderLedger, Pool, Slot};
+use crate::domain::quota::{DomainLedger, Elsewhere, HolderLedger, Package, Pool, Slot};
 use crate::domain::{Error, Kind, OrderId, Result, Timestamp};
+
+/// Most entries of certificates issued elsewhere for one domain, and most characters of the note of each.
+const ELSEWHERE: (usize, usize) = (500, 200);
+
+/// Most packages of one holder that are of use at one time, and most certificates in all of them together.
+const PACKAGES: (usize, u64) = (100, 10_000);
 
 /// Until when a slot counts, as its order, its certificate and the clock say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Held {
-    /// It does not count any more.
+    /// It does not count any more, and never will again.
     Free,
-    /// It counts until that moment: the order's end while it is unfinished, then the certificate's.
+    /// It counts before that moment: the order's end while it is unfinished, then the certificate's.
     Until(Timestamp),
 }
 
@@ -21,7 +29,7 @@ pub struct Fate {
     pub account: Held,
     /// For the primary domain: free on expiry alone (QUOTA-06).
     pub domain: Held,
-    /// Whether it led to a certificate, which uses a package up for good.
+    /// Whether it led to a certificate, which uses a place of a package up for good.
     pub issued: bool,
 }
 
@@ -41,15 +49,10 @@ pub struct Usage {
     pub used: u32,
     /// How many there may be; none for no limit.
     pub total: Option<u32>,
-    /// When the next slot returns.
+    /// When the next slot returns; none if none is used.
     pub next: Option<Timestamp>,
-}
-
-impl Usage {
-    /// Whether nothing is left.
-    pub fn is_exhausted(&self) -> bool {
-        self.total.is_some_and(|total| self.used >= total)
-    }
+    /// From when another may be had, if nothing else happens: at once while there is room; none for never.
+    pub open: Option<Timestamp>,
 }
 
 /// How much of each quota a holder uses.
@@ -59,8 +62,79 @@ pub struct HolderUsage {
     pub any: Usage,
     /// For domains registered with the provider; none where there is no such quota.
     pub provider: Option<Usage>,
-    /// What is left in packages.
-    pub packages: u32,
+    /// Packages.
+    pub packages: Places,
+    /// The rule that the figures come from.
+    pub rule: &'static str,
+}
+
+/// What is left of packages (QUOTA-07).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Places {
+    /// How many further certificates there are in them.
+    pub left: u32,
+    /// When the next place returns that an unfinished order holds; none if none is held.
+    pub next: Option<Timestamp>,
+}
+
+/// How much of a primary domain's quota is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DomainUsage {
+    /// The domain.
+    pub domain: String,
+    /// Whether it is registered with the provider (QUOTA-13).
+    pub provider: bool,
+    /// What counts.
+    pub usage: Usage,
+    /// How many of those in use were issued on other platforms (QUOTA-04).
+    pub elsewhere: u32,
+}
+
+impl Usage {
+    /// Of holdings, each so many and until when.
+    fn of(mut held: Vec<(u32, Timestamp)>, total: Option<u32>, now: Timestamp) -> Self {
+        held.sort_by_key(|(_, end)| *end);
+        let used: u32 = held.iter().map(|(count, _)| count).sum();
+        let next = held.first().map(|(_, end)| *end);
+        let open = match total {
+            Some(total) if used >= total => {
+                // So many must end for one more; that may be several, when the limit was lowered.
+                let mut missing = used - total + 1;
+                let end = held.iter().find(|(count, _)| {
+                    missing = missing.saturating_sub(*count);
+                    missing == 0
+                });
+                end.map(|(_, end)| *end)
+            }
+            _ => Some(now),
+        };
+        Self { used, total, next, open }
+    }
+
+    /// Whether nothing is left.
+    pub fn is_exhausted(&self) -> bool {
+        self.total.is_some_and(|total| self.used >= total)
+    }
+}
+
+impl HolderUsage {
+    /// The quotas that serve a domain, in the order in which they are used.
+    pub fn pools(&self, provider: bool) -> impl Iterator<Item = (Pool, &Usage)> {
+        // QUOTA-10: of a domain registered with the provider, that quota first.
+        let own = self.provider.as_ref().filter(|_| provider).map(|own| (Pool::Provider, own));
+        own.into_iter().chain([(Pool::Any, &self.any)])
+    }
+
+    /// All quotas together (QUOTA-15).
+    pub fn whole(&self) -> Usage {
+        let Some(own) = &self.provider else { return self.any };
+        Usage {
+            used: self.any.used + own.used,
+            total: self.any.total.zip(own.total).map(|(any, own)| any + own),
+            next: earliest([self.any.next, own.next]),
+            open: earliest([self.any.open, own.open]),
+        }
+    }
 }
 
 /// A ledger without what does not count any more.
@@ -70,7 +144,28 @@ pub fn prune(mut slots: Vec<Slot>, counts: impl Fn(&OrderId) -> Held) -> Vec<Slo
     slots
 }
 
-/// How much a holder uses, of a ledger in which everything counts.
+/// Tells what a package's orders came to: what led to a certificate is spent, what came to nothing is there again.
+pub fn settle_package(package: &mut Package, fate: impl Fn(&OrderId) -> Fate) {
+    package.spent += package.orders.iter().filter(|order| fate(order).issued).count() as u32;
+    package.orders.retain(|order| !fate(order).issued && fate(order).account != Held::Free);
+}
+
+/// The moment from which a certificate with that last second is over.
+pub fn over(not_after: Timestamp) -> Timestamp {
+    not_after.whole_second() + Duration::from_secs(1)
+}
+
+/// Whether a package has a place.
+pub fn is_open(package: &Package, now: Timestamp) -> bool {
+    package.until.is_none_or(|end| now < end) && left(package) > 0
+}
+
+/// How many places of a package nobody has taken.
+pub fn left(package: &Package) -> u32 {
+    package.size.saturating_sub(package.spent).saturating_sub(package.orders.len() as u32)
+}
+
+/// How much a holder uses, of a ledger whose packages are settled.
 pub fn holder_usage(
     rules: &QuotaRules,
     asker: Asker,
@@ -78,88 +173,165 @@ pub fn holder_usage(
     fate: impl Fn(&OrderId) -> Fate,
     now: Timestamp,
 ) -> HolderUsage {
-    let usage = |pool: Pool, total: u32| {
-        let held = ledger.slots.iter().filter(|slot| slot.pool == pool);
-        let ends: Vec<Timestamp> = held.filter_map(|slot| until(fate(&slot.order).account)).collect();
-        Usage { used: ends.len() as u32, total: Some(total), next: ends.into_iter().min() }
+    // QUOTA-08: where all may go to any domain, there is no quota for the provider's, and what an earlier scheme deducted
+    // from one counts with the rest.
+    let own = rules.provider.as_ref().map(|provider| allowance(provider, asker)).filter(|own| *own > 0);
+    let usage = |own_pool: bool, total: u32| {
+        let counted = ledger.slots.iter().filter(|slot| match slot.pool {
+            Pool::Provider => own_pool || own.is_none(),
+            Pool::Any => !own_pool,
+            Pool::Package => false,
+        });
+        let held = counted.filter_map(|slot| until(fate(&slot.order).account)).map(|end| (1, end)).collect();
+        Usage::of(held, Some(total), now)
     };
+    let packages = ledger.packages.iter().filter(|package| package.until.is_none_or(|end| now < end));
+    let returning = packages.clone().flat_map(|package| {
+        let ends = package.orders.iter().filter_map(|order| until(fate(order).account));
+        ends.filter(|end| package.until.is_none_or(|lapse| *end < lapse))
+    });
     HolderUsage {
-        any: usage(Pool::Any, allowance(&rules.any, asker)),
-        provider: rules.provider.as_ref().map(|provider| usage(Pool::Provider, allowance(provider, asker))),
-        packages: ledger
-            .packages
-            .iter()
-            .filter(|package| package.until.is_none_or(|end| now < end))
-            .map(|package| package.size.saturating_sub(package.orders.len() as u32))
-            .sum(),
+        any: usage(false, allowance(&rules.any, asker)),
+        provider: own.map(|total| usage(true, total)),
+        packages: Places { next: returning.min(), left: packages.map(left).sum() },
+        rule: match (&rules.provider, asker.kind) {
+            (None, _) => "QUOTA-01",
+            (Some(_), CustomerKind::Individual) => "QUOTA-08",
+            (Some(_), CustomerKind::Enterprise) => "QUOTA-09",
+        },
     }
 }
 
-/// How much of a primary domain's quota is used, of a ledger in which everything counts.
+/// How much of a primary domain's quota is used.
 pub fn domain_usage(
     rules: &QuotaRules,
     ledger: &DomainLedger,
     fate: impl Fn(&OrderId) -> Fate,
     now: Timestamp,
-) -> Usage {
-    let slots = ledger.slots.iter().filter_map(|slot| until(fate(&slot.order).domain)).map(|end| (1, end));
+) -> DomainUsage {
     // QUOTA-04: those of other platforms count until they expire.
-    let elsewhere = ledger.elsewhere.iter().filter(|other| now < other.not_after);
-    let held: Vec<(u32, Timestamp)> = slots.chain(elsewhere.map(|other| (other.count, other.not_after))).collect();
-    Usage {
-        used: held.iter().map(|(count, _)| count).sum(),
-        total: rules.primary_domain,
-        next: held.iter().map(|(_, end)| *end).min(),
+    let counts = |other: &&Elsewhere| now < over(other.not_after);
+    let elsewhere: Vec<(u32, Timestamp)> =
+        ledger.elsewhere.iter().filter(counts).map(|other| (other.count, over(other.not_after))).collect();
+    let slots = ledger.slots.iter().filter_map(|slot| until(fate(&slot.order).domain)).map(|end| (1, end));
+    DomainUsage {
+        domain: ledger.domain.clone(),
+        provider: ledger.provider_since.is_some(),
+        elsewhere: elsewhere.iter().map(|(count, _)| count).sum(),
+        usage: Usage::of(slots.chain(elsewhere).collect(), rules.primary_domain, now),
     }
 }
 
-/// What the next free certificate is deducted from; or the refusal, with how many are used and when the next slot returns
+/// What the next free certificate is deducted from; or the refusal, with how many are used and from when one may be had
 /// (DIAG-27).
-pub fn deduct(holder: &HolderUsage, domain: &Usage, ledger: &DomainLedger, now: Timestamp) -> Result<Pool> {
+pub fn deduct(holder: &HolderUsage, domain: &DomainUsage, now: Timestamp) -> Result<Pool> {
+    let pool = holder.pools(domain.provider).find(|(_, usage)| !usage.is_exhausted()).map(|(pool, _)| pool);
+    // QUOTA-07: a package last.
+    let pool = pool.or_else(|| (holder.packages.left > 0).then_some(Pool::Package));
     // QUOTA-02, QUOTA-06
-    if domain.is_exhausted() {
-        let shown = format!(
-            "{} of {} free certificates of \"{}\" are in use. Slots of a primary domain return on expiry only",
-            domain.used,
-            domain.total.unwrap_or_default(),
-            ledger.domain
-        );
-        return Err(used_up(&shown, "QUOTA-02", domain.next, now));
+    let full = domain.usage.is_exhausted().then(|| shown_domain(domain));
+    match (pool, full) {
+        (Some(pool), None) => Ok(pool),
+        (Some(_), Some(full)) => {
+            let told = format!("{full} are in use. Slots of a primary domain return on expiry only");
+            Err(used_up(&told, ", the next at", "QUOTA-02", domain.usage.open, now))
+        }
+        (None, None) => {
+            let told = format!("{} are in use. {RETURNS}", shown_account(holder, domain));
+            Err(used_up(&told, ", the next at", holder.rule, account_open(holder, domain), now))
+        }
+        (None, Some(full)) => {
+            let told = format!("{} are in use, and {full}. {RETURNS}", shown_account(holder, domain));
+            let both = account_open(holder, domain).zip(domain.usage.open).map(|(account, domain)| account.max(domain));
+            Err(used_up(&told, "; an order can succeed from", &format!("{}, QUOTA-02", holder.rule), both, now))
+        }
     }
-    // QUOTA-10: of a domain registered with the provider, that quota first; QUOTA-07: a package last.
-    let own = holder.provider.filter(|_| ledger.provider_since.is_some());
-    if own.is_some_and(|own| !own.is_exhausted()) {
-        return Ok(Pool::Provider);
-    }
-    if !holder.any.is_exhausted() {
-        return Ok(Pool::Any);
-    }
-    if holder.packages > 0 {
-        return Ok(Pool::Package);
-    }
-    let next = [holder.any.next, own.and_then(|own| own.next)].into_iter().flatten().min();
-    let (used, total) = (holder.any.used, holder.any.total.unwrap_or_default());
-    let shown = match (&holder.provider, own) {
-        // QUOTA-08: the rest is for domains registered with the provider.
-        (Some(provider), None) if !provider.is_exhausted() => format!(
-            "{used} of {total} free certificates for domains registered elsewhere are in use. Account slots return on \
-             revocation or expiry"
-        ),
-        _ => format!(
-            "{used} of {total} free certificates are in use. Account slots return on revocation or expiry, domain slots on \
-             expiry only"
-        ),
-    };
-    Err(used_up(&shown, "QUOTA-01", next, now))
 }
 
-fn used_up(shown: &str, rule: &str, next: Option<Timestamp>, now: Timestamp) -> Error {
-    match next {
-        Some(next) => {
-            Error::new(Kind::RateLimited, format!("{shown}, the next at {next} ({rule}).")).retry_after(next.since(now))
+const RETURNS: &str = "Account slots return on revocation or expiry, domain slots on expiry only";
+
+fn shown_account(holder: &HolderUsage, domain: &DomainUsage) -> String {
+    let (usage, of) = match &holder.provider {
+        // QUOTA-08: the rest is for domains registered with the provider.
+        Some(_) if !domain.provider => (holder.any, " for domains registered elsewhere"),
+        _ => (holder.whole(), ""),
+    };
+    format!("{} of {} free certificates{of}", usage.used, usage.total.unwrap_or_default())
+}
+
+fn shown_domain(domain: &DomainUsage) -> String {
+    let elsewhere = match domain.elsewhere {
+        0 => String::new(),
+        count => format!(" ({count} of them issued elsewhere, QUOTA-04)"),
+    };
+    let Usage { used, total, .. } = domain.usage;
+    format!("{used} of {} free certificates of \"{}\"{elsewhere}", total.unwrap_or_default(), domain.domain)
+}
+
+/// From when a holder may have another for such a domain, if nothing else happens.
+fn account_open(holder: &HolderUsage, domain: &DomainUsage) -> Option<Timestamp> {
+    earliest(holder.pools(domain.provider).map(|(_, usage)| usage.open).chain([holder.packages.next]))
+}
+
+fn used_up(told: &str, when: &str, rules: &str, from: Option<Timestamp>, now: Timestamp) -> Error {
+    match from {
+        Some(from) => {
+            Error::new(Kind::RateLimited, format!("{told}{when} {from} ({rules}).")).retry_after(from.since(now))
         }
-        None => Error::new(Kind::RateLimited, format!("{shown} ({rule}).")),
+        None => Error::new(Kind::RateLimited, format!("{told} ({rules}).")),
     }
+}
+
+/// Judges what an operator counts in of other platforms (QUOTA-04).
+pub fn check_elsewhere(ledger: &DomainLedger, elsewhere: &Elsewhere, now: Timestamp) -> Result<()> {
+    let (entries, length) = ELSEWHERE;
+    let Elsewhere { count, not_after, note } = elsewhere;
+    if !(1..=1000).contains(count) {
+        return Err(Error::malformed(format!("\"count\" is {count}; 1 to 1000 certificates are counted in at once.")));
+    }
+    if over(*not_after) <= now {
+        return Err(Error::malformed(format!("\"not_after\" is {not_after}; what is expired counts no more.")));
+    }
+    let longest = now + days(super::catalog::ceiling::PUBLIC_DAYS);
+    if *not_after > longest {
+        return Err(Error::malformed(format!(
+            "\"not_after\" is {not_after}; no public certificate of today lasts beyond {longest}."
+        )));
+    }
+    if note.trim().is_empty() || note.chars().count() > length || note.chars().any(char::is_control) {
+        return Err(Error::malformed(format!(
+            "\"note\" says where they come from, in 1 to {length} characters without control characters."
+        )));
+    }
+    if ledger.elsewhere.len() >= entries {
+        return Err(Error::malformed(format!(
+            "{entries} entries are noted for \"{}\" already; sum them up in fewer.",
+            ledger.domain
+        )));
+    }
+    Ok(())
+}
+
+/// Judges a package that is to be granted, beside those that are of use (QUOTA-07).
+pub fn check_package(packages: &[Package], size: u32, days_valid: Option<u32>) -> Result<()> {
+    let (count, places) = PACKAGES;
+    if let Some(days) = days_valid.filter(|days| !(1..=3660).contains(days)) {
+        return Err(Error::malformed(format!(
+            "A package lasts 1 to 3660 days, not {days}; leave them out for no end."
+        )));
+    }
+    if size == 0 {
+        return Err(Error::malformed("A package holds at least one certificate, not 0."));
+    }
+    let there: u64 = packages.iter().map(|package| u64::from(package.size.saturating_sub(package.spent))).sum();
+    if packages.len() >= count || there + u64::from(size) > places {
+        return Err(Error::malformed(format!(
+            "A holder's packages have {places} places in all, and there are at most {count} packages; {there} places in {} \
+             packages are of use already.",
+            packages.len()
+        )));
+    }
+    Ok(())
 }
 
 /// How many certificates a kind of customer may hold.
@@ -167,6 +339,7 @@ fn allowance(quota: &TierQuota, asker: Asker) -> u32 {
     match (asker.kind, asker.tier) {
         (CustomerKind::Individual, Tier::V2) => quota.individual_v2,
         (CustomerKind::Individual, _) => quota.individual,
+        // QUOTA-09
         (CustomerKind::Enterprise, Tier::Kept) => quota.enterprise_kept,
         (CustomerKind::Enterprise, _) => quota.enterprise,
     }
@@ -177,4 +350,8 @@ fn until(held: Held) -> Option<Timestamp> {
         Held::Free => None,
         Held::Until(end) => Some(end),
     }
+}
+
+fn earliest(moments: impl IntoIterator<Item = Option<Timestamp>>) -> Option<Timestamp> {
+    moments.into_iter().flatten().min()
 }

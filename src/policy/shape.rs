@@ -45,7 +45,7 @@ fn rule(product: &Product, rule: &str) -> String {
 /// CAT-07
 fn only_one_free(product: &Product, but: &str) -> String {
     format!(
-        "\"{}\": a free certificate covers one ordinary name, and {but}; buy a paid product for wildcard, several names or IP \
+        "\"{}\": a free certificate covers one ordinary name, and {but}. Buy a paid product for wildcard, several names or IP \
          (CAT-07).",
         product.id
     )
@@ -82,7 +82,7 @@ fn unfit_address(product: &Product, address: &Identifier) -> Option<String> {
              (IP-01).",
             product.shape
         ),
-        _ => format!("\"{id}\" does not take an IP address such as \"{address}\"{}.", rule(product, "IP-02")),
+        _ => format!("\"{address}\" is an IP address, which \"{id}\" does not take{}.", rule(product, "IP-02")),
     })
 }
 

@@ -186,7 +186,7 @@ impl Ra {
     /// Closes an account for good (RFC 8555 section 7.3.6). What it left open is refused from now on, because every
     /// request and every job looks at the account.
     pub async fn deactivate_account(&self, id: &AccountId) -> Result<Account> {
-        settle(|| async {
+        let closed = settle(|| async {
             let read = self.account(id).await?;
             let now = self.now();
             let closed = (*read).clone().deactivate(now)?;
@@ -194,7 +194,9 @@ impl Ra {
             self.records.commit(Batch::of(act, now).replace(&read, &closed)).await?;
             Ok(closed)
         })
-        .await
+        .await?;
+        self.cancel_reviews_of(id).await?;
+        Ok(closed)
     }
 
     /// Gives an account another key; orders and authorizations go on (RFC 8555 section 7.3.5).

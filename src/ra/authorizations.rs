@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::proofs::Prior;
 use super::worker::Next;
 use super::{Ra, Stop, settle};
-use crate::domain::account::Account;
+use crate::domain::account::{Account, Holder};
 use crate::domain::audit::Act;
-use crate::domain::authz::{Attempt, Authorization, AuthzState};
+use crate::domain::authz::{Attempt, Authorization, AuthzState, AuthzStatus};
 use crate::domain::job::{Job, Work};
-use crate::domain::plan::Method;
-use crate::domain::{AccountId, AuthzId, Error, Identifier, Kind, Problem, Result, Timestamp};
+use crate::domain::plan::{CaaMode, Method};
+use crate::domain::{AccountId, AuthzId, Error, Identifier, Problem, Result, Timestamp};
 use crate::policy::admission::{self, Request};
 use crate::policy::catalog::days;
 use crate::store::records::{Batch, Index, Stored, target};
@@ -26,9 +27,17 @@ pub struct AuthzView {
     pub now: Timestamp,
     /// Whether this request made it.
     pub new: bool,
+    /// What its holder is told if its challenges were not met in time.
+    pub lapse: Option<Problem>,
 }
 
 impl AuthzView {
+    fn at(authz: Stored<Authorization>, now: Timestamp) -> Self {
+        let late = matches!(authz.state, AuthzState::Pending { .. }) && authz.status(now) == AuthzStatus::Invalid;
+        let lapse = late.then(|| authz.lapse());
+        Self { authz, now, new: false, lapse }
+    }
+
     /// Whether a validation is under way.
     pub fn in_progress(&self) -> bool {
         matches!(self.authz.state, AuthzState::Pending { attempt: Some(_) })
@@ -68,10 +77,10 @@ impl Ra {
             && let Some(authz) = self.records.find::<Authorization>(&target::<AuthzId>(&row)?).await?
             && self.reusable_until(&authz, identifier, product, product.validation_reuse_days).is_some()
         {
-            return Ok(AuthzView { authz, now, new: false });
+            return Ok(AuthzView::at(authz, now));
         }
         self.limits.order(&account.id, now)?;
-        let authz = self.open_authz(account, identifier, product, now);
+        let authz = self.open_authz(account, identifier, product, &Prior::default());
         let act = Act::AuthorizationCreated { authz: authz.id.clone(), account: account.id.clone(), name };
         self.records.commit(Batch::of(act, now).check(account).insert(&authz)).await?;
         let view = self.own_authz(account, &authz.id).await?;
@@ -82,7 +91,7 @@ impl Ra {
         let found = self.records.find::<Authorization>(id).await?;
         let own = found.filter(|authz| authz.account == account.id);
         let authz = own.ok_or_else(|| Error::not_found(format!("This account has no authorization {id}.")))?;
-        Ok(AuthzView { authz, now: self.now(), new: false })
+        Ok(AuthzView::at(authz, self.now()))
     }
 
     /// An authorization for its owner. While it is being validated, the answer waits a moment for the outcome.
@@ -162,7 +171,7 @@ impl Ra {
     pub(super) async fn validate(&self, job: &Stored<Job>, id: &AuthzId, method: Method) -> Result<Next> {
         let Some(authz) = self.records.find::<Authorization>(id).await? else { return self.drop_job(job).await };
         let AuthzState::Pending { attempt: Some(attempt) } = &authz.state else { return self.drop_job(job).await };
-        let caa = self.caa_terms(&authz, &authz.caa_identities, method);
+        let caa = self.caa_terms(&authz, &authz.caa_identities, authz.caa_mode, method);
         let task = Task {
             identifier: authz.identifier.clone(),
             wildcard: authz.wildcard,
@@ -170,11 +179,12 @@ impl Ra {
             token: authz.token.clone(),
             key_authorization: attempt.key_authorization.clone(),
             caa,
+            now: self.now(),
         };
         // Nobody is asked on behalf of an account that was closed.
         let outcome = match self.closed(&authz.account).await?.1 {
             None => self.va.validate(&task).await,
-            Some(problem) => Outcome { result: Err(problem), may_heal: false, evidence: Vec::new() },
+            Some(problem) => Outcome { result: Err(problem), may_heal: false, hints: Vec::new(), evidence: Vec::new() },
         };
         settle(|| self.settle_validation(job, id, method, &outcome)).await
     }
@@ -198,13 +208,15 @@ impl Ra {
         let problem = match &outcome.result {
             Ok(()) if closed.is_some() => closed,
             Ok(()) if now < authz.expires => None,
-            Ok(()) => Some(Problem::new(Kind::Malformed, format!("The authorization expired at {}.", authz.expires))),
+            Ok(()) => Some(authz.lapse()),
             Err(problem) => Some(problem.clone()),
         };
-        if let Some(problem) = problem.clone().filter(|_| outcome.may_heal && self.tries_left(job)) {
+        if let Some(mut problem) = problem.clone().filter(|_| outcome.may_heal && self.tries_left(job)) {
             let evidence = outcome.evidence.clone();
-            let act = Act::ValidationRetried { authz: id.clone(), method, problem: problem.clone(), evidence };
             let later = (**job).clone().put_off(now + Duration::from_millis(self.settings.validation_retry_ms));
+            // VAL-29, DIAG-13: the client is told when it is tried again.
+            problem.detail += &format!(" Next try at {}.", later.due);
+            let act = Act::ValidationRetried { authz: id.clone(), method, problem: problem.clone(), evidence };
             let batch = Batch::of(act, now).replace(&read, &authz.retry(problem)).replace(job, &later);
             self.records.commit(batch).await?;
             count(method, "retried");
@@ -223,11 +235,19 @@ impl Ra {
             None => {
                 let caa_checked = matches!(authz.identifier, Identifier::Dns(_)).then_some(now);
                 let reuse = self.kept(&read);
-                let proven = authz.prove(method, now, caa_checked, now + reuse);
-                batch
+                let proven = authz.prove(method, now, caa_checked, now + reuse, outcome.hints.clone());
+                let (name, holder) = (read.ordered_name(), account.holder());
+                let batch = batch
                     .check(&account)
                     .replace(&read, &proven)
-                    .index(&Index::Proven(&read.account, &read.ordered_name()), id.as_str())
+                    .index(&Index::Proven(&read.account, &name), id.as_str());
+                // VAL-32: what is kept is kept for the customer, whichever of their accounts proved it.
+                match holder {
+                    Holder::Customer(_) if read.kept_days > 0 => {
+                        batch.index(&Index::Retained(&holder, &name), id.as_str())
+                    }
+                    Holder::Customer(_) | Holder::Account(_) => batch,
+                }
             }
         };
         self.records.commit(batch).await?;
@@ -239,7 +259,7 @@ impl Ra {
     }
 
     /// An account, and the problem with it if it was closed.
-    async fn closed(&self, id: &AccountId) -> Result<(Stored<Account>, Option<Problem>)> {
+    pub(super) async fn closed(&self, id: &AccountId) -> Result<(Stored<Account>, Option<Problem>)> {
         let found = self.records.find::<Account>(id).await?;
         let account = found.ok_or_else(|| Error::internal(format!("account {id} is gone")))?;
         let problem = account.active().err().map(Error::into_problem);
@@ -257,8 +277,14 @@ impl Ra {
     }
 
     /// What CAA must permit for the holder of an authorization.
-    pub(super) fn caa_terms(&self, authz: &Authorization, identities: &[String], method: Method) -> CaaTerms {
-        CaaTerms { identities: identities.to_vec(), account_uri: self.account_uri(&authz.account), method }
+    pub(super) fn caa_terms(
+        &self,
+        authz: &Authorization,
+        identities: &[String],
+        mode: CaaMode,
+        method: Method,
+    ) -> CaaTerms {
+        CaaTerms { identities: identities.to_vec(), account_uri: self.account_uri(&authz.account), method, mode }
     }
 }
 

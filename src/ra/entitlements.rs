@@ -2,17 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use super::placing::names_digest;
-use super::quotas::Reservation;
+use super::placing::{Precedent, names_digest};
+use super::quotas::{Reservation, primary_domain};
 use super::{Ra, Settings, Stop};
 use crate::domain::account::{Account, Holder};
+use crate::domain::certificate::Certificate;
 use crate::domain::customer::{Clearance, Customer};
-use crate::domain::order::{Order, OrderStatus, Phase, Purpose};
+use crate::domain::order::{Order, OrderStatus, Purpose};
 use crate::domain::plan::Plan;
-use crate::domain::purchase::Purchase;
+use crate::domain::purchase::{LastTerm, Purchase};
 use crate::domain::{CustomerId, Error, Identifier, OrderId, PurchaseId, Result};
 use crate::policy::admission::{self, Offer, Request, Terms};
 use crate::policy::catalog::{Catalog, Product, Sale};
+use crate::policy::lifecycle::same_names;
 use crate::store::records::{Batch, Index, Rows, Stored, clearance_id, target};
 
 /// How many open purchases of a customer are looked at.
@@ -28,23 +30,28 @@ pub(super) struct Standing {
     held: Option<String>,
 }
 
-/// A purchase with a term left.
+/// A purchase with a term left, or whose last term's order is not settled.
 struct OpenPurchase {
     purchase: Stored<Purchase>,
-    /// Whether its last term's order came to nothing.
-    last_failed: bool,
+    last: LastTerm,
 }
 
 impl OpenPurchase {
     /// Whether no term of it has begun.
     fn is_unused(&self) -> bool {
-        self.purchase.terms.len() == usize::from(self.last_failed)
+        self.purchase.begun(&self.last) == 0
+    }
+
+    fn has_term_left(&self) -> bool {
+        self.purchase.has_term_left(&self.last)
     }
 }
 
 /// What an order takes with it.
 pub(super) enum Charge {
     Nothing,
+    /// Nothing more than what was paid with that purchase.
+    Paid(PurchaseId),
     /// A slot of the free quota.
     Slot(Box<Reservation>),
     /// A term of a purchase.
@@ -59,6 +66,7 @@ impl Charge {
     pub(super) fn purchase(&self) -> Option<PurchaseId> {
         match self {
             Self::Term { held, .. } => Some(held.id.clone()),
+            Self::Paid(purchase) => Some(purchase.clone()),
             Self::Nothing | Self::Slot(_) => None,
         }
     }
@@ -66,7 +74,7 @@ impl Charge {
     /// Adds what it changes to the order's batch, so that both happen or neither.
     pub(super) fn write(self, batch: Batch) -> Batch {
         match self {
-            Self::Nothing => batch,
+            Self::Nothing | Self::Paid(_) => batch,
             Self::Slot(reservation) => reservation.write(batch),
             Self::Term { read, held } => batch.replace(&read, &held),
         }
@@ -84,6 +92,7 @@ impl Standing {
             held: self.held.as_deref(),
             offers: &self.offers,
             cleared: &self.cleared,
+            advise: true,
         }
     }
 }
@@ -109,7 +118,7 @@ impl Ra {
         standing.offers =
             unused.map(|open| Offer { product: open.purchase.product.clone(), names: open.purchase.names }).collect();
         if request.product.is_none() {
-            standing.held = self.held_product(&standing.holder, names).await?;
+            standing.held = self.held_product(&standing, names).await?;
         }
         Ok(standing)
     }
@@ -138,76 +147,125 @@ impl Ra {
         let ids = rows.iter().map(|(_, id)| target::<PurchaseId>(id)).collect::<Result<Vec<_>, _>>()?;
         let mut open = Vec::with_capacity(ids.len());
         for purchase in self.records.find_all::<Purchase>(&ids).await?.into_iter().flatten() {
-            let last_failed = match purchase.terms.last() {
-                Some(order) => self.order_view(order).await?.status() == OrderStatus::Invalid,
-                None => false,
+            let last = match purchase.terms.last() {
+                Some(order) => self.order_view(order).await?.as_last_term(),
+                None => LastTerm::Settled,
             };
-            open.push(OpenPurchase { purchase, last_failed });
+            open.push(OpenPurchase { purchase, last });
         }
         // What was bought first is offered first.
         open.sort_by_key(|open| open.purchase.created);
         Ok(open)
     }
 
-    /// The product of what the holder has for exactly these names: an open order, or a certificate.
-    async fn held_product(&self, holder: &Holder, names: &[Identifier]) -> Result<Option<String>> {
-        for (_, order) in self.records.rows(&Rows::Held(holder, &names_digest(names)), None, 100).await? {
+    /// The product of what the holder has for exactly these names: an open order, a certificate whose term lasts, or one that
+    /// has ended and whose purchase has a term left.
+    async fn held_product(&self, standing: &Standing, names: &[Identifier]) -> Result<Option<String>> {
+        let mut lapsed = None;
+        for (_, order) in self.records.rows(&Rows::Held(&standing.holder, &names_digest(names)), None, 100).await? {
             let view = self.order_view(&target(&order)?).await?;
-            let live = match &view.order.phase {
-                Phase::Issued { serial, .. } => {
-                    let certificate = self.certificate_of(serial).await?;
-                    !certificate.is_revoked() && view.now < certificate.not_after
-                }
-                _ => view.status() != OrderStatus::Invalid,
-            };
-            if live {
-                return Ok(Some(view.order.product.clone()));
+            let product = &view.order.product;
+            if !matches!(view.status(), OrderStatus::Valid | OrderStatus::Invalid) {
+                return Ok(Some(product.clone()));
+            }
+            let Some(certificate) = self.certificate_behind(&view.order).await? else { continue };
+            if view.now < certificate.term_end() {
+                return Ok(Some(product.clone()));
+            }
+            let purchase = self.purchase_behind(&certificate).await?;
+            if standing.open.iter().any(|open| Some(&open.purchase.id) == purchase.as_ref()) {
+                lapsed.get_or_insert(product.clone());
             }
         }
-        Ok(None)
+        Ok(lapsed)
     }
 
-    /// What an order of that purpose is charged to.
+    /// The purchase that paid for a certificate.
+    async fn purchase_behind(&self, certificate: &Certificate) -> Result<Option<PurchaseId>> {
+        let order = self.records.find::<Order>(&certificate.order).await?;
+        Ok(order.and_then(|order| order.purchase.clone()))
+    }
+
+    /// What an order is charged to, given what it is to an earlier certificate.
     pub(super) async fn charge(
         &self,
         standing: &Standing,
         product: &Product,
         plan: &Plan,
-        purpose: Purpose,
+        precedent: &Precedent,
         order: &OrderId,
     ) -> Result<Charge, Stop> {
-        match (product.sale, purpose) {
-            // QUOTA-14, REISSUE-07: a reissue costs nothing.
-            (Sale::Open | Sale::Unpriced, _) | (_, Purpose::Reissue { .. }) => Ok(Charge::Nothing),
-            (Sale::Free, _) => Ok(Charge::Slot(Box::new(self.reserve_slot(standing, plan, order).await?))),
-            (Sale::Paid(_), Purpose::Renewal { of }) => {
-                let old = self.certificate_of(&of).await?;
-                let old = self.records.find::<Order>(&old.order).await?;
-                let purchase = old.and_then(|order| order.purchase.clone());
-                let next = standing.open.iter().find(|open| {
-                    Some(&open.purchase.id) == purchase.as_ref() && open.purchase.has_term_left(open.last_failed)
-                });
-                // VALIDITY-04: the next year of the same purchase, else a new one.
-                let next = next.or_else(|| fitting(standing, product, plan.chargeable));
-                term(standing, next, product, plan, order)
+        let earlier = precedent.earlier.as_deref();
+        let purchase = match (product.sale, earlier) {
+            (Sale::Paid(_), Some(earlier)) => self.purchase_behind(earlier).await?,
+            _ => None,
+        };
+        match (product.sale, precedent.purpose) {
+            (Sale::Open | Sale::Unpriced, _) => Ok(Charge::Nothing),
+            // a reissue whose names changed counts on its new primary domain.
+            (Sale::Free, Purpose::Reissue { .. }) if moves(plan, earlier)? => {
+                Ok(Charge::Slot(Box::new(self.reserve_slot(standing, product, plan, order).await?)))
             }
-            (Sale::Paid(_), Purpose::New) => {
-                term(standing, fitting(standing, product, plan.chargeable), product, plan, order)
+            // QUOTA-14, REISSUE-07: a reissue costs nothing. QUOTA-16: nor does anything but the free product use the quota.
+            (_, Purpose::Reissue { .. }) => {
+                let Some(id) = purchase else { return Ok(Charge::Nothing) };
+                // with other names it still covers as many as were bought (BUY-05).
+                let bought = self.purchase(&id).await?.purchase.names;
+                let same = earlier.is_some_and(|earlier| same_names(&earlier.identifiers, &plan.identifiers));
+                if !same && bought != plan.chargeable {
+                    return Err(admission::no_purchase(product, plan.chargeable, &[bought]).into());
+                }
+                Ok(Charge::Paid(id))
+            }
+            (Sale::Free, _) => Ok(Charge::Slot(Box::new(self.reserve_slot(standing, product, plan, order).await?))),
+            // VALIDITY-04: the next year of the same purchase, else a new one. Who was late loses no year: the names are the
+            // same (DOM-12), only the roll-over is gone.
+            (Sale::Paid(_), Purpose::New | Purpose::Renewal { .. }) => {
+                let same = standing.open.iter().find(|open| Some(&open.purchase.id) == purchase.as_ref());
+                // One term at a time: a client that asks for other dates than before does not use up a second.
+                for last in [Some(&precedent.last), same.map(|same| &same.last)].into_iter().flatten() {
+                    self.refuse_while_open(product, last)?;
+                }
+                let next = same.filter(|same| same.has_term_left());
+                match next.or_else(|| fitting(standing, product, plan.chargeable)) {
+                    Some(open) => Ok(Charge::Term {
+                        read: Box::new(open.purchase.clone()),
+                        held: (*open.purchase).clone().with_term(order.clone(), &open.last),
+                    }),
+                    None => Err(self.nothing_bought(standing, product, plan.chargeable).into()),
+                }
             }
         }
+    }
+
+    fn refuse_while_open(&self, product: &Product, last: &LastTerm) -> Result<()> {
+        match last {
+            LastTerm::Open { order, until } => Err(admission::purchase_in_use(product, order, *until, self.now())),
+            LastTerm::Settled | LastTerm::Failed => Ok(()),
+        }
+    }
+
+    /// Why no purchase pays for so many names: the one that would is in use, or there is none.
+    fn nothing_bought(&self, standing: &Standing, product: &Product, names: u32) -> Error {
+        let of_product = || standing.open.iter().filter(|open| open.purchase.product == product.id);
+        let first_terms = of_product().filter(|open| open.purchase.terms.len() == 1 && open.purchase.names == names);
+        let in_use = first_terms.map(|open| self.refuse_while_open(product, &open.last)).find_map(Result::err);
+        in_use.unwrap_or_else(|| {
+            let unused = of_product().filter(|open| open.is_unused());
+            admission::no_purchase(product, names, &unused.map(|open| open.purchase.names).collect::<Vec<_>>())
+        })
     }
 
     /// The rows that an issued order of a paid product changes: it can be found by its names, and a purchase without a
     /// further term is closed.
     pub(super) async fn settle_purchase(&self, holder: &Holder, order: &Order, batch: Batch) -> Result<Batch> {
         let names = names_digest(&order.identifiers);
-        let mut batch = batch;
-        if order.purchase.is_some() || !order.purpose.is_new() {
-            batch = batch.index(&Index::Held(holder, &names, &order.product), order.id.as_str());
-        }
         let Some(id) = &order.purchase else { return Ok(batch) };
+        let mut batch = batch.index(&Index::Held(holder, &names, &order.product), order.id.as_str());
+        // While the last term's order may still come to nothing, its term may come back.
         if let Some(purchase) = self.records.find::<Purchase>(id).await?
             && purchase.terms.len() >= purchase.years as usize
+            && purchase.terms.last() == Some(&order.id)
         {
             batch = batch.unindex(&Index::OpenPurchase(&purchase.customer, id));
         }
@@ -215,25 +273,15 @@ impl Ra {
     }
 }
 
+/// Whether an order's names are of another primary domain than those of the certificate that it follows.
+fn moves(plan: &Plan, earlier: Option<&Certificate>) -> Result<bool> {
+    let Some(earlier) = earlier else { return Ok(false) };
+    Ok(primary_domain(&plan.identifiers)? != primary_domain(&earlier.identifiers)?)
+}
+
 /// A purchase of that product for so many names of which no term has begun; the oldest.
 fn fitting<'a>(standing: &'a Standing, product: &Product, names: u32) -> Option<&'a OpenPurchase> {
     let fits =
         |open: &&OpenPurchase| open.is_unused() && open.purchase.product == product.id && open.purchase.names == names;
     standing.open.iter().filter(fits).min_by_key(|open| open.purchase.created)
-}
-
-fn term(
-    standing: &Standing,
-    open: Option<&OpenPurchase>,
-    product: &Product,
-    plan: &Plan,
-    order: &OrderId,
-) -> Result<Charge, Stop> {
-    let Some(open) = open else {
-        let of_product = standing.open.iter().filter(|open| open.is_unused() && open.purchase.product == product.id);
-        let bought: Vec<u32> = of_product.map(|open| open.purchase.names).collect();
-        return Err(admission::no_purchase(product, plan.chargeable, &bought).into());
-    };
-    let held = (*open.purchase).clone().with_term(order.clone(), open.last_failed);
-    Ok(Charge::Term { read: Box::new(open.purchase.clone()), held })
 }

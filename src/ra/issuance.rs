@@ -10,12 +10,12 @@ use crate::domain::account::{Account, Holder};
 use crate::domain::audit::Act;
 use crate::domain::authz::{Authorization, AuthzState, AuthzStatus};
 use crate::domain::certificate::{Certificate, CertificateStanding};
-use crate::domain::csr::Csr;
+use crate::domain::csr::{Csr, SubjectKey};
 use crate::domain::customer::Clearance;
 use crate::domain::job::{Job, Work};
 use crate::domain::order::{Order, Phase, Purpose};
 use crate::domain::{Error, Identifier, JobId, Kind, OrderId, Problem, Result, Serial};
-use crate::policy::catalog::Product;
+use crate::policy::catalog::{Product, Sale};
 use crate::policy::{keys, validity};
 use crate::store::records::{Batch, BlockedKey, Index, SerialEntry, Stored, clearance_id, target};
 use crate::telemetry;
@@ -88,7 +88,7 @@ impl Ra {
         let order = (*view.order).clone().finalize(der, serial, job.id.clone(), &authzs, now)?;
         let product = self.product_of(&self.catalog(), &order.product)?;
         let csr = ca::csr::parse(der)?;
-        keys::accept_csr(&csr, &order, &product)?;
+        keys::accept_csr(&csr, &order, &product, self.catalog().weak_keys())?;
         self.check_subject_key(account, &csr).await?;
         self.check_key_reuse(&account.holder(), &order, &csr, &product).await?;
         // ORG-10: what names an organisation needs one that was vetted.
@@ -129,18 +129,28 @@ impl Ra {
     }
 
     /// CSR-04, design decision 4: a key serves one order, except where the same customer renews or reissues for the same
-    /// names.
-    async fn check_key_reuse(&self, holder: &Holder, order: &Order, csr: &Csr, product: &Product) -> Result<()> {
+    /// names. Gives the row of the key as it was read.
+    async fn check_key_reuse(
+        &self,
+        holder: &Holder,
+        order: &Order,
+        csr: &Csr,
+        product: &Product,
+    ) -> Result<Option<Stored<String>>> {
         if !product.unique_keys {
-            return Ok(());
+            return Ok(None);
         }
-        let Some(row) = self.records.follow(&Index::CertifiedKey(&csr.spki_sha256)).await? else { return Ok(()) };
-        let Some(earlier) = self.records.find::<Certificate>(&target::<Serial>(&row)?).await? else { return Ok(()) };
-        if earlier.order == order.id {
-            return Ok(());
+        let row = self.records.follow(&Index::CertifiedKey(&csr.spki_sha256)).await?;
+        let earlier = match &row {
+            Some(row) => self.records.find::<Certificate>(&target::<Serial>(row)?).await?,
+            None => None,
+        };
+        if let Some(earlier) = earlier.filter(|earlier| earlier.order != order.id) {
+            let theirs = self.records.find::<Account>(&earlier.account).await?;
+            let same_holder = theirs.is_some_and(|account| account.holder() == *holder);
+            keys::accept_reuse(self.catalog().settings(), order, &earlier, same_holder)?;
         }
-        let same_holder = self.account(&earlier.account).await.is_ok_and(|account| account.holder() == *holder);
-        keys::accept_reuse(self.catalog().settings(), order, &earlier, same_holder)
+        Ok(row)
     }
 
     /// RFC 8555 section 11.1: no account's key is certified. Baseline Requirements 6.1.1.3: nor a compromised one.
@@ -185,9 +195,19 @@ impl Ra {
         if view.now >= view.order.expires {
             return Err(Error::malformed(format!("The order expired at {}; place a new one.", view.order.expires)));
         }
-        match view.authzs.iter().find(|authz| authz.status(view.now) != AuthzStatus::Valid) {
+        let catalog = self.catalog();
+        let product = self.product_of(&catalog, &view.order.product)?;
+        // The public calendar may have made a proof too old since the order was placed.
+        let longest = validity::longest_reuse(catalog.settings(), &product, view.now);
+        let serves = |authz: &Authorization| match &authz.state {
+            AuthzState::Valid { validated, .. } => {
+                authz.status(view.now) == AuthzStatus::Valid && view.now < *validated + longest
+            }
+            _ => false,
+        };
+        match view.authzs.iter().find(|authz| !serves(authz)) {
             Some(authz) => Err(no_longer_valid(authz)),
-            None => self.product_of(&self.catalog(), &view.order.product),
+            None => Ok(product),
         }
     }
 
@@ -208,11 +228,11 @@ impl Ra {
             };
             let recent = caa_checked.is_some_and(|at| at <= view.now && view.now.since(at) < CAA_LASTS);
             if matches!(authz.identifier, Identifier::Ip(_))
-                || (recent && authz.caa_identities == product.caa_identities)
+                || (recent && authz.caa_identities == product.caa_identities && authz.caa_mode == product.caa_mode)
             {
                 continue;
             }
-            let terms = self.caa_terms(authz, &product.caa_identities, *method);
+            let terms = self.caa_terms(authz, &product.caa_identities, product.caa_mode, *method);
             let outcome = self.va.check_caa(&authz.identifier, authz.wildcard, &terms).await;
             let act = Act::CaaChecked { order: view.order.id.clone(), evidence: outcome.evidence };
             self.records.commit(Batch::of(act, view.now)).await?;
@@ -239,10 +259,11 @@ impl Ra {
             return Err(Error::internal("an order lost its serial").into());
         };
         self.check_subject_key(&account, &csr).await?;
+        self.check_slot(&account.holder(), &order, &product).await?;
+        let key_row = self.check_key_reuse(&account.holder(), &order, &csr, &product).await?;
         let now = self.now();
-        let issuer_end = self.ca.issuer_not_after(&product.issuer, csr.key)?;
-        let span = self.span(&order, &product).await?;
-        let window = validity::window(&span, order.not_before, order.not_after, issuer_end, now)?;
+        let (span, earlier) = self.span(&order, &product, csr.key).await?;
+        let window = validity::window(&span, order.not_before, order.not_after, now)?;
         let plan = LeafPlan {
             serial,
             issuer: product.issuer.clone(),
@@ -265,6 +286,7 @@ impl Ra {
             spki_sha256: csr.spki_sha256,
             not_before: window.not_before,
             not_after: window.not_after,
+            paid_until: window.paid_until,
             der,
             issued: now,
             standing: CertificateStanding::Good,
@@ -273,11 +295,20 @@ impl Ra {
         let batch = Batch::of(Act::CertificateIssued { serial, order: order.id.clone() }, now)
             .replace(&order, &fulfilled)
             .insert(&certificate)
-            .index(&Index::CertifiedKey(&certificate.spki_sha256), &serial.to_string())
+            .index(&Index::CertificateOfKey(&certificate.spki_sha256, &serial), &serial.to_string())
+            .without::<BlockedKey>(certificate.spki_sha256)
             .absent(&Index::AccountBySpki(&certificate.spki_sha256))
             .check(&account)
             .remove(job);
         let batch = view.authzs.iter().fold(batch, |batch, authz| batch.check(authz));
+        // What it reissues is not revoked meanwhile: then the slot of both would be free already (QUOTA-05, QUOTA-14).
+        let batch = earlier.iter().fold(batch, |batch, earlier| batch.check(earlier));
+        // Of two orders that must not share a key and are signed at once, the second is overtaken here and judged again.
+        let (key, target) = (Index::CertifiedKey(&certificate.spki_sha256), serial.to_string());
+        let batch = match product.unique_keys {
+            true => batch.point(&key, key_row.as_ref(), &target),
+            false => batch.index(&key, &target),
+        };
         let batch = self.settle_purchase(&account.holder(), &fulfilled, batch).await?;
         self.records.commit(batch).await?;
         let (product, issuer) = (certificate.product, certificate.issuer);
@@ -285,23 +316,33 @@ impl Ra {
         Ok(Next::Done)
     }
 
-    /// How long the certificate of an order may be valid, given the one that it follows.
-    async fn span(&self, order: &Order, product: &Product) -> Result<validity::Span> {
+    /// How long the certificate of an order may be valid with a key of that kind, and the one that it follows.
+    async fn span(
+        &self,
+        order: &Order,
+        product: &Product,
+        key: SubjectKey,
+    ) -> Result<(validity::Span, Option<Stored<Certificate>>)> {
         let earlier = match order.purpose {
             Purpose::New => None,
-            Purpose::Renewal { of } => Some(self.certificate_of(&of).await?),
-            Purpose::Reissue { of } => {
-                let original = self.certificate_of(&of).await?;
-                if original.is_revoked() {
-                    return Err(Error::malformed(format!(
-                        "The certificate {of}, which this order reissues, was revoked; place a new order."
-                    )));
-                }
-                Some(original)
+            Purpose::Renewal { of } | Purpose::Reissue { of } => {
+                let found = self.records.find::<Certificate>(&of).await?;
+                Some(found.ok_or_else(|| Error::internal(format!("certificate {of} is gone")))?)
             }
         };
-        let end = earlier.map(|earlier| earlier.not_after);
-        Ok(validity::span(self.catalog().settings(), product, order.purpose, end, self.now()))
+        // QUOTA-05: with its revocation a free certificate gave its slot back, which a reissue would use once more.
+        if let (Purpose::Reissue { of }, Some(original)) = (order.purpose, &earlier)
+            && matches!(product.sale, Sale::Free)
+            && original.is_revoked()
+        {
+            return Err(Error::malformed(format!(
+                "The certificate {of}, which this order reissues, was revoked; place a new order."
+            )));
+        }
+        let issuer_end = self.ca.issuer_not_after(&product.issuer, key)?;
+        let (catalog, now) = (self.catalog(), self.now());
+        let span = validity::span(catalog.settings(), product, order.purpose, earlier.as_deref(), issuer_end, now);
+        Ok((span, earlier))
     }
 
     /// Gives an order a fresh serial, because the one recorded may have been signed by a run that ended early: a serial

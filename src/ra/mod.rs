@@ -3,9 +3,11 @@
 mod accounts;
 mod authorizations;
 mod catalogs;
+mod compromised;
 mod customers;
 mod entitlements;
 mod issuance;
+mod ledgers;
 pub mod limits;
 mod orders;
 mod placing;
@@ -14,6 +16,7 @@ mod publication;
 mod purchases;
 mod quotas;
 mod renewal;
+mod reports;
 mod reviews;
 mod revocation;
 mod server_certificate;
@@ -28,20 +31,23 @@ use serde::Deserialize;
 
 pub use accounts::{Created, ExternalProof, NewAccount};
 pub use authorizations::AuthzView;
+pub use compromised::{CompromisedKey, Report, ReportedKey};
 pub use customers::{NewCustomer, NewExternalKey};
 pub use issuance::Download;
+pub use ledgers::{DomainView, QuotaView};
 pub use orders::{OrderPage, OrderView};
 pub use placing::NewOrder;
-pub use purchases::NewPurchase;
-pub use quotas::{DomainView, QuotaView};
+pub use purchases::{NamesQuote, NewPurchase, QuotedNames};
 pub use renewal::Renewal;
-pub use reviews::Decision;
+pub use reports::{OrderReport, PurchaseReport};
+pub use reviews::{Decision, Place, Review};
 pub use revocation::Authority;
 pub use server_certificate::ServerIdentity;
 
 pub use crate::policy::admission::Request;
+pub use crate::policy::free_names::Counted;
 pub use crate::policy::price::Quote;
-pub use crate::policy::quota::{HolderUsage, Usage};
+pub use crate::policy::quota::{DomainUsage, HolderUsage, Usage};
 pub use crate::store::records::Stored;
 
 use crate::ca::Ca;

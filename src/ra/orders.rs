@@ -4,6 +4,7 @@ use super::Ra;
 use crate::domain::account::Account;
 use crate::domain::authz::Authorization;
 use crate::domain::order::{Order, OrderStatus, Phase};
+use crate::domain::purchase::LastTerm;
 use crate::domain::{Error, OrderId, Result, Timestamp};
 use crate::store::records::{Rows, Stored, target};
 
@@ -36,6 +37,17 @@ impl OrderView {
     /// Why the order is invalid, if it is.
     pub fn problem(&self) -> Option<crate::domain::Problem> {
         self.order.problem(&self.plain_authzs(), self.now)
+    }
+
+    /// What it is to the purchase that pays for it.
+    pub fn as_last_term(&self) -> LastTerm {
+        match self.status() {
+            OrderStatus::Valid => LastTerm::Settled,
+            OrderStatus::Invalid => LastTerm::Failed,
+            OrderStatus::Pending | OrderStatus::Ready | OrderStatus::Processing => {
+                LastTerm::Open { order: self.order.id.clone(), until: self.order.expires }
+            }
+        }
     }
 
     /// The authorizations without their versions.
@@ -80,9 +92,9 @@ impl Ra {
         let now = self.now();
         let ids = rows.iter().map(|(_, id)| target::<OrderId>(id)).collect::<Result<Vec<_>, _>>()?;
         for order in self.records.find_all::<Order>(&ids).await?.into_iter().flatten() {
-            // Only an open order depends on its authorizations.
+            // Only an order that is not being issued depends on its authorizations.
             let status = match order.phase {
-                Phase::Open if now < order.expires => self.order_view(&order.id).await?.status(),
+                Phase::Open | Phase::Review { .. } if now < order.expires => self.order_view(&order.id).await?.status(),
                 _ => order.status(&[], now),
             };
             if status != OrderStatus::Invalid {

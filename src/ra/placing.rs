@@ -8,19 +8,25 @@ use aws_lc_rs::digest::{SHA256, digest};
 use super::entitlements::Charge;
 use super::orders::OrderView;
 use super::proofs::Proof;
+use super::quotas::primary_domain;
+use super::turns::Turn;
 use super::{Ra, Stop, settle};
 use crate::domain::account::Account;
 use crate::domain::audit::Act;
 use crate::domain::certificate::{CertId, Certificate};
 use crate::domain::order::{Order, OrderStatus, Phase, Purpose};
 use crate::domain::plan::Plan;
-use crate::domain::{Error, Identifier, Kind, OrderId, PurchaseId, Result};
+use crate::domain::purchase::LastTerm;
+use crate::domain::{Error, Identifier, Kind, OrderId, PurchaseId, Result, Timestamp};
 use crate::policy::admission::{self, Request};
-use crate::policy::catalog::{Product, Sale};
+use crate::policy::catalog::{Catalog, Class, Product, Sale, days};
 use crate::policy::lifecycle::{self, Predecessor};
 use crate::policy::validity;
 use crate::store::records::{Batch, Index, Stored, target};
 use crate::telemetry;
+
+/// An order is of use for an identical request unless it is about to expire.
+const LAST_HOUR: Duration = Duration::from_secs(3600);
 
 /// A request for an order.
 #[derive(Debug, Clone)]
@@ -31,20 +37,51 @@ pub struct NewOrder {
     pub replaces: Option<CertId>,
 }
 
-/// The certificate that an order follows.
-struct Earlier {
-    certificate: Stored<Certificate>,
-    /// Whether the client named it.
-    named: bool,
+/// What an order is to the certificate that it is judged by.
+pub(super) struct Precedent {
+    pub(super) purpose: Purpose,
+    /// The certificate that it renews or reissues; of a new application what the holder had for the same names before.
+    pub(super) earlier: Option<Stored<Certificate>>,
+    /// When the first of a line of reissues was issued.
+    original: Timestamp,
+    /// The order for the same names that a purchase pays for already.
+    pub(super) last: LastTerm,
+}
+
+impl Precedent {
+    /// That of an application of its own.
+    fn none() -> Self {
+        Self { purpose: Purpose::New, earlier: None, original: Timestamp::default(), last: LastTerm::Settled }
+    }
 }
 
 impl Ra {
     /// Places an order (RFC 8555 section 7.4). An identical request returns the order that is still open.
     pub async fn create_order(&self, account: &Account, asked: NewOrder) -> Result<OrderView> {
-        // Orders of one holder queue up here, so that those that count against the same quota don't overtake each other
-        // again and again; what decides are the guards of the commit.
-        let _turn = self.turns.take(&account.holder()).await;
+        let _turn = self.turn(account, &asked.request).await;
         settle(|| self.create_order_once(account, asked.clone())).await
+    }
+
+    /// The turn of an order: those that are charged to the same purchases or count against the same quotas don't overtake
+    /// each other again and again; what decides are the guards of the commit. Whatever is refused later has no turn.
+    async fn turn(&self, account: &Account, request: &Request) -> Turn<'_> {
+        let catalog = self.catalog();
+        let holder = account.holder();
+        match self.sale(account, &catalog, request).await {
+            Some(Sale::Free) => self.turns.take(Some(&holder), primary_domain(&request.identifiers).ok()).await,
+            Some(Sale::Paid(_)) => self.turns.take(Some(&holder), None).await,
+            Some(Sale::Open | Sale::Unpriced) | None => Turn::default(),
+        }
+    }
+
+    /// On what terms the product is had that an order would get.
+    async fn sale(&self, account: &Account, catalog: &Catalog, request: &Request) -> Option<Sale> {
+        if let Some(asked) = &request.product {
+            return catalog.product(asked).map(|product| product.sale);
+        }
+        let standing = self.standing(account, catalog, request).await.ok()?;
+        let terms = standing.terms(self.settings(), account);
+        admission::choose(catalog, request, &terms).ok().map(|product| product.sale)
     }
 
     async fn create_order_once(&self, account: &Account, asked: NewOrder) -> Result<OrderView, Stop> {
@@ -55,38 +92,41 @@ impl Ra {
         let standing = self.standing(account, &catalog, &request).await?;
         let terms = standing.terms(self.settings(), account);
         let product = admission::choose(&catalog, &request, &terms)?;
-        let earlier = self.earlier(account, product, &request.identifiers, replaces.as_ref()).await?;
-        let purpose = match &earlier {
-            Some(earlier) => self.purpose(&catalog, product, &request.identifiers, earlier).await?,
-            None => Purpose::New,
+        let named = match &replaces {
+            Some(shown) => Some(self.named_by_replaces(account, &request.identifiers, shown).await?),
+            None => None,
         };
-        let end = earlier.as_ref().map(|earlier| earlier.certificate.not_after);
-        let span = validity::span(catalog.settings(), product, purpose, end, now);
+        let precedent = self.precedent(account, &catalog, product, &request.identifiers, named.as_ref()).await?;
+        let Precedent { purpose, earlier, original, .. } = &precedent;
+        let (purpose, earlier) = (*purpose, earlier.as_deref());
+        let span = validity::span(catalog.settings(), product, purpose, earlier, self.last_issuer_end(product), now);
         let plan = admission::admit(&catalog, product, request, &terms, &span, now)?;
         let fingerprint = fingerprint(account, &plan, replaces.as_ref());
         let open = self.records.follow(&Index::OpenOrder(&fingerprint)).await?;
-        if let Some(row) = &open
-            && let Some(view) = self.still_open(&target(row)?).await?
-        {
-            return Ok(view);
-        }
-        self.limits.order(&account.id, now)?;
-        let named = earlier.as_ref().filter(|earlier| earlier.named);
-        let replaced = match named {
-            Some(named) => Some(self.claim_replaced(&named.certificate, open.as_deref()).await?),
+        let same = match &open {
+            Some(row) => self.still_open(&target(row)?).await?,
             None => None,
         };
-        let id = OrderId::random();
-        let charge = self.charge(&standing, product, &plan, purpose, &id).await?;
-        let reuse = match (purpose, &earlier) {
-            (Purpose::Reissue { .. }, Some(earlier)) => {
-                lifecycle::reissue_reuse(catalog.settings(), product, &earlier.certificate, now)
-            }
-            _ => product.validation_reuse_days,
+        let ending = match same {
+            Some(same) if same.now + LAST_HOUR < same.order.expires => return Ok(same),
+            other => other,
         };
-        let authzs = self.reuse_or_open(account, &plan, product, reuse).await?;
+        self.limits.order(&account.id, now)?;
+        let replaced = match (&named, &replaces) {
+            (Some(named), Some(shown)) => Some(self.claim_replaced(named, shown, open.as_deref()).await?),
+            _ => None,
+        };
+        let id = OrderId::random();
+        let charge = match (self.charge(&standing, product, &plan, &precedent, &id).await, ending) {
+            // While there is no room for a second one, the order that is about to expire keeps its slot.
+            (Err(Stop::Refused(refusal)), Some(ending)) if refusal.kind() == Kind::RateLimited => return Ok(ending),
+            (charge, _) => charge?,
+        };
+        let prior = self.prior(&catalog, product, purpose, earlier.map(|earlier| (earlier, *original))).await?;
+        let authzs = self.reuse_or_open(account, &plan, product, &prior).await?;
         let order = Order {
             purpose,
+            earlier: earlier.map(|earlier| earlier.serial),
             purchase: charge.purchase(),
             replaces: replaces.map(|id| id.to_string()),
             ..open_order(account, id, plan, &authzs, now)
@@ -103,17 +143,14 @@ impl Ra {
             .insert(&order)
             .index(&Index::OrderOfAccount(&account.id, now, &order.id), order.id.as_str())
             .point(&Index::OpenOrder(&fingerprint), open.as_ref(), order.id.as_str());
-        for authz in &authzs {
-            batch = match authz {
-                Proof::Reused(authz, _) => batch.check(authz),
-                Proof::Opened(authz) => batch.insert(authz),
-            };
+        for proof in &authzs {
+            batch = proof.write(batch);
         }
-        if let (Some(row), Some(named)) = (&replaced, named) {
-            batch = batch.point(&Index::Replaced(&named.certificate.serial), row.as_ref(), order.id.as_str());
+        if let (Some(row), Some(named)) = (&replaced, &named) {
+            batch = batch.point(&Index::Replaced(&named.serial), row.as_ref(), order.id.as_str());
         }
         // What has no certificate yet is found by its names too, so that the same request meets the same order.
-        if let (Charge::Term { .. }, Purpose::New) = (&charge, purpose) {
+        if let Charge::Term { .. } = charge {
             let names = names_digest(&order.identifiers);
             batch = batch.index(&Index::Held(&account.holder(), &names, &order.product), order.id.as_str());
         }
@@ -122,38 +159,99 @@ impl Ra {
         Ok(self.order_view(&order.id).await?)
     }
 
-    /// The order that an identical request may get again: unfinished, and not about to expire.
+    /// The order that an identical request may get again: one that is unfinished.
     async fn still_open(&self, id: &OrderId) -> Result<Option<OrderView>> {
         let view = self.order_view(id).await?;
-        let lasts = view.now + Duration::from_secs(3600) < view.order.expires;
         let open = matches!(view.status(), OrderStatus::Pending | OrderStatus::Ready | OrderStatus::Processing);
-        Ok((open && lasts).then_some(view))
+        Ok(open.then_some(view))
     }
 
-    /// The certificate that an order of `product` for `names` follows: the one that the client names, else of a paid
-    /// product the holder's own for exactly these names (design decision 6).
-    async fn earlier(
+    /// What an order of `product` for `names` is to the certificate that the client names, and of a paid product to the
+    /// newest that its holder has for exactly these names (design decision 6). That one goes first: it is in the line of
+    /// the named one, which may have been reissued or renewed without being named.
+    async fn precedent(
         &self,
         account: &Account,
+        catalog: &Catalog,
         product: &Product,
         names: &[Identifier],
-        replaces: Option<&CertId>,
-    ) -> Result<Option<Earlier>> {
-        if let Some(shown) = replaces {
-            let certificate = self.named_by_replaces(account, names, shown).await?;
-            return Ok(Some(Earlier { certificate, named: true }));
-        }
+        named: Option<&Stored<Certificate>>,
+    ) -> Result<Precedent> {
+        let named = match named {
+            Some(named) => self.judge(catalog, product, names, (named, true)).await?,
+            None => Precedent::none(),
+        };
         if !matches!(product.sale, Sale::Paid(_)) {
-            return Ok(None);
+            return Ok(named);
         }
         let digest = names_digest(names);
         let Some(row) = self.records.follow(&Index::Held(&account.holder(), &digest, &product.id)).await? else {
-            return Ok(None);
+            return Ok(named);
         };
-        let Some(order) = self.records.find::<Order>(&target::<OrderId>(&row)?).await? else { return Ok(None) };
-        let Phase::Issued { serial, .. } = order.phase else { return Ok(None) };
-        let found = self.records.find::<Certificate>(&serial).await?;
-        Ok(found.map(|certificate| Earlier { certificate, named: false }))
+        let view = self.order_view(&target(&row)?).await?;
+        let held = match self.certificate_behind(&view.order).await? {
+            Some(held) => self.judge(catalog, product, names, (&held, false)).await?,
+            None => Precedent::none(),
+        };
+        let chosen = if held.purpose.is_new() && !named.purpose.is_new() { named } else { held };
+        Ok(Precedent { last: view.as_last_term(), ..chosen })
+    }
+
+    /// The certificate of an order; while it has none, what its holder had for the same names before.
+    pub(super) async fn certificate_behind(&self, order: &Order) -> Result<Option<Stored<Certificate>>> {
+        let serial = match (&order.phase, &order.earlier) {
+            (Phase::Issued { serial, .. }, _) => serial,
+            (_, Some(earlier)) => earlier,
+            (_, None) => return Ok(None),
+        };
+        Ok(self.records.find::<Certificate>(serial).await?)
+    }
+
+    /// What an order is to an earlier certificate, which the client names or which was found by its names.
+    async fn judge(
+        &self,
+        catalog: &Catalog,
+        product: &Product,
+        names: &[Identifier],
+        (certificate, named): (&Stored<Certificate>, bool),
+    ) -> Result<Precedent> {
+        let (reissues, original) = self.line_of(catalog, product, certificate).await?;
+        let predecessor = Predecessor { certificate, named, reissues };
+        let purpose = lifecycle::purpose(catalog.settings(), product, names, &predecessor, self.now())?;
+        // A new application follows only what was found by its names: the rest of that one's purchase is for it.
+        let earlier = (!named || !purpose.is_new()).then(|| certificate.clone());
+        Ok(Precedent { purpose, earlier, original, last: LastTerm::Settled })
+    }
+
+    /// How many reissues lie between a certificate and its original, itself included if it is one, and when the original was
+    /// issued; no further back than the rules look (REISSUE-02, VAL-35).
+    async fn line_of(
+        &self,
+        catalog: &Catalog,
+        product: &Product,
+        certificate: &Certificate,
+    ) -> Result<(u32, Timestamp)> {
+        let (mut count, mut issued, mut order) = (0, certificate.issued, certificate.order.clone());
+        loop {
+            let known = match product.class {
+                Class::DvFree => count >= catalog.settings().free_reissue_limit,
+                _ => self.now() >= issued + days(product.reissue_fresh_days),
+            };
+            if known {
+                return Ok((count, issued));
+            }
+            let found = self.records.find::<Order>(&order).await?;
+            let Some(Purpose::Reissue { of }) = found.map(|order| order.purpose) else { return Ok((count, issued)) };
+            count += 1;
+            let Some(original) = self.records.find::<Certificate>(&of).await? else { return Ok((count, issued)) };
+            (issued, order) = (original.issued, original.order.clone());
+        }
+    }
+
+    /// The last second of the issuer that lasts longest of those that the product's certificates may come from.
+    fn last_issuer_end(&self, product: &Product) -> Timestamp {
+        let ends = product.keys.iter().filter_map(|key| self.ca.issuer_not_after(&product.issuer, *key).ok());
+        ends.max().unwrap_or(Timestamp::MAX)
     }
 
     /// RFC 9773 section 5: the replaced certificate is the account's and shares a name.
@@ -176,7 +274,12 @@ impl Ra {
     }
 
     /// RFC 9773 section 5: a certificate is replaced once. The row that says by what, as it was read.
-    async fn claim_replaced(&self, old: &Certificate, same: Option<&String>) -> Result<Option<Stored<String>>, Stop> {
+    async fn claim_replaced(
+        &self,
+        old: &Certificate,
+        shown: &CertId,
+        same: Option<&String>,
+    ) -> Result<Option<Stored<String>>, Stop> {
         let row = self.records.follow(&Index::Replaced(&old.serial)).await?;
         if let Some(row) = &row {
             let by = self.order_view(&target(row)?).await?;
@@ -185,43 +288,18 @@ impl Ra {
             if by.status() != OrderStatus::Invalid && !again {
                 return Err(Error::new(
                     Kind::AlreadyReplaced,
-                    format!("The certificate {} is already replaced by order {}.", old.serial, by.order.id),
+                    format!("The certificate {shown} is already replaced by order {}.", by.order.id),
                 )
                 .into());
             }
         }
         Ok(row)
     }
-
-    /// What the order is to the certificate that it follows.
-    async fn purpose(
-        &self,
-        catalog: &crate::policy::catalog::Catalog,
-        product: &Product,
-        names: &[Identifier],
-        earlier: &Earlier,
-    ) -> Result<Purpose> {
-        let reissues = self.reissues_before(&earlier.certificate).await?;
-        let predecessor = Predecessor { certificate: &earlier.certificate, named: earlier.named, reissues };
-        lifecycle::purpose(catalog.settings(), product, names, &predecessor, self.now())
-    }
-
-    /// How many reissues lie between a certificate and its original, itself included if it is one.
-    async fn reissues_before(&self, certificate: &Certificate) -> Result<u32> {
-        let mut count = 0;
-        let mut order = self.records.find::<Order>(&certificate.order).await?;
-        while let Some(Purpose::Reissue { of }) = order.as_ref().map(|order| order.purpose) {
-            count += 1;
-            let Some(original) = self.records.find::<Certificate>(&of).await? else { break };
-            order = self.records.find::<Order>(&original.order).await?;
-        }
-        Ok(count)
-    }
 }
 
-fn open_order(account: &Account, id: OrderId, plan: Plan, proofs: &[Proof], now: crate::domain::Timestamp) -> Order {
+fn open_order(account: &Account, id: OrderId, plan: Plan, proofs: &[Proof], now: Timestamp) -> Order {
     // An order can't outlive what it rests on (RFC 8555 section 7.1.6, Baseline Requirements 4.2.1).
-    let expires = proofs.iter().map(Proof::until).fold(plan.expires, crate::domain::Timestamp::min);
+    let expires = proofs.iter().map(Proof::until).fold(plan.expires, Timestamp::min);
     Order {
         id,
         account: account.id.clone(),
@@ -232,6 +310,7 @@ fn open_order(account: &Account, id: OrderId, plan: Plan, proofs: &[Proof], now:
         not_after: plan.not_after,
         replaces: None,
         purpose: Purpose::New,
+        earlier: None,
         purchase: None::<PurchaseId>,
         causes: plan.causes,
         created: now,

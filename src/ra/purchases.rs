@@ -1,13 +1,17 @@
-//! Purchases: what a customer has paid for.
+//! Purchases: what a customer has paid for, and what it would cost.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::Ra;
+use super::reports::PurchaseReport;
+use super::{Ra, Request};
 use crate::domain::audit::Act;
 use crate::domain::customer::CustomerKind;
 use crate::domain::purchase::Purchase;
-use crate::domain::{CustomerId, Error, Kind, PurchaseId, Result};
-use crate::policy::catalog::{Product, Sale};
+use crate::domain::{CustomerId, Error, Identifier, Kind, Problem, PurchaseId, Result};
+use crate::policy::admission::{self, Terms};
+use crate::policy::catalog::{Catalog, Product, Sale};
+use crate::policy::free_names::Counted;
 use crate::policy::price::{self, Quote};
 use crate::store::records::{Batch, Index, Rows, target};
 
@@ -20,15 +24,84 @@ pub struct NewPurchase {
     pub product: String,
     /// Chargeable names of each certificate.
     pub names: u32,
-    /// Terms of one year each.
-    pub years: u32,
+    /// Terms of one year each; none: the fewest that are sold.
+    pub years: Option<u32>,
+}
+
+/// Names that somebody wants to know the price of.
+#[derive(Debug, Clone)]
+pub struct QuotedNames {
+    /// Those that could be read.
+    pub identifiers: Vec<Identifier>,
+    /// What is wrong with the others, each with its name.
+    pub unread: Vec<Problem>,
+    /// Years; none: the fewest that are sold.
+    pub years: Option<u32>,
+}
+
+/// A quote for certain names.
+#[derive(Debug)]
+pub struct NamesQuote {
+    /// The quote.
+    pub quote: Quote,
+    /// Which of the names are charged, and which come free with them.
+    pub counted: Counted,
 }
 
 impl Ra {
-    /// What so many chargeable names of a product cost for so many years.
-    pub fn quote(&self, product: &str, names: u32, years: u32) -> Result<Quote> {
-        let product = self.product_named(product)?;
-        price::quote(&product, names, years)
+    /// What so many chargeable names of a product cost for so many years; without years for the fewest that are sold.
+    pub fn quote(&self, product: &str, names: u32, years: Option<u32>) -> Result<Quote> {
+        quote(&*self.product_named(product)?, names, years)
+    }
+
+    /// What certificates for these names cost: of one product, or of each that takes them, the cheapest first. Names that
+    /// would be refused when ordered are refused here.
+    pub fn quote_names(&self, product: Option<&str>, asked: &QuotedNames) -> Result<Vec<NamesQuote>> {
+        let catalog = self.catalog();
+        if let Some(product) = product {
+            return Ok(vec![self.quote_names_of(&catalog, &*self.product_named(product)?, asked)?]);
+        }
+        let (mut quotes, mut refusals) = (Vec::new(), Vec::new());
+        for product in catalog.sold() {
+            match self.quote_names_of(&catalog, product, asked) {
+                Ok(quote) => quotes.push(quote),
+                Err(refusal) => refusals.push(refusal),
+            }
+        }
+        quotes.sort_by(|a, b| (a.quote.total, &a.quote.product).cmp(&(b.quote.total, &b.quote.product)));
+        match refusals.into_iter().min_by_key(|refusal| refusal.problem().subproblems.len()) {
+            // What the product that comes closest finds wrong.
+            Some(closest) if quotes.is_empty() => Err(closest),
+            _ => Ok(quotes),
+        }
+    }
+
+    fn quote_names_of(&self, catalog: &Catalog, product: &Product, asked: &QuotedNames) -> Result<NamesQuote> {
+        // As an enterprise would order it that has bought nothing yet: whoever asks may become one.
+        let terms = Terms {
+            default_product: &product.id,
+            order_days: self.settings().order_days,
+            customer: Some(CustomerKind::Enterprise),
+            only: None,
+            held: None,
+            offers: &[],
+            cleared: &BTreeSet::new(),
+            // Who asks without naming a product learns of all that fit.
+            advise: false,
+        };
+        let request = Request {
+            product: Some(product.id.clone()),
+            identifiers: asked.identifiers.clone(),
+            unread: asked.unread.clone(),
+            ..Request::default()
+        };
+        let judged = admission::judge(catalog, product, request, &terms)?;
+        let mut quote = quote(product, judged.chargeable(), asked.years)?;
+        // WORD-05, design decision 5
+        let looks =
+            judged.causes.iter().map(|cause| format!("A person looks at {} first: {}", cause.name, cause.reason));
+        quote.notes.extend(looks);
+        Ok(NamesQuote { quote, counted: judged.counted })
     }
 
     /// Buys: the price is that of the quote (BUY-01 to BUY-08).
@@ -42,7 +115,7 @@ impl Ra {
                 format!("\"{}\" needs a registered organisation; individuals can order DV only (CAT-15).", product.id),
             ));
         }
-        let quote = price::quote(&product, asked.names, asked.years)?;
+        let quote = quote(&product, asked.names, asked.years)?;
         if !matches!(product.sale, Sale::Paid(_)) {
             return Err(Error::new(
                 Kind::InvalidProfile,
@@ -74,8 +147,12 @@ impl Ra {
         Ok(purchase)
     }
 
-    /// The purchase of that id.
-    pub async fn purchase(&self, id: &PurchaseId) -> Result<Purchase> {
+    /// The purchase of that id, and where it stands.
+    pub async fn purchase(&self, id: &PurchaseId) -> Result<PurchaseReport> {
+        self.purchase_report(self.stored_purchase(id).await?).await
+    }
+
+    async fn stored_purchase(&self, id: &PurchaseId) -> Result<Purchase> {
         let found = self.records.find::<Purchase>(id).await?;
         Ok(found.ok_or_else(|| Error::not_found(format!("There is no purchase {id}.")))?.into_value())
     }
@@ -86,15 +163,31 @@ impl Ra {
         customer: Option<&CustomerId>,
         after: Option<&PurchaseId>,
         limit: usize,
-    ) -> Result<Vec<Purchase>> {
-        let Some(customer) = customer else {
-            let after = after.map(|id| id.as_str().into());
-            let found = self.records.list::<Purchase>(b"", after, limit).await?;
-            return Ok(found.into_iter().map(|purchase| purchase.into_value()).collect());
+    ) -> Result<Vec<PurchaseReport>> {
+        let found: Vec<Purchase> = match customer {
+            Some(customer) => self.purchases_of(customer, after, limit).await?,
+            None => {
+                let found = self.records.list::<Purchase>(b"", after.map(|id| id.as_str().into()), limit).await?;
+                found.into_iter().map(|purchase| purchase.into_value()).collect()
+            }
         };
+        let mut reports = Vec::with_capacity(found.len());
+        for purchase in found {
+            reports.push(self.purchase_report(purchase).await?);
+        }
+        Ok(reports)
+    }
+
+    async fn purchases_of(
+        &self,
+        customer: &CustomerId,
+        after: Option<&PurchaseId>,
+        limit: usize,
+    ) -> Result<Vec<Purchase>> {
+        self.customer(customer).await?;
         let after = match after {
             Some(id) => {
-                let last = self.purchase(id).await?;
+                let last = self.stored_purchase(id).await?;
                 Some(Index::PurchaseOfCustomer(customer, last.created, id).id())
             }
             None => None,
@@ -110,4 +203,9 @@ impl Ra {
         let found = self.catalog().shared_product(id);
         found.ok_or_else(|| Error::not_found(format!("There is no product \"{}\".", shown())))
     }
+}
+
+fn quote(product: &Product, names: u32, years: Option<u32>) -> Result<Quote> {
+    let fewest = product.years.iter().min().copied().unwrap_or(1);
+    price::quote(product, names, years.unwrap_or(fewest))
 }

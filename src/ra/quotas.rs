@@ -1,21 +1,27 @@
-//! Quotas of free certificates: reserving a slot with the order, and telling how many are used. A slot is never given back
-//! by a write: whether it counts follows from its order, its certificate and the clock (`domain/quota.rs`).
+//! Quotas of free certificates: reserving a slot with the order. A slot is never given back by a write: whether it counts
+//! follows from its order, its certificate and the clock (`domain/quota.rs`).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::entitlements::Standing;
-use super::{Ra, Stop, settle};
+use super::{Ra, Stop};
 use crate::domain::account::Holder;
-use crate::domain::audit::Act;
+use crate::domain::certificate::Certificate;
 use crate::domain::customer::{Customer, CustomerKind, Tier};
+use crate::domain::error::Help;
 use crate::domain::order::{Order, OrderStatus, Phase, Purpose};
 use crate::domain::plan::Plan;
-use crate::domain::quota::{DomainLedger, Elsewhere, HolderLedger, Package, Pool, Slot};
-use crate::domain::{DnsName, Error, Identifier, OrderId, PackageId, Result, Serial, Timestamp};
-use crate::policy::catalog::{QuotaRules, days};
+use crate::domain::quota::{DomainLedger, HolderLedger, Pool, Slot};
+use crate::domain::{Error, Identifier, OrderId, Result, Serial};
+use crate::policy::catalog::{Product, QuotaRules, Sale};
 use crate::policy::domains;
-use crate::policy::quota::{self, Asker, Fate, Held, HolderUsage, Usage};
+use crate::policy::quota::{self, Asker, DomainUsage, Fate, Held, HolderUsage};
 use crate::store::records::{Batch, Index, Stored, target};
+use crate::telemetry;
+
+/// Where no limit of a primary domain bounds its ledger: at so many slots the older half is forgotten. Those that are left
+/// are more than any limit that may hold later.
+const UNBOUNDED: usize = 4_000;
 
 /// A slot that an order takes, in the ledgers of its holder and of its primary domain.
 pub(super) struct Reservation {
@@ -31,12 +37,12 @@ impl Reservation {
     }
 }
 
-/// What an order came to; those that are not known count as long as possible.
-struct Fates(Option<HashMap<OrderId, Fate>>);
+/// What orders came to; while nobody has looked, each counts for good.
+pub(super) struct Fates(Option<HashMap<OrderId, Fate>>);
 
 impl Fates {
-    fn of(&self, order: &OrderId) -> Fate {
-        let lasting = Held::Until(Timestamp::MAX);
+    pub(super) fn of(&self, order: &OrderId) -> Fate {
+        let lasting = Held::Until(crate::domain::Timestamp::MAX);
         match &self.0 {
             None => Fate { account: lasting, domain: lasting, issued: false },
             // An order that is gone holds nothing.
@@ -45,26 +51,19 @@ impl Fates {
             }
         }
     }
-}
 
-/// A holder's free certificates, told.
-#[derive(Debug)]
-pub struct QuotaView {
-    /// Whose.
-    pub holder: Holder,
-    /// How much is used.
-    pub usage: HolderUsage,
-    /// What counts, or is in a package.
-    pub ledger: HolderLedger,
-}
+    /// Takes what does not count any more off a holder's ledger.
+    pub(super) fn clear_holder(&self, ledger: &mut HolderLedger) {
+        let slots = std::mem::take(&mut ledger.slots);
+        ledger.slots = quota::prune(slots, |order| self.of(order).account);
+        ledger.packages.iter_mut().for_each(|package| quota::settle_package(package, |order| self.of(order)));
+    }
 
-/// A primary domain's free certificates, told.
-#[derive(Debug)]
-pub struct DomainView {
-    /// How much is used.
-    pub usage: Usage,
-    /// What counts.
-    pub ledger: DomainLedger,
+    /// Takes what does not count any more off a domain's ledger.
+    pub(super) fn clear_domain(&self, ledger: &mut DomainLedger) {
+        let slots = std::mem::take(&mut ledger.slots);
+        ledger.slots = quota::prune(slots, |order| self.of(order).domain);
+    }
 }
 
 impl Ra {
@@ -72,6 +71,7 @@ impl Ra {
     pub(super) async fn reserve_slot(
         &self,
         standing: &Standing,
+        product: &Product,
         plan: &Plan,
         order: &OrderId,
     ) -> Result<Reservation, Stop> {
@@ -79,64 +79,81 @@ impl Ra {
         let Some(rules) = catalog.quota() else {
             return Err(Error::internal("a free product without a quota table passed the catalogue's check").into());
         };
-        let domain = primary_domain(plan)?;
+        let domain = primary_domain(&plan.identifiers)?;
         let asker = asker(standing.customer.as_deref());
         let read_holder = self.records.find::<HolderLedger>(standing.holder.as_key()).await?;
-        let read_domain = self.records.find::<DomainLedger>(&domain).await?;
+        let read_domain = self.records.find::<DomainLedger>(domain).await?;
         let mut holder = match &read_holder {
             Some(ledger) => (**ledger).clone(),
             None => HolderLedger::empty(standing.holder.clone()),
         };
         let mut ledger = match &read_domain {
             Some(ledger) => (**ledger).clone(),
-            None => DomainLedger::empty(domain.clone()),
+            None => DomainLedger::empty(domain.to_owned()),
         };
-        // While there is room even if all that was ever noted still counts, nobody needs to look.
-        let all_count = Fates(None);
-        let pool = match self.deduct(rules, asker, (&holder, &ledger), &all_count) {
-            Ok(pool) if pool != Pool::Package => pool,
+        let pool = match self.first_pool(rules, asker, &holder, &ledger) {
+            Some(pool) if ledger.slots.len() < UNBOUNDED => pool,
             _ => {
                 let fates = self.fates(&holder, &ledger).await?;
-                clear(&mut holder, &mut ledger, &fates);
-                self.deduct(rules, asker, (&holder, &ledger), &fates)?
+                fates.clear_holder(&mut holder);
+                fates.clear_domain(&mut ledger);
+                let (own, used) = self.usages(rules, asker, (&holder, &ledger), &fates);
+                quota::deduct(&own, &used, self.now()).map_err(|refusal| {
+                    let limit = if used.usage.is_exhausted() { "domain" } else { "account" };
+                    metrics::counter!(telemetry::QUOTA_REFUSALS, "limit" => limit).increment(1);
+                    refusal.help(Help::Product(product.id.clone()))
+                })?
             }
         };
         let now = self.now();
-        let slot = Slot { order: order.clone(), domain, pool, since: now };
-        if pool == Pool::Package
-            && let Some(package) = holder.packages.iter_mut().find(|package| is_open(package, now))
-        {
-            package.orders.push(order.clone());
+        let slot = Slot { order: order.clone(), domain: domain.to_owned(), pool, since: now };
+        match pool {
+            Pool::Package => match holder.packages.iter_mut().find(|package| quota::is_open(package, now)) {
+                Some(package) => package.orders.push(order.clone()),
+                None => return Err(Error::internal("a package that had a place has none").into()),
+            },
+            Pool::Any | Pool::Provider => holder.slots.push(slot.clone()),
         }
-        holder.slots.push(slot.clone());
+        if rules.primary_domain.is_none() && ledger.slots.len() >= UNBOUNDED {
+            ledger.slots.drain(..UNBOUNDED / 2);
+        }
         ledger.slots.push(slot);
         Ok(Reservation { holder: (read_holder, holder), domain: (read_domain, ledger) })
     }
 
-    fn deduct(
+    /// The quota that comes first, if there is room in it even if all that was ever noted still counts: then nobody needs to
+    /// look at orders and certificates.
+    fn first_pool(
+        &self,
+        rules: &QuotaRules,
+        asker: Asker,
+        holder: &HolderLedger,
+        domain: &DomainLedger,
+    ) -> Option<Pool> {
+        let (own, used) = self.usages(rules, asker, (holder, domain), &Fates(None));
+        let (first, usage) = own.pools(used.provider).next()?;
+        (!usage.is_exhausted() && !used.usage.is_exhausted()).then_some(first)
+    }
+
+    fn usages(
         &self,
         rules: &QuotaRules,
         asker: Asker,
         (holder, domain): (&HolderLedger, &DomainLedger),
         fates: &Fates,
-    ) -> Result<Pool> {
-        let now = self.now();
-        let holder = quota::holder_usage(rules, asker, holder, |order| fates.of(order), now);
-        let used = quota::domain_usage(rules, domain, |order| fates.of(order), now);
-        quota::deduct(&holder, &used, domain, now)
+    ) -> (HolderUsage, DomainUsage) {
+        let (now, fate) = (self.now(), |order: &OrderId| fates.of(order));
+        (quota::holder_usage(rules, asker, holder, fate, now), quota::domain_usage(rules, domain, fate, now))
     }
 
     /// What became of every order in the ledgers.
-    async fn fates(&self, holder: &HolderLedger, domain: &DomainLedger) -> Result<Fates> {
+    pub(super) async fn fates(&self, holder: &HolderLedger, domain: &DomainLedger) -> Result<Fates> {
         let slots = holder.slots.iter().chain(&domain.slots).map(|slot| &slot.order);
         let packaged = holder.packages.iter().flat_map(|package| &package.orders);
+        let ids: BTreeSet<&OrderId> = slots.chain(packaged).collect();
         let mut fates = HashMap::new();
-        for id in slots.chain(packaged) {
-            if !fates.contains_key(id)
-                && let Some(order) = self.records.find::<Order>(id).await?
-            {
-                fates.insert(id.clone(), self.fate(&order).await?);
-            }
+        for order in self.records.find_all::<Order>(ids).await?.into_iter().flatten() {
+            fates.insert(order.id.clone(), self.fate(&order).await?);
         }
         Ok(Fates(Some(fates)))
     }
@@ -152,16 +169,17 @@ impl Ra {
             };
             return Ok(Fate { account: held, domain: held, issued: false });
         };
-        let certificate = self.certificate_of(serial).await?;
-        let end = certificate.not_after;
-        let lives = now <= end;
+        let certificate = self.recorded(serial).await?;
+        let end = quota::over(certificate.not_after);
         let held = |counts: bool| if counts { Held::Until(end) } else { Held::Free };
+        let lives = now < end;
         // QUOTA-05, QUOTA-06: revocation returns the account's slot, only expiry the domain's.
         let account = lives && (!certificate.is_revoked() || self.is_reissued(serial).await?);
         Ok(Fate { account: held(account), domain: held(lives), issued: true })
     }
 
-    /// Whether a reissue of the certificate is good: the slot of both is the original's (QUOTA-14).
+    /// Whether a reissue of the certificate is good: the slot of both is the original's (QUOTA-14). Reissues of free
+    /// certificates are those that name it (`policy::lifecycle::purpose`), so the rows of RFC 9773 lead to them.
     async fn is_reissued(&self, serial: &Serial) -> Result<bool> {
         let mut original = *serial;
         while let Some(row) = self.records.follow(&Index::Replaced(&original)).await? {
@@ -171,7 +189,7 @@ impl Ra {
             else {
                 return Ok(false);
             };
-            if !self.certificate_of(&serial).await?.is_revoked() {
+            if !self.recorded(&serial).await?.is_revoked() {
                 return Ok(true);
             }
             original = serial;
@@ -179,133 +197,37 @@ impl Ra {
         Ok(false)
     }
 
-    /// How many free certificates a holder has and may have (QUOTA-15); none if the catalogue has no quota.
-    pub async fn quota_of(&self, holder: &Holder) -> Result<Option<QuotaView>> {
+    /// The certificate of an order that is issued.
+    async fn recorded(&self, serial: &Serial) -> Result<Certificate> {
+        let found = self.records.find::<Certificate>(serial).await?;
+        Ok(found.ok_or_else(|| Error::internal(format!("certificate {serial} is gone")))?.into_value())
+    }
+
+    /// Whether an order of a free product that is about to be signed still has its slot. An order that was over, if only for
+    /// a moment between two steps of its own, may have lost it to another.
+    pub(super) async fn check_slot(&self, holder: &Holder, order: &Order, product: &Product) -> Result<()> {
         let catalog = self.catalog();
-        let Some(rules) = catalog.quota() else { return Ok(None) };
-        let customer = match holder {
-            Holder::Customer(id) => Some(self.customer(id).await?),
-            Holder::Account(id) => {
-                self.account(id).await?;
-                None
-            }
-        };
-        let found = self.records.find::<HolderLedger>(holder.as_key()).await?;
-        let mut ledger = found.map_or_else(|| HolderLedger::empty(holder.clone()), Stored::into_value);
-        let mut none = DomainLedger::empty(String::new());
-        let fates = self.fates(&ledger, &none).await?;
-        clear(&mut ledger, &mut none, &fates);
-        let usage = quota::holder_usage(rules, asker(customer.as_ref()), &ledger, |id| fates.of(id), self.now());
-        Ok(Some(QuotaView { holder: holder.clone(), usage, ledger }))
-    }
-
-    /// How many free certificates a primary domain has and may have (QUOTA-02); none if the catalogue has no quota.
-    pub async fn domain_quota(&self, domain: &str) -> Result<Option<DomainView>> {
-        let catalog = self.catalog();
-        let Some(rules) = catalog.quota() else { return Ok(None) };
-        let domain = registrable(domain)?;
-        let found = self.records.find::<DomainLedger>(&domain).await?;
-        let mut ledger = found.map_or_else(|| DomainLedger::empty(domain), Stored::into_value);
-        let mut nobody = HolderLedger::empty(Holder::Account(crate::domain::AccountId::random()));
-        let fates = self.fates(&nobody, &ledger).await?;
-        clear(&mut nobody, &mut ledger, &fates);
-        let usage = quota::domain_usage(rules, &ledger, |id| fates.of(id), self.now());
-        Ok(Some(DomainView { usage, ledger }))
-    }
-
-    /// Grants a holder a package of free certificates beyond the quota (QUOTA-07).
-    pub async fn grant_package(&self, holder: &Holder, size: u32, days_valid: Option<u32>) -> Result<Package> {
-        if !(1..=10_000).contains(&size) {
-            return Err(Error::malformed(format!("A package holds 1 to 10000 certificates, not {size}.")));
+        let (Sale::Free, Some(rules)) = (product.sale, catalog.quota()) else { return Ok(()) };
+        if let Purpose::Reissue { .. } = order.purpose {
+            return Ok(());
         }
-        match holder {
-            Holder::Customer(id) => drop(self.customer(id).await?),
-            Holder::Account(id) => drop(self.account(id).await?),
+        let own = self.records.find::<HolderLedger>(holder.as_key()).await?;
+        let has = |slots: &[Slot]| slots.iter().any(|slot| slot.order == order.id);
+        let packaged = |own: &HolderLedger| own.packages.iter().any(|package| package.orders.contains(&order.id));
+        let mut kept = own.is_some_and(|own| has(&own.slots) || packaged(&own));
+        if rules.primary_domain.is_some() {
+            let domain = self.records.find::<DomainLedger>(primary_domain(&order.identifiers)?).await?;
+            kept &= domain.is_some_and(|domain| has(&domain.slots));
         }
-        settle(|| async {
-            let now = self.now();
-            let read = self.records.find::<HolderLedger>(holder.as_key()).await?;
-            let mut ledger =
-                read.as_ref().map_or_else(|| HolderLedger::empty(holder.clone()), |ledger| (**ledger).clone());
-            let until = days_valid.map(|count| now + days(count));
-            let package = Package { id: PackageId::random(), size, granted: now, until, orders: Vec::new() };
-            ledger.packages.push(package.clone());
-            let act = Act::PackageGranted { holder: holder.clone(), package: package.id.clone(), size };
-            self.records.commit(Batch::of(act, now).set(read.as_ref(), &ledger)).await?;
-            Ok(package)
-        })
-        .await
-    }
-
-    /// Notes that a primary domain is, or is no longer, registered with the provider (QUOTA-13).
-    pub async fn set_provider_domain(&self, domain: &str, registered: bool) -> Result<DomainLedger> {
-        let note = if registered { "registered with the provider" } else { "registered elsewhere" };
-        self.change_domain(domain, note, |ledger, now| {
-            ledger.provider_since = registered.then(|| ledger.provider_since.unwrap_or(now));
-            Ok(())
-        })
-        .await
-    }
-
-    /// Counts certificates in that were issued for a primary domain on another platform (QUOTA-04).
-    pub async fn count_elsewhere(&self, domain: &str, elsewhere: Elsewhere) -> Result<DomainLedger> {
-        if !(1..=1000).contains(&elsewhere.count) {
-            let count = elsewhere.count;
-            return Err(Error::malformed(format!("1 to 1000 certificates can be counted in at once, not {count}.")));
+        if kept {
+            return Ok(());
         }
-        if elsewhere.not_after <= self.now() {
-            let end = elsewhere.not_after;
-            return Err(Error::malformed(format!("These certificates expired at {end}; they count no more.")));
-        }
-        self.change_domain(domain, &elsewhere.note.clone(), |ledger, now| {
-            ledger.elsewhere.retain(|other| now < other.not_after);
-            if ledger.elsewhere.len() >= 1000 {
-                return Err(Error::malformed("1000 entries are noted for this domain already; sum them up in fewer."));
-            }
-            ledger.elsewhere.push(elsewhere.clone());
-            Ok(())
-        })
-        .await
-    }
-
-    async fn change_domain(
-        &self,
-        domain: &str,
-        note: &str,
-        change: impl Fn(&mut DomainLedger, Timestamp) -> Result<()>,
-    ) -> Result<DomainLedger> {
-        let domain = registrable(domain)?;
-        settle(|| async {
-            let now = self.now();
-            let read = self.records.find::<DomainLedger>(&domain).await?;
-            let mut ledger =
-                read.as_ref().map_or_else(|| DomainLedger::empty(domain.clone()), |ledger| (**ledger).clone());
-            change(&mut ledger, now)?;
-            let act = Act::DomainLedgerChanged { domain: domain.clone(), note: note.to_owned() };
-            self.records.commit(Batch::of(act, now).set(read.as_ref(), &ledger)).await?;
-            Ok(ledger)
-        })
-        .await
+        Err(Error::malformed("The order has no slot of the quota any more (QUOTA-01); place a new one."))
     }
 }
 
-/// Takes what does not count any more off the ledgers.
-fn clear(holder: &mut HolderLedger, domain: &mut DomainLedger, fates: &Fates) {
-    let slots = std::mem::take(&mut holder.slots);
-    holder.slots = quota::prune(slots, |order| fates.of(order).account);
-    let slots = std::mem::take(&mut domain.slots);
-    domain.slots = quota::prune(slots, |order| fates.of(order).domain);
-    for package in &mut holder.packages {
-        // What led to a certificate is used up; what did not is there again.
-        package.orders.retain(|order| fates.of(order).issued || fates.of(order).account != Held::Free);
-    }
-}
-
-fn is_open(package: &Package, now: Timestamp) -> bool {
-    package.until.is_none_or(|end| now < end) && (package.orders.len() as u32) < package.size
-}
-
-fn asker(customer: Option<&Customer>) -> Asker {
+/// Who a holder is, as far as quotas go.
+pub(super) fn asker(customer: Option<&Customer>) -> Asker {
     match customer {
         Some(customer) => Asker { kind: customer.kind, tier: customer.tier },
         // Design decision 1: an unbound account is its own individual customer.
@@ -314,20 +236,13 @@ fn asker(customer: Option<&Customer>) -> Asker {
 }
 
 /// The primary domain of the names of a free order: they are one name and what comes free with it (QUOTA-03).
-fn primary_domain(plan: &Plan) -> Result<String> {
-    let name = plan.identifiers.iter().find_map(|name| match name {
+pub(super) fn primary_domain(names: &[Identifier]) -> Result<&str> {
+    let mut domains = names.iter().map(|name| match name {
         Identifier::Dns(name) => domains::primary(name.base()),
         Identifier::Ip(_) => None,
     });
-    Ok(name.ok_or_else(|| Error::internal("a free order without a primary domain was admitted"))?.to_owned())
-}
-
-/// A primary domain as an operator writes it.
-fn registrable(text: &str) -> Result<String> {
-    let name = DnsName::parse(text)?;
-    match domains::primary(name.as_str()) {
-        Some(primary) if primary == name.as_str() => Ok(primary.to_owned()),
-        Some(primary) => Err(Error::malformed(format!("\"{name}\" is not a primary domain; \"{primary}\" is."))),
-        None => Err(Error::malformed(format!("\"{name}\" is a public suffix, not a primary domain."))),
+    match domains.next().flatten() {
+        Some(first) if domains.all(|other| other == Some(first)) => Ok(first),
+        _ => Err(Error::internal(format!("a free order for {names:?}, not of one primary domain, was admitted"))),
     }
 }

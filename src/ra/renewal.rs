@@ -3,6 +3,7 @@
 use super::Ra;
 use crate::domain::certificate::{CertId, Certificate};
 use crate::domain::{Error, Result};
+use crate::policy::catalog::Product;
 use crate::policy::renewal::{RenewalWindow, window};
 use crate::store::records::Stored;
 
@@ -18,7 +19,10 @@ impl Ra {
     pub async fn renewal_info(&self, id: &CertId) -> Result<Renewal> {
         let found = self.certificate_by_id(id).await?;
         let certificate = found.ok_or_else(|| Error::not_found(format!("This CA has issued no certificate {id}.")))?;
-        Ok(Renewal { window: window(&certificate) })
+        let catalog = self.catalog();
+        let documented = catalog.product(&certificate.product).is_some_and(Product::is_documented);
+        let opens = documented.then_some(catalog.settings().renewal_window_days);
+        Ok(Renewal { window: window(&certificate, opens) })
     }
 
     /// The certificate of that name, if its key identifier and its serial are this CA's.

@@ -126,6 +126,8 @@ pub enum Index<'a> {
     OpenOrder(&'a [u8; 32]),
     /// An account and a name as ordered to the authorization that last proved it.
     Proven(&'a AccountId, &'a str),
+    /// A holder and a name as ordered to the authorization that last proved it, by whichever account (VAL-32).
+    Retained(&'a Holder, &'a str),
     /// A certificate that is being or was replaced to the order that says so (RFC 9773 section 5).
     Replaced(&'a Serial),
     /// A certified key to one of its certificates.
@@ -134,10 +136,12 @@ pub enum Index<'a> {
     OpenPurchase(&'a CustomerId, &'a PurchaseId),
     /// A customer's purchases by their age.
     PurchaseOfCustomer(&'a CustomerId, Timestamp, &'a PurchaseId),
-    /// A holder and a set of names, by its digest, and a paid product to the order that last fulfilled it, or is to.
+    /// A holder and a set of names, by its digest, and a paid product to the order that last fulfilled it, or is to begin.
     Held(&'a Holder, &'a [u8; 32], &'a str),
     /// Orders that wait for a person, by their age.
     InReview(Timestamp, &'a OrderId),
+    /// A certified key and each of its certificates to that certificate.
+    CertificateOfKey(&'a [u8; 32], &'a Serial),
 }
 
 /// Where index rows of one kind begin.
@@ -153,6 +157,8 @@ pub enum Rows<'a> {
     Held(&'a Holder, &'a [u8; 32]),
     /// Orders that wait for a person.
     InReview,
+    /// A certified key's certificates.
+    CertificatesOfKey(&'a [u8; 32]),
 }
 
 impl Rows<'_> {
@@ -163,6 +169,7 @@ impl Rows<'_> {
             Self::PurchasesOfCustomer(customer) => (108, customer.as_str().into()),
             Self::Held(holder, names) => (109, [holder.as_key().as_bytes(), *names].concat()),
             Self::InReview => (110, Vec::new()),
+            Self::CertificatesOfKey(hash) => (111, hash.to_vec()),
         };
         Key { space, id }
     }
@@ -183,6 +190,7 @@ impl Index<'_> {
             }
             Self::OpenOrder(hash) => (103, hash.to_vec()),
             Self::Proven(account, name) => (104, [account.as_str().as_bytes(), name.as_bytes()].concat()),
+            Self::Retained(holder, name) => (121, [holder.as_key().as_bytes(), b"/", name.as_bytes()].concat()),
             Self::Replaced(serial) => (105, serial.as_bytes().to_vec()),
             Self::CertifiedKey(hash) => (106, hash.to_vec()),
             Self::OpenPurchase(customer, purchase) => {
@@ -195,6 +203,7 @@ impl Index<'_> {
                 (109, [holder.as_key().as_bytes(), *names, product.as_bytes()].concat())
             }
             Self::InReview(at, order) => (110, [&at.as_millis().to_be_bytes(), order.as_str().as_bytes()].concat()),
+            Self::CertificateOfKey(hash, serial) => (111, [&hash[..], serial.as_bytes()].concat()),
         };
         Key { space, id }
     }
@@ -311,6 +320,19 @@ impl Records {
         rows.into_iter().map(|row| Ok((row.key.id.clone(), decode_row(row)?.into_value()))).collect()
     }
 
+    /// The serials of all certificates for a key, in their order.
+    pub async fn certificates_of(&self, spki_sha256: &[u8; 32]) -> Result<Vec<Serial>, StoreError> {
+        let (mut serials, mut after) = (Vec::new(), None);
+        loop {
+            let rows = self.rows(&Rows::CertificatesOfKey(spki_sha256), after, 1000).await?;
+            let Some((last, _)) = rows.last() else { return Ok(serials) };
+            after = Some(last.clone());
+            for (_, serial) in rows {
+                serials.push(target(&serial)?);
+            }
+        }
+    }
+
     /// Up to `limit` audit events behind the row called `after`, oldest first, each with the name of its row.
     pub async fn audit(&self, after: Option<Vec<u8>>, limit: usize) -> Result<Vec<(Vec<u8>, AuditEvent)>, StoreError> {
         let rows = self.kv.scan(Range { space: AUDIT, prefix: Vec::new(), after, limit }).await?;
@@ -422,6 +444,12 @@ impl Batch {
     /// Demands that there is no such index row.
     pub fn absent(mut self, row: &Index<'_>) -> Self {
         self.set.checks.push((row.key(), Guard::Absent));
+        self
+    }
+
+    /// Demands that there is no record of that name.
+    pub fn without<T: Record>(mut self, id: impl AsRef<[u8]>) -> Self {
+        self.set.checks.push((Key { space: T::SPACE, id: id.as_ref().to_vec() }, Guard::Absent));
         self
     }
 

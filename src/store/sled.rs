@@ -26,11 +26,25 @@ pub(super) struct Sled {
     torn: RwLock<bool>,
 }
 
+/// Opens the database. One that was closed a moment ago is still locked until the last of its threads has ended.
+fn open_unlocked(dir: &Path) -> Result<::sled::Db, ::sled::Error> {
+    let mut tries = 0;
+    loop {
+        let opened = ::sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).open();
+        let locked = matches!(&opened, Err(::sled::Error::Io(error)) if error.to_string().contains("acquire lock"));
+        tries += 1;
+        if !locked || tries == 40 {
+            return opened;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
 impl Engine for Sled {
     const NAME: &'static str = "sled";
 
     fn open(dir: &Path) -> Result<Self, Fault> {
-        let db = ::sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).open()?;
+        let db = open_unlocked(dir)?;
         for file in std::fs::read_dir(dir)? {
             let path = file?.path();
             // What opening has created or repaired must be on disk before anything is built on it.

@@ -1,9 +1,15 @@
 //! Whether CAA records permit issuance (RFC 8659), with the parameters of RFC 8657.
 
+use std::collections::BTreeSet;
+
 use super::CaaTerms;
 use super::dns::{CaaRecord, Dns};
-use super::trail::{Fault, Trail};
+use super::trail::{Fault, Trail, clean};
 use crate::domain::Kind;
+use crate::domain::plan::CaaMode;
+
+/// Most records that a problem quotes.
+const QUOTED: usize = 3;
 
 /// The value of an `issue` or `issuewild` property (RFC 8659 section 4.2).
 #[derive(Debug, PartialEq, Eq)]
@@ -16,61 +22,96 @@ struct IssueValue<'v> {
 
 /// Looks whether the CAA records that hold for `name` permit issuance under `terms`.
 ///
-/// RFC 8659 section 3: the records of the nearest ancestor that has any count, the root's do not.
+/// CAA-09, RFC 8659 section 3: the records of the nearest ancestor that has any count, the root's do not.
 pub(super) async fn look(dns: &Dns, name: &str, wildcard: bool, terms: &CaaTerms, trail: &Trail) -> Result<(), Fault> {
     let mut at = Some(name);
     while let Some(domain) = at {
-        // A lookup that fails ends the search: no one knows what the records would have said.
+        // CAA-07: a lookup that fails ends the search, for no one knows what the records would have said.
         let answer = dns.caa(domain, trail).await?;
         if !answer.records.is_empty() {
             return judge(&answer.records, wildcard, terms).map_err(|why| {
-                trail.note(format!("CAA at {domain} forbids issuance for {name}: {why}"));
-                refusal(domain, name, wildcard, &why, terms)
+                trail.note(format!("CAA at {domain} {why}"));
+                refusal(domain, &format!("{}{name}", if wildcard { "*." } else { "" }), &why, terms)
             });
         }
         at = domain.split_once('.').map(|(_, parent)| parent);
     }
+    // CAA-01
     Ok(())
 }
 
-fn refusal(domain: &str, name: &str, wildcard: bool, why: &str, terms: &CaaTerms) -> Fault {
-    let star = if wildcard { "*." } else { "" };
+/// CAA-02: what the client is told: to take the record away (CAA-05), or to add those of CAA-06, which permit in either mode.
+fn refusal(domain: &str, name: &str, why: &str, terms: &CaaTerms) -> Fault {
     let way_out = match terms.identities.as_slice() {
-        [] => "No CAA identity stands for this product, so no record can permit it.".to_owned(),
-        known => {
-            let tag = if wildcard { "issuewild" } else { "issue" };
-            let records: Vec<String> = known.iter().map(|id| format!("0 {tag} \"{id}\"")).collect();
-            format!("A record that permits it: {}.", records.join(" or "))
+        // CAA-10
+        [] => {
+            "This product's brand has no CAA issuer name yet, so every restricting record refuses: remove the record, \
+               or let the operator of this CA set a name (CAA-10)."
+                .to_owned()
+        }
+        [issuer, others @ ..] => {
+            let others: String = others.iter().map(|other| format!(" (or \"{other}\")")).collect();
+            format!(
+                "Add `0 issue \"{issuer}\"` and `0 issuewild \"{issuer}\"`{others} at {domain} (`@` in its own zone), \
+                 or remove the record (DIAG-14)."
+            )
         }
     };
-    Fault::lasting(Kind::Caa, format!("CAA at {domain} forbids issuance for {star}{name}: {why}. {way_out}"))
+    Fault::lasting(Kind::Caa, format!("CAA at {domain} {why}, so {name} is refused. {way_out}"))
 }
 
-/// Judges the record set that counts; the error says which record forbids and how.
+/// Judges the record set that counts; the error is what follows "CAA at so-and-so".
 fn judge(records: &[CaaRecord], wildcard: bool, terms: &CaaTerms) -> Result<(), String> {
     // RFC 8659 section 4.5: a critical property that is not understood forbids.
     if let Some(record) = records.iter().find(|record| record.critical && !is_known(&record.tag)) {
-        return Err(format!("`{record}` is critical and unknown here"));
+        return Err(format!("permits nobody: `{record}` is critical and unknown here"));
     }
     let tagged = |tag: &str| -> Vec<&CaaRecord> {
         records.iter().filter(|record| record.tag.eq_ignore_ascii_case(tag)).collect()
     };
-    // RFC 8659 section 4.3: issuewild is for wildcards alone, and where there is one, issue is not.
-    let for_wildcards = if wildcard { tagged("issuewild") } else { Vec::new() };
-    let deciding = if for_wildcards.is_empty() { tagged("issue") } else { for_wildcards };
+    let (issue, issuewild) = (tagged("issue"), tagged("issuewild"));
+    match terms.mode {
+        // RFC 8659 section 4.1: without issue (or issuewild) there is no restriction.
+        _ if issue.is_empty() && issuewild.is_empty() => Ok(()),
+        // RFC 8659 section 4.3: issuewild is for wildcards alone, and where there is one, issue is not.
+        CaaMode::Rfc8659 if wildcard && !issuewild.is_empty() => permits_any(&issuewild, terms),
+        CaaMode::Rfc8659 if issue.is_empty() => Ok(()),
+        CaaMode::Rfc8659 => permits_any(&issue, terms),
+        // CAA-03, X-16: both tags must name the issuer, whatever the name.
+        CaaMode::BothTags if issue.is_empty() => Err(one_tag("issuewild", "issue")),
+        CaaMode::BothTags if issuewild.is_empty() => Err(one_tag("issue", "issuewild")),
+        CaaMode::BothTags => permits_any(&issue, terms).and_then(|()| permits_any(&issuewild, terms)),
+    }
+}
+
+fn one_tag(there: &str, missing: &str) -> String {
+    format!("has `{there}` but no `{missing}`, and both must name the issuer (CAA-03)")
+}
+
+/// Whether one of these records permits. If not, whom they permit, and why each does not.
+fn permits_any(records: &[&CaaRecord], terms: &CaaTerms) -> Result<(), String> {
     let mut reasons = Vec::new();
-    for record in &deciding {
+    for record in records {
         match permits(record, terms) {
             Ok(()) => return Ok(()),
             Err(why) => reasons.push(format!("`{record}` {why}")),
         }
     }
-    match reasons.len() {
-        // RFC 8659 section 4.1: without issue (or issuewild) there is no restriction.
-        0 => Ok(()),
-        1..=3 => Err(reasons.join("; ")),
-        more => Err(format!("{}; and {} more", reasons[..3].join("; "), more - 3)),
+    let values = records.iter().filter_map(|record| parse(&record.value));
+    let issuers: BTreeSet<String> =
+        values.filter(|value| !value.issuer.is_empty()).map(|value| clean(value.issuer.as_bytes())).collect();
+    let whom = if issuers.is_empty() { "nobody".to_owned() } else { format!("only {}", in_short(issuers, ", ")) };
+    Err(format!("permits {whom}: {}", in_short(reasons, "; ")))
+}
+
+/// The first few of some texts, and how many there are besides.
+fn in_short(texts: impl IntoIterator<Item = String>, between: &str) -> String {
+    let mut texts: Vec<String> = texts.into_iter().collect();
+    if texts.len() > QUOTED {
+        let more = texts.split_off(QUOTED).len();
+        texts.push(format!("and {more} more"));
     }
+    texts.join(between)
 }
 
 fn is_known(tag: &str) -> bool {
@@ -159,7 +200,8 @@ mod tests {
 
     fn terms() -> CaaTerms {
         let identities = vec!["ca.example".to_owned(), "other.example".to_owned()];
-        CaaTerms { identities, account_uri: ACCOUNT.to_owned(), method: Method::Http01 }
+        let mode = CaaMode::Rfc8659;
+        CaaTerms { identities, account_uri: ACCOUNT.to_owned(), method: Method::Http01, mode }
     }
 
     fn record(critical: bool, tag: &str, value: &str) -> CaaRecord {
@@ -232,6 +274,34 @@ mod tests {
         ] {
             assert_eq!(permitted(records, false), plain, "{records:?}");
             assert_eq!(permitted(records, true), wildcard, "wildcard, {records:?}");
+        }
+    }
+
+    #[test]
+    fn both_tags_must_permit_where_that_is_asked_for() {
+        let terms = CaaTerms { mode: CaaMode::BothTags, ..terms() };
+        let judged = |records: &[(&str, &str)], wildcard| {
+            let records: Vec<_> = records.iter().map(|(tag, value)| record(false, tag, value)).collect();
+            judge(&records, wildcard, &terms)
+        };
+        for (records, refused) in [
+            (&[("issue", "ca.example"), ("issuewild", "ca.example")][..], None),
+            (&[("issue", "ca.example"), ("issuewild", "other.example")], None),
+            (&[("issue", "ca.example"), ("issue", "x.example"), ("ISSUEWILD", "CA.example; policy=ev")], None),
+            (&[("iodef", "mailto:a@b.example")], None),
+            (&[("issue", "ca.example")], Some("has `issue` but no `issuewild`, and both must name")),
+            (&[("issuewild", "ca.example")], Some("has `issuewild` but no `issue`")),
+            (&[("issue", "ca.example"), ("issuewild", ";")], Some("permits nobody: `0 issuewild \";\"` forbids")),
+            (&[("issue", "x.example"), ("issuewild", "ca.example")], Some("permits only \"x.example\": `0 issue")),
+            (&[("issue", "ca.example; validationmethods=dns-01"), ("issuewild", "ca.example")], Some("other validat")),
+        ] {
+            for wildcard in [false, true] {
+                match (judged(records, wildcard), refused) {
+                    (Ok(()), None) => {}
+                    (Err(why), Some(part)) if why.contains(part) => {}
+                    (other, _) => panic!("{records:?}, {wildcard}: {other:?}"),
+                }
+            }
         }
     }
 

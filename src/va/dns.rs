@@ -152,7 +152,16 @@ impl Dns {
             }
             Err(Failure { why, may_heal }) => {
                 trail.note(format!("{kind} {name}: {why}"));
-                let detail = format!("The DNS lookup of {kind} records for {name} failed: {why}.");
+                let detail = match kind {
+                    // CAA-07: a fault of the zone to be put right, and no permission.
+                    RecordType::CAA => format!("CAA of {name} could not be read: {why}. Check the zone (DIAG-15)."),
+                    // VAL-17: what the names' own servers are for the most part to blame for.
+                    _ if may_heal => format!(
+                        "The DNS lookup of {kind} records for {name} failed: {why}. Check your name servers and their \
+                         limits on queries (DIAG-11)."
+                    ),
+                    _ => format!("The DNS lookup of {kind} records for {name} failed: {why}."),
+                };
                 Err(Fault { problem: Problem::new(Kind::Dns, detail), may_heal })
             }
         }

@@ -1,4 +1,4 @@
-//! http-01: the key authorization in a file of the name's web server (RFC 8555 section 8.3).
+//! http-01: the key authorization in a file of the name's web server (RFC 8555 section 8.3, VAL-19 to VAL-25).
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::domain::{DnsName, Identifier, Kind};
 /// RFC 8555 section 10.4: a limit on redirects.
 const MAX_REDIRECTS: usize = 10;
 /// Most bytes of a body that are looked at. A key authorization has fewer than 100.
-const MAX_BODY: usize = 4096;
+pub(super) const MAX_BODY: usize = 4096;
 /// Longest URL that a redirect may lead to.
 const MAX_URL: usize = 2000;
 
@@ -33,6 +33,15 @@ pub(super) struct Http {
     https_port: u16,
     allow_private: bool,
     follow_redirects: bool,
+    /// What is said after a failed connection.
+    advice: String,
+}
+
+/// Where a file is asked for: its URL, and the addresses of the host that may be dialled, best first.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub url: Url,
+    pub candidates: Vec<IpAddr>,
 }
 
 /// Gives reqwest the address that was judged fit, so that no second lookup can bring another (DNS rebinding).
@@ -79,40 +88,51 @@ impl Http {
             https_port: settings.tls_port,
             allow_private: settings.allow_private_addresses,
             follow_redirects: settings.follow_redirects,
+            advice: reach::advice(&settings.source_addresses),
         })
     }
 
-    /// Looks whether the name's web server shows the key authorization.
-    pub async fn look(&self, dns: &Dns, task: &Task, trail: &Trail) -> Result<(), Fault> {
-        let mut url = start(&task.identifier, &task.token)?;
-        for hop in 0..=MAX_REDIRECTS {
-            if hop > 0 {
-                refuse_static(dns, &url)?;
-            }
-            let seen = self.fetch(dns, &url, trail).await?;
+    /// Where the file of a challenge is.
+    pub async fn locate(&self, dns: &Dns, task: &Task, trail: &Trail) -> Result<Place, Fault> {
+        self.place(dns, start(&task.identifier, &task.token)?, trail).await
+    }
+
+    /// Looks whether the name's web server shows the key authorization; gives the number of redirects that led to it.
+    pub async fn look(&self, dns: &Dns, task: &Task, place: &Place, trail: &Trail) -> Result<usize, Fault> {
+        let mut seen = self.fetch(place, trail).await?;
+        let mut url = place.url.clone();
+        for redirects in 0..=MAX_REDIRECTS {
             if !seen.status.is_redirection() {
-                return judge(&url, &seen, &task.key_authorization);
+                return judge(&url, &seen, &task.key_authorization).map(|()| redirects);
             }
             url = self.next(&url, &seen)?;
+            if redirects < MAX_REDIRECTS {
+                refuse_static(dns, &url)?;
+                seen = self.fetch(&self.place(dns, url.clone(), trail).await?, trail).await?;
+            }
         }
         Err(Fault::passing(
             Kind::Connection,
-            format!("{} led to more than {MAX_REDIRECTS} redirects.", start(&task.identifier, &task.token)?),
+            format!("{} led to more than {MAX_REDIRECTS} redirects.", shown(&place.url)),
         ))
     }
 
-    async fn fetch(&self, dns: &Dns, url: &Url, trail: &Trail) -> Result<Seen, Fault> {
-        let port = self.port(url)?;
+    async fn place(&self, dns: &Dns, url: Url, trail: &Trail) -> Result<Place, Fault> {
         let (host, addresses) = match url.host() {
             Some(Host::Ipv4(ip)) => (ip.to_string(), Addresses::literal(ip.into())),
             Some(Host::Ipv6(ip)) => (ip.to_string(), Addresses::literal(ip.into())),
             Some(Host::Domain(name)) => (name.to_owned(), dns.addresses(known_name(dns, name)?, trail).await?),
-            None => return Err(Fault::lasting(Kind::Connection, format!("{} names no host.", shown(url)))),
+            None => return Err(Fault::lasting(Kind::Connection, format!("{} names no host.", shown(&url)))),
         };
         let candidates = reach::vet(&host, &addresses, self.allow_private, trail)?;
+        Ok(Place { url, candidates })
+    }
+
+    async fn fetch(&self, Place { url, candidates }: &Place, trail: &Trail) -> Result<Seen, Fault> {
+        let port = self.port(url)?;
         let mut failed = None;
         for ip in candidates {
-            let addr = SocketAddr::new(ip, port);
+            let addr = SocketAddr::new(*ip, port);
             trail.begin(Kind::Connection, format!("fetching {} from {addr}", shown(url)));
             match self.request(url, addr).await {
                 Ok(seen) => {
@@ -125,14 +145,14 @@ impl Http {
                     // RFC 8555 section 8.3 leaves the choice of address to us: IPv6 first, and IPv4 where nothing
                     // took the connection. A server that took it has had its say.
                     let again = error.is_connect();
-                    failed = Some(fetch_fault(url, addr, &why, &error));
+                    failed = Some(self.fetch_fault(url, addr, &why, &error));
                     if !again {
                         break;
                     }
                 }
             }
         }
-        Err(failed.unwrap_or_else(|| Fault::passing(Kind::Dns, format!("There is no address for {host}."))))
+        Err(failed.unwrap_or_else(|| Fault::passing(Kind::Dns, format!("There is no address for {}.", shown(url)))))
     }
 
     async fn request(&self, url: &Url, addr: SocketAddr) -> reqwest::Result<Seen> {
@@ -192,7 +212,15 @@ impl Http {
             Err(Fault::passing(kind, detail))
         };
         if !self.follow_redirects {
-            return refuse(Kind::Unauthorized, "redirects are not followed, serve the file at this address itself");
+            // VAL-20: no redirect of any kind.
+            let to = seen.location.as_ref().map_or("nowhere".to_owned(), |location| clean(location.as_bytes()));
+            let (url, status) = (shown(url), seen.status.as_u16());
+            let detail = format!(
+                "{url} at {} redirects ({status}) to {to}; redirects are not followed, the content must come directly. \
+                 Compare with what `wget -S {url}` shows (DIAG-03).",
+                seen.from
+            );
+            return Err(Fault::passing(Kind::IncorrectResponse, detail));
         }
         // Baseline Requirements 3.2.2.4.19.
         if !matches!(seen.status.as_u16(), 301 | 302 | 307 | 308) {
@@ -212,6 +240,17 @@ impl Http {
             return refuse(Kind::Connection, "its Location carries a user name");
         }
         self.port(&next).map(|_| next)
+    }
+
+    fn fetch_fault(&self, url: &Url, addr: SocketAddr, why: &str, error: &reqwest::Error) -> Fault {
+        let kind = if tlsalpn01::is_tls(error) { Kind::Tls } else { Kind::Connection };
+        let detail = if error.is_connect() {
+            format!("Connecting to {} at {addr} failed: {why}. {}", shown(url), self.advice)
+        } else {
+            // VAL-20: the address must answer with status 200 and the content.
+            format!("Fetching {} at {addr} failed: {why}; a plain HTTP answer is needed (VAL-20).", shown(url))
+        };
+        Fault::passing(kind, detail)
     }
 }
 
@@ -285,33 +324,28 @@ fn known_name<'n>(dns: &Dns, name: &'n str) -> Result<&'n str, Fault> {
 }
 
 fn judge(url: &Url, seen: &Seen, key_authorization: &str) -> Result<(), Fault> {
-    let refuse =
-        |kind: Kind, why: String| Err(Fault::passing(kind, format!("{} at {} answered {why}", shown(url), seen.from)));
-    // Baseline Requirements 3.2.2.4.19 demand success; a file is told by 200.
+    let refuse = |why: String| Err(Fault::passing(Kind::IncorrectResponse, why));
+    let place = format!("{} at {}", shown(url), seen.from);
+    // VAL-20, VAL-25: 200 alone tells the file. Baseline Requirements 3.2.2.4.19 would take other successes too.
     if seen.status != StatusCode::OK {
-        let why = format!("{} instead of 200, with the body {}.", seen.status.as_u16(), clean(&seen.body));
-        return refuse(Kind::Unauthorized, why);
+        let status = seen.status.as_u16();
+        let body = clean(&seen.body);
+        return refuse(format!("{place} returned status {status}; 200 is needed. Its body is {body} (DIAG-02)."));
     }
-    if seen.cut {
-        let why = format!("with more than {MAX_BODY} bytes; a key authorization is shorter.");
-        return refuse(Kind::IncorrectResponse, why);
-    }
-    // RFC 8555 section 8.3: white space at the end is of no account.
-    if seen.body.trim_ascii_end() != key_authorization.as_bytes() {
-        let why = format!("with {} instead of the key authorization \"{key_authorization}\".", clean(&seen.body));
-        return refuse(Kind::Unauthorized, why);
-    }
-    Ok(())
-}
-
-fn fetch_fault(url: &Url, addr: SocketAddr, why: &str, error: &reqwest::Error) -> Fault {
-    let kind = if tlsalpn01::is_tls(error) { Kind::Tls } else { Kind::Connection };
-    let doing = if error.is_connect() { "Connecting to" } else { "Fetching" };
-    Fault::passing(kind, format!("{doing} {} at {addr} failed: {why}.", shown(url)))
+    // VAL-21. RFC 8555 section 8.3: white space at the end is of no account.
+    let found = match seen.body.trim_ascii_end() {
+        _ if seen.cut => format!("more than {MAX_BODY} bytes"),
+        body if body == key_authorization.as_bytes() => return Ok(()),
+        _ => clean(&seen.body),
+    };
+    refuse(format!(
+        "Content of {place} does not equal the expected value: it is {found} instead of the key authorization \
+         \"{key_authorization}\" (DIAG-04)."
+    ))
 }
 
 /// A URL as it may stand in a problem.
-fn shown(url: &Url) -> String {
+pub(super) fn shown(url: &Url) -> String {
     clean(url.as_str().as_bytes()).trim_matches('"').to_owned()
 }
 

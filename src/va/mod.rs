@@ -4,18 +4,19 @@ mod caa;
 mod dns;
 mod dns01;
 mod http01;
+mod https;
 mod reach;
 mod tlsalpn01;
 mod trail;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::domain::plan::Method;
-use crate::domain::{Identifier, Kind, Problem};
+use crate::domain::plan::{CaaMode, Method};
+use crate::domain::{Identifier, Kind, Problem, Timestamp};
 use trail::{Fault, Trail};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -28,8 +29,10 @@ pub struct Settings {
     pub resolvers: Vec<SocketAddr>,
     /// Port that http-01 dials.
     pub http_port: u16,
-    /// Port that tls-alpn-01 dials.
+    /// Port that tls-alpn-01 and the look over HTTPS dial.
     pub tls_port: u16,
+    /// What the look over HTTPS that goes with http-01 is good for (VAL-22, VAL-23).
+    pub https_probe: HttpsProbe,
     /// Whether private, loopback and link-local addresses may be dialled.
     pub allow_private_addresses: bool,
     /// Whether http-01 follows redirects (at most 10, each hop checked anew).
@@ -42,11 +45,26 @@ pub struct Settings {
     /// servers don't repeat the case, and are then asked over TCP.
     pub randomize_case: bool,
     /// Names at or below these suffixes are answered with the given address and never looked up; for trying things out.
-    pub static_names: std::collections::BTreeMap<String, std::net::IpAddr>,
+    pub static_names: std::collections::BTreeMap<String, IpAddr>,
+    /// The addresses that validations come from, for the advice after a failed connection (VAL-26, DIAG-06).
+    pub source_addresses: Vec<IpAddr>,
     /// Most milliseconds that one DNS question may take, retries included.
     pub dns_timeout_ms: u64,
-    /// Most milliseconds that one validation may take as a whole.
+    /// Most milliseconds that one validation may take as a whole (VAL-29).
     pub timeout_ms: u64,
+}
+
+/// What is made of a host that answers HTTPS, but not with the same file under a certificate that browsers take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HttpsProbe {
+    /// Nobody looks.
+    Off,
+    /// It is a hint beside a validation that succeeds: a first certificate has no valid HTTPS yet.
+    #[default]
+    Warn,
+    /// The validation fails, as the products document it.
+    Enforce,
 }
 
 /// A question to the world.
@@ -64,6 +82,8 @@ pub struct Task {
     pub key_authorization: String,
     /// Whose CAA permission is needed.
     pub caa: CaaTerms,
+    /// The moment, for the dates of certificates.
+    pub now: Timestamp,
 }
 
 /// What CAA must permit (RFC 8659, RFC 8657).
@@ -75,6 +95,8 @@ pub struct CaaTerms {
     pub account_uri: String,
     /// The method used, for the parameter `validationmethods`.
     pub method: Method,
+    /// How the records are judged.
+    pub mode: CaaMode,
 }
 
 /// What was seen.
@@ -85,6 +107,8 @@ pub struct Outcome {
     /// Whether the same question may have another answer soon (time-outs, connection and DNS failures, wrong answers);
     /// not so for a CAA refusal or a forbidden address.
     pub may_heal: bool,
+    /// Sentences on what should be put right although the challenge is met; they are in the evidence too.
+    pub hints: Vec<String>,
     /// One line for each thing that was looked up, where, and what came back: for the audit log.
     pub evidence: Vec<String>,
 }
@@ -93,6 +117,8 @@ pub struct Outcome {
 pub struct Va {
     dns: dns::Dns,
     http: http01::Http,
+    https: https::Https,
+    https_probe: HttpsProbe,
     tls: tlsalpn01::Tls,
     timeout: Duration,
 }
@@ -103,14 +129,16 @@ impl Default for Settings {
             resolvers: Vec::new(),
             http_port: 80,
             tls_port: 443,
+            https_probe: HttpsProbe::Warn,
             allow_private_addresses: false,
             follow_redirects: false,
             dnssec: false,
             trust_anchor: None,
             randomize_case: false,
             static_names: std::collections::BTreeMap::new(),
+            source_addresses: Vec::new(),
             dns_timeout_ms: 5_000,
-            timeout_ms: 15_000,
+            timeout_ms: 30_000,
         }
     }
 }
@@ -128,30 +156,45 @@ impl Settings {
 
 impl Va {
     /// A validator; fails when there is no resolver to ask or the DNSSEC trust anchor can't be read.
-    pub fn new(settings: Settings) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+    pub fn new(settings: Settings) -> Result<Self, BoxError> {
         Ok(Self {
             dns: dns::Dns::new(&settings)?,
             http: http01::Http::new(&settings)?,
+            https: https::Https::new(&settings)?,
+            https_probe: settings.https_probe,
             tls: tlsalpn01::Tls::new(&settings)?,
             timeout: settings.timeout(),
         })
     }
 
+    /// The same validator, to which certificates below these trust anchors (PEM) are as good as those that browsers
+    /// take; fails when one can't be read.
+    pub fn trusting(mut self, roots: &str) -> Result<Self, BoxError> {
+        self.https.trust(roots)?;
+        Ok(self)
+    }
+
     /// Looks whether the challenge is met and, for DNS names, whether CAA permits issuance.
     pub async fn validate(&self, task: &Task) -> Outcome {
-        let (seen, allowed) = (Trail::default(), Trail::default());
+        let (seen, beside, allowed) = (Trail::default(), Trail::default(), Trail::default());
+        // CAA-04, VAL-40, CAA-08: with every method, and never left out.
         let (method, caa) = tokio::join!(
-            self.in_time(self.look(task, &seen), &seen),
+            self.in_time(self.look(task, &seen, &beside), &seen),
             self.in_time(self.caa(&task.identifier, task.wildcard, &task.caa, &allowed), &allowed),
         );
+        let (method, hints) = match method {
+            Ok(hints) => (Ok(()), hints),
+            Err(fault) => (Err(fault), Vec::new()),
+        };
         let result = match (method, caa) {
             // What can't heal is told first: the client would wait for the other in vain.
             (Err(passing), Err(lasting)) if passing.may_heal && !lasting.may_heal => Err(lasting),
             (Err(fault), _) | (Ok(()), Err(fault)) => Err(fault),
             (Ok(()), Ok(())) => Ok(()),
         };
-        let evidence = [seen.into_evidence(), allowed.into_evidence()].concat();
-        Outcome::of(result, evidence)
+        let told = hints.iter().map(|hint| format!("hint: {hint}")).collect();
+        let evidence = [seen.into_evidence(), beside.into_evidence(), allowed.into_evidence(), told].concat();
+        Outcome { hints, ..Outcome::of(result, evidence) }
     }
 
     /// Looks whether CAA permits issuance for a name. Addresses have no CAA (RFC 8738 section 8).
@@ -161,16 +204,43 @@ impl Va {
         Outcome::of(result, trail.into_evidence())
     }
 
-    async fn look(&self, task: &Task, trail: &Trail) -> Result<(), Fault> {
+    /// Looks whether the challenge is met, and gives the hints that came with it. `beside` collects what was seen
+    /// while looking for those.
+    async fn look(&self, task: &Task, trail: &Trail, beside: &Trail) -> Result<Vec<String>, Fault> {
         if (task.wildcard || task.identifier.is_wildcard()) && task.method != Method::Dns01 {
-            // Baseline Requirements 3.2.2.4: only the DNS proves control of everything below a name.
-            let detail = format!("{} can't prove control of the wildcard of {}.", task.method, task.identifier.base());
+            // VAL-08, Baseline Requirements 3.2.2.4: only the DNS proves control of everything below a name.
+            let detail = format!(
+                "{} can't prove control of the wildcard of {}; wildcard names need dns-01 (VAL-08).",
+                task.method,
+                task.identifier.base()
+            );
             return Err(Fault::lasting(Kind::Malformed, detail));
         }
         match task.method {
-            Method::Http01 => self.http.look(&self.dns, task, trail).await,
-            Method::Dns01 => dns01::look(&self.dns, task, trail).await,
-            Method::TlsAlpn01 => self.tls.look(&self.dns, task, trail).await,
+            Method::Http01 => self.look_for_file(task, trail, beside).await,
+            Method::Dns01 => dns01::look(&self.dns, task, trail).await.map(|()| Vec::new()),
+            Method::TlsAlpn01 => self.tls.look(&self.dns, task, trail).await.map(|()| Vec::new()),
+        }
+    }
+
+    /// http-01, and at the same time the look over HTTPS (VAL-22, VAL-23). HTTP decides; where it does not show the
+    /// file, nobody waits for HTTPS.
+    async fn look_for_file(&self, task: &Task, trail: &Trail, beside: &Trail) -> Result<Vec<String>, Fault> {
+        let place = self.http.locate(&self.dns, task, trail).await?;
+        let https = async {
+            Ok(match self.https_probe {
+                HttpsProbe::Off => Vec::new(),
+                HttpsProbe::Warn | HttpsProbe::Enforce => self.https.look(&place, task, beside).await,
+            })
+        };
+        let (redirects, deviations) = tokio::try_join!(self.http.look(&self.dns, task, &place, trail), https)?;
+        // Whoever has redirects followed has the file elsewhere, over HTTPS for the most part.
+        if redirects > 0 {
+            return Ok(Vec::new());
+        }
+        match (self.https_probe, deviations.first()) {
+            (HttpsProbe::Enforce, Some(first)) => Err(first.clone()),
+            _ => Ok(deviations.into_iter().map(|fault| fault.problem.detail).collect()),
         }
     }
 
@@ -184,7 +254,7 @@ impl Va {
         }
     }
 
-    async fn in_time(&self, look: impl Future<Output = Result<(), Fault>>, trail: &Trail) -> Result<(), Fault> {
+    async fn in_time<T>(&self, look: impl Future<Output = Result<T, Fault>>, trail: &Trail) -> Result<T, Fault> {
         match tokio::time::timeout(self.timeout, look).await {
             Ok(result) => result,
             Err(_) => Err(trail.out_of_time(self.timeout)),
@@ -195,6 +265,6 @@ impl Va {
 impl Outcome {
     fn of(result: Result<(), Fault>, evidence: Vec<String>) -> Self {
         let may_heal = matches!(&result, Err(fault) if fault.may_heal);
-        Self { result: result.map_err(|fault| fault.problem), may_heal, evidence }
+        Self { result: result.map_err(|fault| fault.problem), may_heal, hints: Vec::new(), evidence }
     }
 }

@@ -46,6 +46,17 @@ pub(super) fn vet(host: &str, addresses: &Addresses, allow_private: bool, trail:
     }
 }
 
+/// What helps when a connection fails (VAL-26, DIAG-06); `sources` are the addresses that validations come from.
+pub(super) fn advice(sources: &[IpAddr]) -> String {
+    let sources: Vec<String> = sources.iter().map(IpAddr::to_string).collect();
+    let allowed = match sources.as_slice() {
+        [] => "our validation addresses".to_owned(),
+        [one] => one.clone(),
+        [all @ .., last] => format!("{} and {last}", all.join(", ")),
+    };
+    format!("Allow {allowed} on firewall and data centre (DIAG-06).")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,6 +72,15 @@ mod tests {
         let found = ["2a00::1", "2a00::2", "1.1.1.1", "8.8.8.8"];
         assert_eq!(vetted(&found, false, false).unwrap(), ["2a00::1", "1.1.1.1"]);
         assert_eq!(vetted(&["fd00::1", "10.0.0.1", "8.8.8.8"], false, false).unwrap(), ["8.8.8.8"]);
+    }
+
+    #[test]
+    fn the_advice_lists_the_addresses_that_the_operator_gave() {
+        let of = |sources: &[&str]| advice(&sources.iter().map(|ip| ip.parse().unwrap()).collect::<Vec<_>>());
+        assert_eq!(of(&[]), "Allow our validation addresses on firewall and data centre (DIAG-06).");
+        assert_eq!(of(&["192.0.2.1"]), "Allow 192.0.2.1 on firewall and data centre (DIAG-06).");
+        let three = of(&["192.0.2.1", "192.0.2.2", "2001:db8::1"]);
+        assert_eq!(three, "Allow 192.0.2.1, 192.0.2.2 and 2001:db8::1 on firewall and data centre (DIAG-06).");
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub(super) struct Tls {
     port: u16,
     allow_private: bool,
     connect_timeout: Duration,
+    /// What is said after a failed connection.
+    advice: String,
 }
 
 impl Tls {
@@ -43,6 +45,7 @@ impl Tls {
             port: settings.tls_port,
             allow_private: settings.allow_private_addresses,
             connect_timeout: settings.connect_timeout(),
+            advice: reach::advice(&settings.source_addresses),
         })
     }
 
@@ -82,7 +85,8 @@ impl Tls {
                 Err(_) => "timed out".to_owned(),
             };
             trail.note(format!("connecting to {addr}: {why}"));
-            failed = Fault::passing(Kind::Connection, format!("Connecting to {host} at {addr} failed: {why}."));
+            let detail = format!("Connecting to {host} at {addr} failed: {why}. {}", self.advice);
+            failed = Fault::passing(Kind::Connection, detail);
         }
         Err(failed)
     }
@@ -248,7 +252,7 @@ fn key_algorithm(spki: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// A certificate with nothing behind it.
-fn parse(certificate: &[u8]) -> Option<X509Certificate<'_>> {
+pub(super) fn parse(certificate: &[u8]) -> Option<X509Certificate<'_>> {
     X509Certificate::from_der(certificate).ok().filter(|(rest, _)| rest.is_empty()).map(|(_, certificate)| certificate)
 }
 

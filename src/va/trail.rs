@@ -51,7 +51,8 @@ impl Trail {
     /// The failure of a look whose time ran out.
     pub fn out_of_time(&self, limit: Duration) -> Fault {
         let (kind, doing) = self.0.lock().waiting.take().unwrap_or_else(|| (Kind::Connection, "starting".to_owned()));
-        let detail = format!("No result within {} ms; time ran out while {doing}.", limit.as_millis());
+        // VAL-29; the time of the next try, if there is one, is known to those who decide on it.
+        let detail = format!("Timed out after {} while {doing} (DIAG-13).", seconds(limit));
         self.note(detail.clone());
         Fault::passing(kind, detail)
     }
@@ -59,6 +60,14 @@ impl Trail {
     /// The evidence, in the order in which it came.
     pub fn into_evidence(self) -> Vec<String> {
         self.0.into_inner().evidence
+    }
+}
+
+/// A time as people say it: in seconds where it is whole ones.
+pub(super) fn seconds(time: Duration) -> String {
+    match time.as_millis() {
+        ms if ms.is_multiple_of(1000) => format!("{} s", ms / 1000),
+        ms => format!("{ms} ms"),
     }
 }
 
@@ -103,8 +112,10 @@ mod tests {
         trail.begin(Kind::Dns, "asking for TXT".to_owned());
         let fault = trail.out_of_time(Duration::from_millis(1500));
         assert_eq!(fault.problem.kind, Kind::Dns);
-        assert_eq!(fault.problem.detail, "No result within 1500 ms; time ran out while asking for TXT.");
+        assert_eq!(fault.problem.detail, "Timed out after 1500 ms while asking for TXT (DIAG-13).");
         assert!(fault.may_heal);
         assert_eq!(trail.into_evidence(), [fault.problem.detail]);
+        let early = Trail::default().out_of_time(Duration::from_secs(30));
+        assert_eq!(early.problem.detail, "Timed out after 30 s while starting (DIAG-13).");
     }
 }

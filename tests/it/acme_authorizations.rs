@@ -274,7 +274,7 @@ async fn names_that_can_not_be_ordered_are_not_authorized_ahead() {
         client.post(&url, &payload).await.expect_problem(400, "malformed");
     }
     let single = client.clone().with_directory(format!("{BASE}/product/single/directory"));
-    new_authz(&single, "ip", "127.0.0.1").await.expect_problem(400, "rejectedIdentifier");
+    new_authz(&single, "ip", "127.0.0.1").await.expect_problem(400, "invalidProfile");
     let bound = client.clone().with_directory(format!("{BASE}/product/bound/directory"));
     new_authz(&bound, "dns", "example.com").await.expect_problem(400, "invalidProfile");
 }

@@ -232,10 +232,10 @@ async fn a_failure_is_told_in_the_challenge_with_what_was_looked_up() {
         (
             "missing.example",
             "http-01",
-            "unauthorized",
+            "incorrectResponse",
             &["http://missing.example", "/.well-known/acme-challenge/", "404"][..],
         ),
-        ("wrongfile.example", "http-01", "unauthorized", &["something else", "instead of"]),
+        ("wrongfile.example", "http-01", "incorrectResponse", &["something else", "instead of"]),
         ("huge.example", "http-01", "incorrectResponse", &["more than"]),
         ("elsewhere.example", "http-01", "connection", &["127.0.0.3", &port]),
         ("servfail.example", "http-01", "dns", &["servfail.example"]),
@@ -299,7 +299,7 @@ async fn a_first_failure_is_told_while_the_server_tries_again() {
     world.pass(Duration::ZERO).await;
     let answer = client.post_as_get(url(&offered, "url")).await.expect(200);
     assert_eq!((&answer.json()["status"], answer.header("retry-after")), (&json!("processing"), Some("1")));
-    problem(&answer.json()["error"], "unauthorized", &["no TXT record", "_acme-challenge.example.com"]);
+    problem(&answer.json()["error"], "unauthorized", &["No TXT record", "_acme-challenge.example.com"]);
     assert_eq!(look(&client, &authz).await["status"], "pending");
     // The second look finds another fault, which is told now; the third finds what it should.
     world.dns.txt("_acme-challenge.example.com", "wrong");
@@ -380,7 +380,7 @@ async fn the_key_that_counts_is_that_of_the_answer() {
     world.pass(Duration::ZERO).await;
     assert_eq!(look(&client, url(&first, "url")).await["status"], "valid");
     let failed = look(&client, url(&second, "url")).await;
-    problem(&failed["error"], "unauthorized", &[&old, &client.thumbprint()]);
+    problem(&failed["error"], "incorrectResponse", &[&old, &client.thumbprint()]);
     assert_eq!(look(&client, url(&third, "url")).await["status"], "valid");
 }
 

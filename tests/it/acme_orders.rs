@@ -146,7 +146,7 @@ async fn a_hundred_names_are_taken_and_one_more_is_not() {
     let order = client.new_order(&names[..100]).await.expect(201).json();
     assert_eq!(order["authorizations"].as_array().unwrap().len(), 100);
     let answer = client.new_order(&names).await;
-    has_parts(&answer.expect_problem(400, "rejectedIdentifier"), &["101", "at most 100"]);
+    has_parts(&answer.expect_problem(400, "invalidProfile"), &["101", "at most 100"]);
     // What counts is the set.
     let twice: Vec<&str> = names[..60].iter().chain(&names[..60]).copied().collect();
     client.new_order(&twice).await.expect(201);

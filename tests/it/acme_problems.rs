@@ -101,7 +101,7 @@ async fn every_refusal_of_a_request_has_its_type_its_status_and_names_what_is_wr
         ("malformed", 400, "a..example", client.new_order(&["a..example"]).await),
         ("malformed", 400, "\"identifiers\"", client.new_order(&[]).await),
         ("rejectedIdentifier", 400, "x.onion", client.new_order(&["x.onion"]).await),
-        ("rejectedIdentifier", 400, "101", client.new_order(&many(101)).await),
+        ("invalidProfile", 400, "101", client.new_order(&many(101)).await),
         ("compound", 400, "a..example", client.new_order_of(two_faults()).await),
         ("invalidProfile", 400, "\"gold\"", client.new_order_of(with(names(&["a.example"]), "profile", "gold")).await),
         ("malformed", 400, "notBefore", client.new_order_of(with(names(&["a.example"]), "notBefore", "now")).await),
@@ -220,7 +220,7 @@ async fn problems_of_validation_stand_in_the_challenge_with_their_kind() {
         ("caa.example.com", "caa"),
         ("dns.example.com", "dns"),
         ("tls.example.com", "tls"),
-        ("wrong.example.com", "unauthorized"),
+        ("wrong.example.com", "incorrectResponse"),
     ];
     for (name, kind) in expected {
         assert_eq!(seen[name], kind, "ERR-10: {name}");

@@ -48,14 +48,14 @@ async fn a_profile_that_does_not_fit_is_refused() {
         (&["example.com"], "ANY", "invalidProfile", &["ANY"]),
         (&["example.com"], "any ", "invalidProfile", &["any"]),
         (&["example.com"], "bound", "invalidProfile", &["bound", "external account binding"]),
-        (&["a.example", "b.example"], "single", "rejectedIdentifier", &["2 names", "single", "at most 1"]),
-        (&["*.example.com"], "single", "rejectedIdentifier", &["*.example.com", "single", "wildcard"]),
+        (&["a.example", "b.example"], "single", "invalidProfile", &["2 were asked for", "single", "at most 1"]),
+        (&["*.example.com"], "single", "invalidProfile", &["*.example.com", "single", "wildcard"]),
     ] {
         let answer = client.new_order_of(order_of(names, json!({ "profile": profile }))).await;
         has_parts(&answer.expect_problem(400, error), parts);
     }
     let address = json!({ "identifiers": [{ "type": "ip", "value": "127.0.0.1" }], "profile": "single" });
-    client.new_order_of(address).await.expect_problem(400, "rejectedIdentifier");
+    client.new_order_of(address).await.expect_problem(400, "invalidProfile");
 }
 
 #[tokio::test]

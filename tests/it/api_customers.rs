@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::operator::Operator;
 use crate::support::world::World;
 
-/// Every resource, with a method that it has.
+/// Every resource of the operator's, with a method that it has.
 const RESOURCES: &[(&str, &str)] = &[
     ("GET", "/customers"),
     ("POST", "/customers"),
@@ -15,8 +15,6 @@ const RESOURCES: &[(&str, &str)] = &[
     ("GET", "/external-account-keys"),
     ("POST", "/external-account-keys"),
     ("DELETE", "/external-account-keys/x"),
-    ("GET", "/products"),
-    ("GET", "/products/any"),
     ("GET", "/certificates"),
     ("GET", "/certificates/x"),
     ("POST", "/certificates/x/revoke"),

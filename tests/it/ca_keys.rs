@@ -11,7 +11,7 @@ use rcgen::{CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use tempfile::TempDir;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::ca_tools::{DAY, NOW, P256, PKI, TestCa, openssl, plan, request};
+use crate::ca_tools::{DAY, NOW, P256, PKI, TestCa, one_issuer, openssl, plan, request};
 
 fn mode(path: &std::path::Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
@@ -23,7 +23,7 @@ fn refusal(test: &TestCa) -> String {
 
 #[test]
 fn keys_are_for_the_owner_alone_and_readable_by_openssl() {
-    let test = TestCa::with(Settings { alternate_roots: 1, ..Settings::default() });
+    let test = TestCa::with(Settings { alternate_roots: 1, ..one_issuer() });
     assert_eq!(mode(&test.keys()), 0o700);
     let mut files: Vec<String> =
         fs::read_dir(test.keys()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -96,7 +96,7 @@ fn the_hierarchy_has_the_profiles_of_the_baseline_requirements() {
 
 #[test]
 fn everything_survives_a_reopening() {
-    let test = TestCa::with(Settings { alternate_roots: 1, ..Settings::default() });
+    let test = TestCa::with(Settings { alternate_roots: 1, ..one_issuer() });
     let later = NOW + 100 * DAY;
     let again = test.reopen(&test.settings, later).unwrap();
     for name in ["root", "root-2", "chancery", "chancery-rsa"] {
@@ -122,7 +122,7 @@ fn what_new_settings_name_is_made_and_what_they_no_longer_name_is_kept() {
 
     // Once it has expired nobody asks for it any more, and it does not keep the server from starting.
     let end = test.ca.issuer_not_after("chancery", SubjectKey::P256).unwrap();
-    let fresh = Settings { issuers: vec!["third".into()], rsa_issuers: false, ..Settings::default() };
+    let fresh = Settings { issuers: vec!["third".into()], rsa_issuers: false, ..one_issuer() };
     assert_eq!(test.reopen(&fresh, end + 2 * DAY).unwrap().issuer_names().collect::<Vec<_>>(), ["third"]);
 }
 
@@ -137,8 +137,7 @@ fn an_expired_certificate_keeps_the_server_from_starting() {
 
 #[test]
 fn an_intermediate_never_outlives_its_root() {
-    let test =
-        TestCa::with(Settings { root_days: 2922, intermediate_days: 2922, rsa_issuers: false, ..Settings::default() });
+    let test = TestCa::with(Settings { root_days: 2922, intermediate_days: 2922, rsa_issuers: false, ..one_issuer() });
     let again = Settings { issuers: vec!["late".into()], ..test.settings.clone() };
     let late = test.reopen(&again, NOW + 2000 * DAY).unwrap();
     let end = test.ca.issuer_not_after("chancery", SubjectKey::P256).unwrap();
@@ -160,7 +159,7 @@ fn files_that_others_can_read_are_refused() {
 #[test]
 fn keys_and_certificates_that_do_not_fit_are_refused() {
     let change = |change: &dyn Fn(&std::path::Path)| {
-        let test = TestCa::with(Settings { rsa_issuers: false, alternate_roots: 1, ..Settings::default() });
+        let test = TestCa::with(Settings { rsa_issuers: false, alternate_roots: 1, ..one_issuer() });
         change(&test.keys());
         refusal(&test)
     };

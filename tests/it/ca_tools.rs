@@ -16,6 +16,11 @@ pub const NOW: Timestamp = Timestamp::from_millis(1_795_262_400_500);
 
 pub const DAY: Duration = Duration::from_secs(86_400);
 
+/// The usual settings with a single issuer.
+pub fn one_issuer() -> Settings {
+    Settings { issuers: vec!["chancery".to_owned()], ..Settings::default() }
+}
+
 pub struct TestCa {
     pub ca: Ca,
     pub directory: TempDir,
@@ -24,7 +29,7 @@ pub struct TestCa {
 
 impl TestCa {
     pub fn new() -> Self {
-        Self::with(Settings { rsa_issuers: false, ..Settings::default() })
+        Self::with(Settings { rsa_issuers: false, ..one_issuer() })
     }
 
     pub fn with(settings: Settings) -> Self {

@@ -33,7 +33,13 @@ async fn the_nearest_ancestor_with_records_decides() {
     accepted(&check(&dns, "a.b.example.com").await);
     dns.caa("b.example.com", 0, "issue", "elsewhere.example");
     let outcome = check(&dns, "a.b.example.com").await;
-    let parts = ["CAA at b.example.com", "a.b.example.com", "0 issue \"elsewhere.example\"", "0 issue \"ca.example\""];
+    let parts = [
+        "CAA at b.example.com permits only \"elsewhere.example\"",
+        "a.b.example.com is refused",
+        "0 issue \"elsewhere.example\"",
+        "Add `0 issue \"ca.example\"` and `0 issuewild \"ca.example\"` at b.example.com",
+        "or remove the record (DIAG-14).",
+    ];
     refused(&outcome, Kind::Caa, &parts);
     assert!(!outcome.may_heal);
     assert!(
@@ -50,7 +56,7 @@ async fn the_nearest_ancestor_with_records_decides() {
 async fn records_at_the_top_level_domain_count() {
     let dns = Dns::start().await;
     dns.caa("example", 0, "issue", ";");
-    refused(&check(&dns, "name.example").await, Kind::Caa, &["CAA at example forbids", "forbids everyone"]);
+    refused(&check(&dns, "name.example").await, Kind::Caa, &["CAA at example permits nobody", "forbids everyone"]);
 }
 
 #[tokio::test]
@@ -87,11 +93,11 @@ async fn malformed_values_forbid() {
 async fn aliases_are_followed_and_their_targets_parents_are_not_asked() {
     let dns = Dns::start().await;
     dns.cname("www.example.com", "host.example.net").caa("host.example.net", 0, "issue", ";");
-    refused(&check(&dns, "www.example.com").await, Kind::Caa, &["CAA at www.example.com"]);
+    refused(&check(&dns, "www.example.com").await, Kind::Caa, &["CAA at www.example.com permits nobody"]);
     dns.clear("host.example.net").caa("example.net", 0, "issue", ";");
     accepted(&check(&dns, "www.example.com").await);
     dns.leave_aliases_to_the_stub().caa("host.example.net", 0, "issue", ";");
-    refused(&check(&dns, "www.example.com").await, Kind::Caa, &["CAA at www.example.com"]);
+    refused(&check(&dns, "www.example.com").await, Kind::Caa, &["CAA at www.example.com permits nobody"]);
 }
 
 #[tokio::test]
@@ -103,7 +109,7 @@ async fn a_failing_lookup_forbids_even_at_a_parent() {
         for at in ["www.example.com", "example.com", "com"] {
             dns.fail_type(at, "CAA", failure);
             let outcome = bounded(va.check_caa(&identifier("www.example.com"), false, &terms(Http01))).await;
-            refused(&outcome, Kind::Dns, &["CAA", &format!(" {at} ")]);
+            refused(&outcome, Kind::Dns, &[&format!("CAA of {at} could not be read: "), "Check the zone (DIAG-15)."]);
             assert!(outcome.may_heal);
             dns.clear(at);
         }
@@ -140,7 +146,11 @@ async fn without_identities_the_problem_says_that_no_record_helps() {
     let dns = Dns::start().await;
     dns.caa("example.com", 0, "issue", "ca.example");
     let nobody = CaaTerms { identities: Vec::new(), ..terms(Http01) };
-    refused(&check_for(&dns, "example.com", nobody).await, Kind::Caa, &["No CAA identity"]);
+    refused(
+        &check_for(&dns, "example.com", nobody).await,
+        Kind::Caa,
+        &["no CAA issuer name yet", "operator", "(CAA-10)."],
+    );
 }
 
 #[tokio::test]
@@ -168,14 +178,14 @@ async fn a_met_challenge_is_of_no_use_where_caa_forbids() {
     target.serve(TOKEN, KEY_AUTHORIZATION);
     let settings = Settings { http_port: target.port(), ..settings(&dns) };
     let outcome = validate(settings.clone(), &task("example.com", Http01)).await;
-    refused(&outcome, Kind::Caa, &["CAA at example.com forbids"]);
+    refused(&outcome, Kind::Caa, &["CAA at example.com permits nobody"]);
     // A refusal is told before a failure that may pass.
     target.forget(TOKEN);
     let outcome = validate(settings.clone(), &task("example.com", Http01)).await;
-    refused(&outcome, Kind::Caa, &["CAA at example.com forbids"]);
+    refused(&outcome, Kind::Caa, &["CAA at example.com permits nobody"]);
     assert!(!outcome.may_heal);
     assert!(outcome.evidence.join("\n").contains("404"), "{:?}", outcome.evidence);
     // Between failures that may pass, the challenge's comes first.
     dns.clear("example.com").a("example.com", "127.0.0.1").fail_type("example.com", "CAA", Failure::ServFail);
-    refused(&validate(settings, &task("example.com", Http01)).await, Kind::Unauthorized, &["404"]);
+    refused(&validate(settings, &task("example.com", Http01)).await, Kind::IncorrectResponse, &["404"]);
 }

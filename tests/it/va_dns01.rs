@@ -49,7 +49,8 @@ async fn the_strings_of_a_record_are_joined() {
     dns.txt_pieces(PLACE, &[start, "", end]);
     accepted(&validate(settings(&dns), &task("example.com", Dns01)).await);
     dns.clear_txt(PLACE).txt(PLACE, start).txt(PLACE, end);
-    refused(&validate(settings(&dns), &task("example.com", Dns01)).await, Kind::Unauthorized, &["None of the 2"]);
+    let outcome = validate(settings(&dns), &task("example.com", Dns01)).await;
+    refused(&outcome, Kind::Unauthorized, &["The 2 TXT records", "(DIAG-09)."]);
 }
 
 #[tokio::test]
@@ -102,7 +103,7 @@ async fn the_problem_says_where_it_looked_what_it_found_and_what_it_wanted() {
     let dns = Dns::start().await;
     dns.txt(PLACE, "first\u{7}").txt(PLACE, &"long".repeat(300)).txt(PLACE, "third").txt(PLACE, "fourth");
     let outcome = validate(settings(&dns), &task("example.com", Dns01)).await;
-    let parts = ["None of the 4 TXT records", PLACE, "first\\u{7}", "longlong", "third", ", ..", &expected()];
+    let parts = ["The 4 TXT records", PLACE, "first\\u{7}", "longlong", "third", ", ..", &expected()];
     let problem = refused(&outcome, Kind::Unauthorized, &parts);
     assert!(!problem.detail.contains("fourth"));
     assert!(outcome.may_heal);
@@ -112,10 +113,11 @@ async fn the_problem_says_where_it_looked_what_it_found_and_what_it_wanted() {
 async fn a_name_that_exists_without_txt_is_unauthorized_and_one_that_does_not_is_a_dns_problem() {
     let dns = Dns::start().await;
     let outcome = validate(settings(&dns), &task("example.com", Dns01)).await;
-    refused(&outcome, Kind::Dns, &["NXDOMAIN", PLACE, &expected()]);
+    let advice = ["If your DNS panel appends the zone, enter the host without it.", "after their TTL (DIAG-08)."];
+    refused(&outcome, Kind::Dns, &[&["NXDOMAIN", PLACE, &expected()], &advice[..]].concat());
     dns.a(PLACE, "127.0.0.1");
     let outcome = validate(settings(&dns), &task("example.com", Dns01)).await;
-    refused(&outcome, Kind::Unauthorized, &["no TXT record", PLACE, &expected()]);
+    refused(&outcome, Kind::Unauthorized, &[&["No TXT record", PLACE, &expected()], &advice[..]].concat());
 }
 
 #[tokio::test]
@@ -125,9 +127,40 @@ async fn failures_of_the_lookup_are_dns_problems() {
         dns.fail(PLACE, failure);
         let settings = if failure == Failure::Drop { hasty(settings(&dns)) } else { settings(&dns) };
         let outcome = bounded(validate(settings, &task("example.com", Dns01))).await;
-        refused(&outcome, Kind::Dns, &[PLACE, part]);
+        refused(&outcome, Kind::Dns, &[PLACE, part, "(DIAG-11)."]);
         assert!(outcome.may_heal);
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_every_name_has_is_made_up() {
+    let dns = Dns::start().await;
+    let task = task("example.com", Dns01);
+    let advice = "Your DNS answers names that do not exist. Add the record at exactly _acme-challenge.example.com;";
+    let asked = || dns.queries().iter().filter(|query| query.starts_with("TXT ")).count();
+    for wildcard in ["txt", "cname"] {
+        match wildcard {
+            "txt" => dns.txt("*.example.com", "v=spf1 -all").txt("*.example.com", "parked"),
+            _ => dns.clear("*.example.com").cname("*.example.com", "parking.example.net"),
+        };
+        let outcome = validate(settings(&dns), &task).await;
+        let problem = outcome.result.clone().unwrap_err();
+        assert!(problem.detail.contains(advice) && problem.detail.ends_with("(DIAG-10)."), "{problem}");
+    }
+    // One more question each time, for a name that is another each time.
+    assert_eq!(asked(), 4);
+    let others = dns.queries().into_iter().filter(|query| query.starts_with("TXT _") && !query.contains("acme"));
+    assert_eq!(others.collect::<std::collections::BTreeSet<_>>().len(), 2);
+    // The name's own record is not made up, whether it is right or wrong.
+    dns.txt(PLACE, "its own");
+    refused(&validate(settings(&dns), &task).await, Kind::Unauthorized, &["\"its own\"", "(DIAG-09)."]);
+    dns.clear_txt(PLACE).txt(PLACE, &expected());
+    accepted(&validate(settings(&dns), &task).await);
+    // Nothing to make up: nobody asks. A name server that fails for other names has made nothing up either.
+    let before = asked();
+    dns.clear("*.example.com").clear(PLACE);
+    refused(&validate(settings(&dns), &task).await, Kind::Dns, &["NXDOMAIN", "(DIAG-08)."]);
+    assert_eq!(asked() - before, 1);
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ async fn white_space_after_the_key_authorization_is_ignored_and_before_it_not() 
     accepted(&validate(settings.clone(), &task("www.example.com", Http01)).await);
     target.serve(TOKEN, &format!(" {KEY_AUTHORIZATION}"));
     let outcome = validate(settings, &task("www.example.com", Http01)).await;
-    refused(&outcome, Kind::Unauthorized, &["instead of the key authorization"]);
+    refused(&outcome, Kind::IncorrectResponse, &["instead of the key authorization", "(DIAG-04)."]);
 }
 
 #[tokio::test]
@@ -57,7 +57,8 @@ async fn another_body_is_quoted_with_control_characters_escaped() {
     let outcome = validate(settings, &task("www.example.com", Http01)).await;
     let url = format!("http://www.example.com/.well-known/acme-challenge/{TOKEN}");
     let addr = target.addr().to_string();
-    refused(&outcome, Kind::Unauthorized, &[&url, &addr, "\\u{1b}[31mred\\r\\nherring", KEY_AUTHORIZATION]);
+    let parts = [&url, &addr, "does not equal the expected value", "\\u{1b}[31mred\\r\\nherring", KEY_AUTHORIZATION];
+    refused(&outcome, Kind::IncorrectResponse, &parts);
     assert!(outcome.may_heal);
 }
 
@@ -67,7 +68,8 @@ async fn only_status_200_counts() {
     for status in [201, 203, 404, 500] {
         target.status(TOKEN, status, KEY_AUTHORIZATION);
         let outcome = validate(settings.clone(), &task("www.example.com", Http01)).await;
-        refused(&outcome, Kind::Unauthorized, &[&format!("answered {status} instead of 200")]);
+        let parts = [&format!("returned status {status}; 200 is needed"), KEY_AUTHORIZATION, "(DIAG-02)."];
+        refused(&outcome, Kind::IncorrectResponse, &parts);
     }
 }
 
@@ -76,7 +78,7 @@ async fn a_body_without_end_is_read_to_the_limit_only() {
     let (_dns, target, settings) = world().await;
     target.huge(TOKEN);
     let outcome = bounded(validate(settings, &task("www.example.com", Http01))).await;
-    refused(&outcome, Kind::IncorrectResponse, &["more than 4096 bytes"]);
+    refused(&outcome, Kind::IncorrectResponse, &["more than 4096 bytes", "(DIAG-04)."]);
 }
 
 #[tokio::test]
@@ -84,7 +86,9 @@ async fn a_server_that_hangs_is_given_up_in_time() {
     let (_dns, target, settings) = world().await;
     target.hang(TOKEN);
     let outcome = bounded(validate(hasty(settings), &task("www.example.com", Http01))).await;
-    refused(&outcome, Kind::Connection, &["1000 ms", "fetching http://www.example.com/", &target.addr().to_string()]);
+    let parts =
+        ["Timed out after 1 s while fetching http://www.example.com/", &target.addr().to_string(), "(DIAG-13)."];
+    refused(&outcome, Kind::Connection, &parts);
     assert!(outcome.may_heal);
     assert!(outcome.evidence.join("\n").contains("A www.example.com: 127.0.0.1"), "{:?}", outcome.evidence);
 }
@@ -95,7 +99,7 @@ async fn an_answer_that_is_not_http_is_a_connection_problem() {
     for bytes in [b"SSH-2.0-OpenSSH_9.9\r\n".as_slice(), b"", b"HTTP/1.1 200 OK\r\nContent-Length: 87\r\n\r\nshort"] {
         target.raw(TOKEN, bytes);
         let outcome = bounded(validate(settings.clone(), &task("www.example.com", Http01))).await;
-        refused(&outcome, Kind::Connection, &["Fetching http://www.example.com/", "failed"]);
+        refused(&outcome, Kind::Connection, &["Fetching http://www.example.com/", "failed", "(VAL-20)."]);
     }
 }
 
@@ -104,7 +108,7 @@ async fn a_port_that_nobody_listens_on_is_a_connection_problem() {
     let (_dns, target, settings) = world().await;
     drop(target);
     let outcome = validate(settings, &task("www.example.com", Http01)).await;
-    refused(&outcome, Kind::Connection, &["127.0.0.1:", "refused"]);
+    refused(&outcome, Kind::Connection, &["127.0.0.1:", "refused", "Allow our validation addresses", "(DIAG-06)."]);
     assert!(outcome.may_heal);
 }
 
@@ -135,7 +139,7 @@ async fn ipv4_does_not_take_over_when_the_server_on_ipv6_answers_wrongly() {
     dns.a("www.example.com", "127.0.0.1").aaaa("www.example.com", "::1");
     let settings = Settings { http_port: target.port(), ..settings(&dns) };
     let outcome = validate(settings, &task("www.example.com", Http01)).await;
-    refused(&outcome, Kind::Unauthorized, &["404", "[::1]"]);
+    refused(&outcome, Kind::IncorrectResponse, &["404", "[::1]"]);
     assert_eq!(target.requests().len(), 1);
 }
 
@@ -174,7 +178,7 @@ async fn wildcards_are_not_proven_by_http() {
     let mut task = task("www.example.com", Http01);
     task.wildcard = true;
     let outcome = validate(settings, &task).await;
-    refused(&outcome, Kind::Malformed, &["wildcard"]);
+    refused(&outcome, Kind::Malformed, &["wildcard", "need dns-01 (VAL-08)."]);
     assert!(!outcome.may_heal);
     assert!(target.requests().is_empty());
 }

@@ -25,8 +25,14 @@ async fn redirects_are_not_followed_by_default() {
     target.redirect(TOKEN, &format!("http://other.example.com{}", path("t"))).serve("t", KEY_AUTHORIZATION);
     let settings = Settings { follow_redirects: Settings::default().follow_redirects, ..settings };
     let outcome = validate(settings, &task("www.example.com", Http01)).await;
-    let parts = ["answered 302", "http://other.example.com/.well-known", "not followed"];
-    refused(&outcome, Kind::Unauthorized, &parts);
+    let parts = [
+        "redirects (302) to \"http://other.example.com/.well-known",
+        "not followed",
+        "must come directly",
+        &format!("`wget -S http://www.example.com{}`", path(TOKEN)),
+        "(DIAG-03).",
+    ];
+    refused(&outcome, Kind::IncorrectResponse, &parts);
     assert_eq!(target.requests().len(), 1);
 }
 

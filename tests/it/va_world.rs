@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use chancery::domain::plan::Method;
-use chancery::domain::{Identifier, Kind, Problem};
-use chancery::va::{CaaTerms, Outcome, Settings, Task, Va};
+use chancery::domain::plan::{CaaMode, Method};
+use chancery::domain::{Identifier, Kind, Problem, Timestamp};
+use chancery::va::{CaaTerms, HttpsProbe, Outcome, Settings, Task, Va};
 
 use crate::support::dns::Dns;
 
@@ -13,10 +13,18 @@ pub const KEY_AUTHORIZATION: &str =
     "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA.9jg46WB3rR_AHD-EBXdN7cBkH1WOu0tA3M9fm21mqTI";
 pub const ACCOUNT: &str = "https://ca.example/acme/acct/1";
 
-/// Settings for loopback: private addresses are dialled. The time-outs are the default ones, far from what a busy machine
-/// needs.
+/// What all tasks take for the present: a moment in November 2026.
+pub const NOW: Timestamp = Timestamp::from_secs(1_795_262_400);
+
+/// Settings for loopback: private addresses are dialled, and HTTPS only where a test is about it. The time-outs are the
+/// default ones, far from what a busy machine needs.
 pub fn settings(dns: &Dns) -> Settings {
-    Settings { resolvers: vec![dns.addr()], allow_private_addresses: true, ..Settings::default() }
+    Settings {
+        resolvers: vec![dns.addr()],
+        allow_private_addresses: true,
+        https_probe: HttpsProbe::Off,
+        ..Settings::default()
+    }
 }
 
 /// The same settings with time-outs that a test can wait for.
@@ -25,7 +33,8 @@ pub fn hasty(settings: Settings) -> Settings {
 }
 
 pub fn terms(method: Method) -> CaaTerms {
-    CaaTerms { identities: vec!["ca.example".to_owned()], account_uri: ACCOUNT.to_owned(), method }
+    let identities = vec!["ca.example".to_owned()];
+    CaaTerms { identities, account_uri: ACCOUNT.to_owned(), method, mode: CaaMode::Rfc8659 }
 }
 
 pub fn identifier(text: &str) -> Identifier {
@@ -41,6 +50,7 @@ pub fn task(name: &str, method: Method) -> Task {
         token: TOKEN.to_owned(),
         key_authorization: KEY_AUTHORIZATION.to_owned(),
         caa: terms(method),
+        now: NOW,
     }
 }
 

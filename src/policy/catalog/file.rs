@@ -195,6 +195,13 @@ impl Sections {
                 }
             }
         }
+        for (name, rules) in &self.quotas {
+            let tiers = [Some(&rules.any), rules.provider.as_ref()].into_iter().flatten();
+            let figures = tiers.flat_map(|t| [t.individual, t.individual_v2, t.enterprise, t.enterprise_kept]);
+            for figure in figures.chain(rules.primary_domain).filter(|figure| *figure > ceiling::QUOTA) {
+                demand(false, &format!("quotas.{name}"), format!("{figure} is more than {}", ceiling::QUOTA));
+            }
+        }
         let free = forms.iter().any(|(_, form)| form.class == Class::DvFree);
         let variant = &self.settings.quota_variant;
         demand(
@@ -207,7 +214,8 @@ impl Sections {
             if *class == Class::Private {
                 demand(false, "types.private", "products of a private CA say everything themselves".to_owned());
             }
-            let most = self.settings.max_validity_days;
+            // Where the settings allow less, they win.
+            let most = super::settle::most_days(*class);
             for (name, days) in [("validity_days", form.validity_days), ("term_days", form.term_days)] {
                 let fits = days.is_none_or(|days| (1..=most).contains(&days));
                 demand(fits, &key(name), format!("{} is not between 1 and {most}", days.unwrap_or_default()));

@@ -26,7 +26,9 @@ impl Sections {
         let none = TypeForm::default();
         let kind = self.types.get(&form.class).unwrap_or(&none);
         let settings = &self.settings;
-        let validity_days = form.validity_days.or(kind.validity_days).unwrap_or(settings.max_validity_days);
+        let cap = |days: u32| if documented { days.min(settings.max_validity_days) } else { days };
+        let stated_days = form.validity_days.or(kind.validity_days.map(cap));
+        let validity_days = stated_days.unwrap_or_else(|| cap(most_days(form.class)));
         let retained = brand.map_or(0, |brand| brand.retained_days);
         let names = self.names(&form);
         let sale = match (form.class, form.price) {
@@ -65,15 +67,22 @@ impl Sections {
             unique_keys: documented && settings.csr_unique_per_order,
             methods,
             deadline_days: documented.then_some(settings.dns_record_deadline_days),
-            term_days: kind.term_days.unwrap_or(validity_days).min(validity_days),
+            term_days: cap(kind.term_days.unwrap_or(validity_days).min(validity_days)),
             validity_days,
-            renewed_validity_days: match form.class {
-                Class::Private | Class::DvFree => validity_days,
-                _ => settings.max_validity_days_renewed,
+            renewed_validity_days: match (form.class, stated_days) {
+                (Class::Private | Class::DvFree, _) | (_, Some(_)) => validity_days,
+                (_, None) => settings.max_validity_days_renewed,
             },
             years: form.years,
             validation_reuse_days: form.validation_reuse_days.unwrap_or(retained),
             reissue_reuse_days: if kind.retained_for_reissue { settings.validation_reuse_days } else { retained },
+            reissue_fresh_days: match form.class {
+                // VAL-35: paid DV of all brands, OV and EV of some.
+                Class::Private | Class::DvFree => 0,
+                Class::Dv => settings.reissue_fresh_days,
+                _ if brand.is_some_and(|brand| brand.fresh_reissues) => settings.reissue_fresh_days,
+                _ => 0,
+            },
             caa_identities: form
                 .caa_identities
                 .unwrap_or_else(|| brand.map(|brand| brand.caa_identities.clone()).unwrap_or_default()),
@@ -153,9 +162,9 @@ impl Sections {
         let wildcard = matches!(form.shape, Shape::Wildcard | Shape::MultiWildcard);
         let extended = matches!(form.class, Class::Ev | Class::EvPro);
         demand(!(wildcard && extended), "shape", format!("{} is not sold for wildcard names (CAT-09)", form.class));
-        let most = self.settings.max_validity_days;
+        let most = self.settings.max_validity_days.min(most_days(form.class));
         if let Some(days) = form.validity_days {
-            let told = format!("{days} is not between 1 and {most}, which the settings allow");
+            let told = format!("{days} is not between 1 and {most}, the most that settings and type allow");
             demand((1..=most).contains(&days), "validity_days", told);
         }
         if form.class.needs_organisation() && whole {
@@ -163,6 +172,16 @@ impl Sections {
             let told = "its brand's \"review_flow\" must name one of [review.flows], because people review it";
             demand(flow.is_some_and(|flow| self.has_flow(flow)), "brand", told.to_owned());
         }
+    }
+}
+
+/// Most days of any certificate of that type.
+pub(super) fn most_days(class: Class) -> u32 {
+    match class {
+        Class::Private => ceiling::VALIDITY_DAYS,
+        // VALIDITY-03: a free certificate runs one year.
+        Class::DvFree => ceiling::FREE_DAYS,
+        Class::Dv | Class::Ov | Class::OvPro | Class::Ev | Class::EvPro => ceiling::PUBLIC_DAYS,
     }
 }
 

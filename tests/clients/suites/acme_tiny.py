@@ -51,7 +51,7 @@ class AcmeTiny(Suite):
         nowhere.mkdir()
         self.prepare(name, [name])
         arguments = ["--acme-dir", nowhere, "--csr", self.request(name)]
-        self.refused(*arguments, because="urn:ietf:params:acme:error:unauthorized")
+        self.refused(*arguments, because="urn:ietf:params:acme:error:incorrectResponse")
 
     steps = (
         issues_two_names_by_http_01,

@@ -66,7 +66,7 @@ class Certbot(Suite):
         elsewhere = self.main.directory / "elsewhere"
         elsewhere.mkdir()
         name = self.host("absent")
-        self.refused("certonly", "--webroot", "-w", elsewhere, "-d", name, because="Type:   unauthorized")
+        self.refused("certonly", "--webroot", "-w", elsewhere, "-d", name, because="Type:   incorrectResponse")
 
     def revokes_with_the_account_key(self):
         self.do(*self.revoke("http"), "--reason", "superseded")

@@ -68,7 +68,7 @@ class Dehydrated(Suite):
         nowhere = self.main.directory / "nowhere"
         nowhere.mkdir()
         self.configure(self.main, WELLKNOWN=nowhere)
-        self.refused("--cron", "--domain", name, because="urn:ietf:params:acme:error:unauthorized")
+        self.refused("--cron", "--domain", name, because="urn:ietf:params:acme:error:incorrectResponse")
         self.configure(self.main)
 
     def revokes_with_the_account_key(self):

@@ -63,7 +63,7 @@ class Lego(Suite):
         nowhere = self.main.directory / "nowhere"
         nowhere.mkdir()
         arguments = ["--http", "--http.webroot", nowhere, "--domains", name, "run"]
-        self.refused(*arguments, because="urn:ietf:params:acme:error:unauthorized")
+        self.refused(*arguments, because="urn:ietf:params:acme:error:incorrectResponse")
 
     def revokes(self):
         self.do("--domains", self.host("http"), "revoke", "--keep", "--reason", "4")

@@ -32,6 +32,8 @@ class Suite:
     # The tools of `world.tools` that the suite runs.
     uses = ()
     steps = ()
+    # Whether it plays with the documented products instead of those that take everything.
+    buys = False
 
     def __init__(self, served, bare, directory, tools):
         self.tools = tools

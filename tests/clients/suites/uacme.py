@@ -74,7 +74,7 @@ class Uacme(Suite):
     def shows_why_a_validation_failed(self):
         nowhere = self.main.directory / "nowhere"
         nowhere.mkdir()
-        because = "urn:ietf:params:acme:error:unauthorized"
+        because = "urn:ietf:params:acme:error:incorrectResponse"
         self.refused("issue", self.host("absent"), because=because, CHALLENGES=nowhere)
 
     def revokes_with_the_account_key(self):

@@ -13,23 +13,24 @@ from world.process import environment, succeed
 from world.report import Failure
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-PRESET = REPOSITORY / "config" / "pebble.toml"
+PEBBLE = REPOSITORY / "config" / "pebble.toml"
+SHIPPED = REPOSITORY / "config" / "chancery.toml"
 
 START_SECONDS = 60
 STOP_SECONDS = 20
 
 
 class Server:
-    """Runs `chancery serve` with the shipped test preset, moved to free ports, until it is stopped."""
+    """Runs `chancery serve` with a shipped preset, moved to free ports, until it is stopped."""
 
-    def __init__(self, binary, directory, resolver, http_port, tls_port):
+    def __init__(self, binary, directory, resolver, http_port, tls_port, preset=PEBBLE):
         self.binary = binary
         self.data = directory / "data"
         self.log = directory / "server.log"
         port = free_port()
         self.listen = f"{LOOPBACK}:{port}"
         self.public_url = f"https://localhost:{port}"
-        config = self._config(resolver, http_port, tls_port)
+        config = self._config(preset, resolver, http_port, tls_port)
         self.default_product = config["acme"]["default_product"]
         self._config_file = directory / "chancery.toml"
         self._config_file.write_text(toml.dumps(config))
@@ -43,8 +44,19 @@ class Server:
 
     def external_account(self, customer):
         """A fresh external account key: its `kid` and its `hmac_key` in base64url."""
-        made = self._command("customer", "create", "--name", customer, "--kind", "individual")
-        return self._command("eab", "create", f"--customer={made['id']}")
+        return self.key_of(self.customer(customer))
+
+    def customer(self, name):
+        """A new customer's id."""
+        return self._command("customer", "create", "--name", name, "--kind", "individual")["id"]
+
+    def key_of(self, customer):
+        """A fresh external account key of a customer."""
+        return self._command("eab", "create", f"--customer={customer}")
+
+    def purchase(self, customer, product, names):
+        """Has a customer buy certificates of so many names for a year."""
+        return self._command("purchase", "create", f"--customer={customer}", "--product", product, "--names", names)
 
     def stops_when_told(self):
         """Demands a graceful end."""
@@ -80,8 +92,8 @@ class Server:
     def _events(self):
         return [_event(line) for line in self.log.read_text().splitlines()]
 
-    def _config(self, resolver, http_port, tls_port):
-        config = tomllib.loads(PRESET.read_text())
+    def _config(self, preset, resolver, http_port, tls_port):
+        config = tomllib.loads(preset.read_text())
         pki = f"{LOOPBACK}:{free_port()}"
         config.setdefault("server", {}).update(listen=self.listen, public_url=self.public_url)
         config.setdefault("pki", {}).update(listen=pki, public_url=f"http://{pki}")
@@ -91,7 +103,10 @@ class Server:
         )
         config["log"] = {"format": "json"}
         # The preset names its files relative to the repository; the copy lives elsewhere.
-        config["catalog"] = {key: str(REPOSITORY / file) for key, file in config.get("catalog", {}).items()}
+        config["catalog"] = {
+            key: [str(REPOSITORY / each) for each in file] if isinstance(file, list) else str(REPOSITORY / file)
+            for key, file in config.get("catalog", {}).items()
+        }
         return config
 
     def _start(self):

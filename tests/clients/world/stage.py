@@ -4,14 +4,14 @@ import threading
 
 from world.dns import DnsServer
 from world.ports import free_port
-from world.server import Server
+from world.server import PEBBLE, Server
 from world.web import WebServer
 
 
 class Stage:
     """`served` stages have a web server on the validation port; on the others the clients listen there themselves."""
 
-    def __init__(self, name, binary, workplace, served):
+    def __init__(self, name, binary, workplace, served, preset=PEBBLE):
         self.name = name
         directory = workplace / name
         self.zone = directory / "zone"
@@ -25,7 +25,7 @@ class Stage:
         self.turn = threading.Lock()
         self._dns = DnsServer(self.zone)
         self._web = WebServer(self.webroot, self.http_port) if served else None
-        self.server = Server(binary, directory, self._dns.address, self.http_port, self.tls_port)
+        self.server = Server(binary, directory, self._dns.address, self.http_port, self.tls_port, preset)
 
     @property
     def resolver(self):

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 
-/// The server; it stops when this is dropped. Names are given without a trailing dot, in any case.
+/// The server; it stops when this is dropped. Names are given without a trailing dot, in any case; `*.` is a wildcard.
 pub struct Dns {
     addr: SocketAddr,
     zone: Arc<Mutex<Zone>>,
@@ -238,11 +238,12 @@ impl Zone {
             }
             let owner = fqdn(&name);
             let record = |data: &RData| Record::from_rdata(owner.clone(), 60, data.clone());
-            if let Some(found) = self.records.get(&(name.clone(), kind)) {
+            let source = self.source_of(&name);
+            if let Some(found) = self.records.get(&(source.clone(), kind)) {
                 answer.extend(found.iter().map(record));
                 return Ok((answer, ResponseCode::NoError));
             }
-            match self.records.get(&(name.clone(), RecordType::CNAME)).map(Vec::as_slice) {
+            match self.records.get(&(source, RecordType::CNAME)).map(Vec::as_slice) {
                 Some([alias, ..]) if seen.insert(name.clone()) => {
                     answer.push(record(alias));
                     let RData::CNAME(target) = alias else { unreachable!("kept under its type") };
@@ -256,9 +257,9 @@ impl Zone {
                 _ => break,
             }
         }
-        let below = format!(".{name}");
-        let exists = self.records.keys().any(|(owner, _)| *owner == name || owner.ends_with(&below));
-        let owned = self.records.keys().any(|(owner, _)| *owner == name);
+        let source = self.source_of(&name);
+        let exists = self.exists(&source);
+        let owned = self.records.keys().any(|(owner, _)| *owner == source);
         match (self.default_address, kind) {
             (Some(IpAddr::V4(ip)), RecordType::A) if !owned => {
                 answer.push(Record::from_rdata(fqdn(&name), 60, RData::A(A(ip))));
@@ -270,6 +271,22 @@ impl Zone {
             _ => {}
         }
         Ok((answer, ResponseCode::NoError))
+    }
+
+    fn exists(&self, name: &str) -> bool {
+        let below = format!(".{name}");
+        self.records.keys().any(|(owner, _)| owner == name || owner.ends_with(&below))
+    }
+
+    /// Where a name's records stand: at itself, or at the wildcard below its nearest ancestor that exists (RFC 4592).
+    fn source_of(&self, name: &str) -> String {
+        let mut at = name;
+        while !self.exists(at) {
+            let Some((_, parent)) = at.split_once('.') else { return name.to_owned() };
+            at = parent;
+        }
+        let wildcard = format!("*.{at}");
+        if at != name && self.exists(&wildcard) { wildcard } else { name.to_owned() }
     }
 }
 

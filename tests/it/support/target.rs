@@ -7,9 +7,9 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use parking_lot::Mutex;
 use rcgen::{CertificateParams, CustomExtension, KeyPair, SanType};
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -19,7 +19,18 @@ use tokio_rustls::TlsAcceptor;
 pub struct Target {
     addr: SocketAddr,
     site: Arc<Mutex<Site>>,
+    certificate: Arc<OneForAll>,
     _tasks: JoinSet<()>,
+}
+
+/// The certificate that a [`Target`] with TLS shows to everybody; none: it refuses every name with an alert.
+#[derive(Debug, Default)]
+struct OneForAll(Mutex<Option<Arc<CertifiedKey>>>);
+
+impl ResolvesServerCert for OneForAll {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.lock().clone()
+    }
 }
 
 /// A request that a [`Target`] has seen.
@@ -46,6 +57,7 @@ struct Site {
     /// For every token that has no reply of its own.
     fallback: Option<Reply>,
     requests: Vec<Request>,
+    connections: usize,
 }
 
 #[derive(Clone)]
@@ -68,29 +80,43 @@ impl Target {
 
     /// The same, on these addresses with the port number of the first.
     pub async fn on(addrs: &[&str]) -> Self {
-        Self::listen(addrs, None).await
+        Self::listen(addrs, false).await
     }
 
     /// A web server with TLS on 127.0.0.1, whose certificate is self-signed and names no one.
     pub async fn start_tls() -> Self {
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(vec!["nobody.invalid".to_owned()]).unwrap().self_signed(&key).unwrap();
-        let config = server_config(rustls::DEFAULT_VERSIONS)
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
-            .unwrap();
-        Self::listen(&["127.0.0.1:0"], Some(TlsAcceptor::from(Arc::new(config)))).await
+        let target = Self::listen(&["127.0.0.1:0"], true).await;
+        target.present(vec![certificate.der().to_vec()], &key);
+        target
     }
 
-    async fn listen(addrs: &[&str], tls: Option<TlsAcceptor>) -> Self {
+    /// Shows another certificate from now on: a chain in DER, leaf first, and the leaf's key.
+    pub fn present(&self, chain: Vec<Vec<u8>>, key: &KeyPair) -> &Self {
+        let chain = chain.into_iter().map(CertificateDer::from).collect();
+        *self.certificate.0.lock() = Some(Arc::new(CertifiedKey::new(chain, signer(key))));
+        self
+    }
+
+    /// Has no certificate for anybody from now on.
+    pub fn present_none(&self) -> &Self {
+        *self.certificate.0.lock() = None;
+        self
+    }
+
+    async fn listen(addrs: &[&str], with_tls: bool) -> Self {
         let listeners = bind(addrs).await;
         let addr = listeners[0].local_addr().unwrap();
         let site = Arc::new(Mutex::new(Site::default()));
+        let certificate = Arc::new(OneForAll::default());
+        let config = server_config(rustls::DEFAULT_VERSIONS).with_no_client_auth();
+        let tls = with_tls.then(|| TlsAcceptor::from(Arc::new(config.with_cert_resolver(certificate.clone()))));
         let mut tasks = JoinSet::new();
         for listener in listeners {
             tasks.spawn(accept(listener, site.clone(), tls.clone()));
         }
-        Self { addr, site, _tasks: tasks }
+        Self { addr, site, certificate, _tasks: tasks }
     }
 
     /// Where it listens.
@@ -101,6 +127,11 @@ impl Target {
     /// The port it listens on.
     pub fn port(&self) -> u16 {
         self.addr.port()
+    }
+
+    /// How often somebody connected so far, also without asking for anything.
+    pub fn connections(&self) -> usize {
+        self.site.lock().connections
     }
 
     /// Serves a body with 200.
@@ -185,6 +216,7 @@ async fn accept(listener: TcpListener, site: Arc<Mutex<Site>>, tls: Option<TlsAc
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         let (site, tls) = (site.clone(), tls.clone());
+        site.lock().connections += 1;
         connections.spawn(async move {
             let dialled = stream.local_addr().unwrap().ip();
             match tls {
@@ -305,9 +337,7 @@ impl AlpnCertificate {
         }
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
-        let signer =
-            rustls::crypto::aws_lc_rs::sign::any_supported_type(&PrivateKeyDer::Pkcs8(key.serialize_der().into()));
-        CertifiedKey::new(vec![certificate.der().clone()], signer.unwrap())
+        CertifiedKey::new(vec![certificate.der().clone()], signer(&key))
     }
 }
 
@@ -399,6 +429,11 @@ fn sni_of(identifier: &str) -> String {
         }
         Err(_) => identifier.to_ascii_lowercase(),
     }
+}
+
+fn signer(key: &KeyPair) -> Arc<dyn SigningKey> {
+    let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+    rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).unwrap()
 }
 
 fn server_config(

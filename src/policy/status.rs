@@ -1,0 +1,221 @@
+//! Where an order, each of its names and a purchase stand, in the canonical words of the documents (section 21 of the rules).
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use super::catalog::{Class, Product, days};
+use super::renewal;
+use crate::domain::authz::{Authorization, AuthzState};
+use crate::domain::certificate::{Certificate, CertificateStanding};
+use crate::domain::order::{Order, OrderStatus, Phase};
+use crate::domain::{Kind, Timestamp};
+
+/// A canonical status (STATUS-01). An order has one of them, and each of its names one of the five of validation
+/// (STATUS-03). Words for what this server does not have yet (letters, refunds, uploads) are not here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Control of a name is to be shown.
+    PendingValidation,
+    /// Control of a name is being looked at.
+    Validating,
+    /// A look brought no result; the next follows.
+    ValidationTimeout,
+    /// Control was shown.
+    Validated,
+    /// Control was not shown in time, or shown wrongly.
+    ValidationFailed,
+    /// The CA has everything: a person looks at the order, or the certificate is being made.
+    PendingIssue,
+    /// There is a certificate.
+    Issued,
+    /// The CA refused.
+    ReviewFailed,
+    /// Given up before the CA decided.
+    Canceled,
+    /// The certificate ends soon (RENEW-01).
+    ToBeRenewed,
+    /// Another certificate for the same order is under way.
+    Reissuing,
+    /// The certificate was revoked.
+    Revoked,
+    /// The certificate has ended.
+    Expired,
+}
+
+/// Where a purchase stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PurchaseState {
+    /// Paid, and nothing was ordered yet (BUY-03).
+    PendingSubmission,
+    /// An order that uses a term of it is under way.
+    InUse,
+    /// There is a certificate, or a further term.
+    Issued,
+    /// No term is left, and the last certificate is over.
+    UsedUp,
+}
+
+/// What the order of a purchase's last term came to; orders without a certificate give their term back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastTerm {
+    /// It is under way.
+    Open,
+    /// It ended without a certificate.
+    Failed,
+    /// Its certificate is in force.
+    InForce,
+    /// Its certificate has ended or was revoked.
+    Over,
+}
+
+/// What the status of an order depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// The order.
+    pub order: &'a Order,
+    /// Its authorizations.
+    pub authzs: &'a [Authorization],
+    /// Its certificate, if it has one.
+    pub certificate: Option<&'a Certificate>,
+    /// The product, if the catalogue still has it.
+    pub product: Option<&'a Product>,
+    /// Whether its account was closed.
+    pub account_closed: bool,
+    /// Whether a reissue of its certificate is under way.
+    pub reissuing: bool,
+    /// Days before its end at which a certificate's renewal begins.
+    pub renewal_window_days: u32,
+    /// The moment.
+    pub now: Timestamp,
+}
+
+impl Status {
+    /// The canonical word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PendingValidation => "pending-validation",
+            Self::Validating => "validating",
+            Self::ValidationTimeout => "validation-timeout",
+            Self::Validated => "validated",
+            Self::ValidationFailed => "validation-failed",
+            Self::PendingIssue => "pending-issue",
+            Self::Issued => "issued",
+            Self::ReviewFailed => "review-failed",
+            Self::Canceled => "canceled",
+            Self::ToBeRenewed => "to-be-renewed",
+            Self::Reissuing => "reissuing",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+impl PurchaseState {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PendingSubmission => "pending-submission",
+            Self::InUse => "in-use",
+            Self::Issued => "issued",
+            Self::UsedUp => "used-up",
+        }
+    }
+}
+
+/// The status of an order.
+pub fn of_order(facts: &Facts<'_>) -> Status {
+    let Facts { order, now, .. } = *facts;
+    let waits = order.status(facts.authzs, now) != OrderStatus::Invalid;
+    match &order.phase {
+        Phase::Issued { .. } => {
+            facts.certificate.map_or(Status::Issued, |certificate| of_certificate(facts, certificate))
+        }
+        // REVIEW-11; what a closed account left open was not refused but given up.
+        Phase::Failed { problem, .. } if problem.kind == Kind::AccountClosed => Status::Canceled,
+        Phase::Failed { .. } => Status::ReviewFailed,
+        _ if facts.account_closed => Status::Canceled,
+        Phase::Issuing { .. } => Status::PendingIssue,
+        // Section 21 has no word for a person's look after the validation: "waiting for the CA" is what BUY-09 calls it.
+        Phase::Review { .. } if waits => Status::PendingIssue,
+        Phase::Review { .. } => Status::Canceled,
+        Phase::Open => of_names(facts),
+    }
+}
+
+/// The status of an open order: that of the name that is furthest behind.
+fn of_names(facts: &Facts<'_>) -> Status {
+    let Facts { order, authzs, now, .. } = *facts;
+    if authzs.iter().any(|authz| matches!(authz.state, AuthzState::Deactivated { .. })) {
+        return Status::Canceled;
+    }
+    let names: Vec<Status> = authzs.iter().map(|authz| of_name(order, authz, now)).collect();
+    let behind = [Status::ValidationFailed, Status::PendingValidation, Status::ValidationTimeout, Status::Validating];
+    match behind.into_iter().find(|status| names.contains(status)) {
+        Some(status) => status,
+        // Every name was proven, and no CSR came.
+        None if now >= order.expires => Status::Canceled,
+        None => Status::Validated,
+    }
+}
+
+/// The status of one name of an order (STATUS-02, STATUS-03).
+pub fn of_name(order: &Order, authz: &Authorization, now: Timestamp) -> Status {
+    if matches!(order.phase, Phase::Issuing { .. } | Phase::Issued { .. }) {
+        return Status::Validated;
+    }
+    let over = now >= authz.expires || now >= order.expires;
+    match &authz.state {
+        AuthzState::Valid { .. } if now < authz.expires => Status::Validated,
+        AuthzState::Valid { .. } | AuthzState::Invalid { .. } | AuthzState::Deactivated { .. } => {
+            Status::ValidationFailed
+        }
+        // VAL-30
+        AuthzState::Pending { .. } if over => Status::ValidationFailed,
+        AuthzState::Pending { attempt: None } => Status::PendingValidation,
+        AuthzState::Pending { attempt: Some(attempt) } if attempt.failures.is_empty() => Status::Validating,
+        // VAL-29: processing with an error, until the next try.
+        AuthzState::Pending { attempt: Some(_) } => Status::ValidationTimeout,
+    }
+}
+
+/// The status of an order that has its certificate.
+fn of_certificate(facts: &Facts<'_>, certificate: &Certificate) -> Status {
+    // Section 21.1 speaks of 30 days, of certificates that last a year; a private CA's are renewed in their last third.
+    let opens = match facts.product {
+        Some(product) if product.is_documented() => certificate.not_after - days(facts.renewal_window_days),
+        _ => renewal::window(certificate, None).start,
+    };
+    match certificate.standing {
+        CertificateStanding::Revoked { .. } => Status::Revoked,
+        CertificateStanding::Good if certificate.not_after < facts.now => Status::Expired,
+        CertificateStanding::Good if facts.reissuing => Status::Reissuing,
+        CertificateStanding::Good if opens <= facts.now => Status::ToBeRenewed,
+        CertificateStanding::Good => Status::Issued,
+    }
+}
+
+/// What to look at when an order waits for its validation longer than usual (DIAG-25, ISSUE-01, ISSUE-03).
+pub fn hint(status: Status, facts: &Facts<'_>) -> Option<&'static str> {
+    let usual = match facts.product?.class {
+        Class::DvFree => Duration::from_secs(30 * 60),
+        Class::Dv => Duration::from_secs(24 * 3600),
+        // ISSUE-02: people take their days.
+        _ => return None,
+    };
+    let waits = matches!(status, Status::PendingValidation | Status::Validating | Status::ValidationTimeout);
+    (waits && facts.now.since(facts.order.created) >= usual)
+        .then_some("Check in this order: CAA, DNS record, blocked validation addresses (DIAG-25).")
+}
+
+/// The state of a purchase of that many years of which so many terms were begun, given what became of the last.
+pub fn of_purchase(years: u32, begun: usize, last: Option<LastTerm>) -> PurchaseState {
+    let lasting = begun - usize::from(last == Some(LastTerm::Failed));
+    match last {
+        _ if lasting == 0 => PurchaseState::PendingSubmission,
+        Some(LastTerm::Open) => PurchaseState::InUse,
+        Some(LastTerm::Over) if lasting >= years as usize => PurchaseState::UsedUp,
+        _ => PurchaseState::Issued,
+    }
+}

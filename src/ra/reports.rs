@@ -1,0 +1,159 @@
+//! Orders and purchases for the operator: where they stand, in the documents' words (section 21 of the rules).
+
+use super::placing::names_digest;
+use super::{OrderView, Ra};
+use crate::domain::account::{Account, Holder};
+use crate::domain::certificate::Certificate;
+use crate::domain::order::{Order, OrderStatus, Phase, Purpose};
+use crate::domain::purchase::Purchase;
+use crate::domain::{AccountId, Error, OrderId, Problem, Result, Serial};
+use crate::policy::status::{self, Facts, LastTerm, PurchaseState, Status};
+use crate::store::records::{Index, Rows, Stored, target};
+
+/// An order as an operator sees it.
+#[derive(Debug)]
+pub struct OrderReport {
+    /// The order and its authorizations.
+    pub view: OrderView,
+    /// Who ordered.
+    pub holder: Holder,
+    /// Its certificate, if it has one.
+    pub certificate: Option<Certificate>,
+    /// Where it stands.
+    pub status: Status,
+    /// Where each of its names stands, in their order.
+    pub names: Vec<Status>,
+    /// Why it is over, if that is without a certificate.
+    pub problem: Option<Problem>,
+    /// What to look at when it waits longer than usual.
+    pub hint: Option<&'static str>,
+}
+
+impl OrderReport {
+    /// Whether it waits for a person.
+    pub fn waits_for_review(&self) -> bool {
+        self.status == Status::PendingIssue && matches!(self.view.order.phase, Phase::Review { .. })
+    }
+}
+
+/// A purchase as an operator sees it.
+#[derive(Debug)]
+pub struct PurchaseReport {
+    /// The purchase.
+    pub purchase: Purchase,
+    /// Where it stands.
+    pub state: PurchaseState,
+    /// The order of each term that was begun.
+    pub orders: Vec<OrderReport>,
+}
+
+impl Ra {
+    /// The order of that id.
+    pub async fn order_report(&self, id: &OrderId) -> Result<OrderReport> {
+        self.report(self.order_view(id).await?).await
+    }
+
+    /// Up to `limit` orders behind the one of that id; of one account, oldest first, or of all.
+    pub async fn order_reports(
+        &self,
+        account: Option<&AccountId>,
+        after: Option<&OrderId>,
+        limit: usize,
+    ) -> Result<Vec<OrderReport>> {
+        let ids: Vec<OrderId> = match account {
+            Some(account) => self.order_ids(account, after, limit).await?,
+            None => {
+                let found = self.records.list::<Order>(b"", after.map(|id| id.as_str().into()), limit).await?;
+                found.into_iter().map(|order| order.id.clone()).collect()
+            }
+        };
+        let mut reports = Vec::with_capacity(ids.len());
+        for id in &ids {
+            reports.push(self.order_report(id).await?);
+        }
+        Ok(reports)
+    }
+
+    async fn order_ids(&self, account: &AccountId, after: Option<&OrderId>, limit: usize) -> Result<Vec<OrderId>> {
+        if self.records.find::<Account>(account).await?.is_none() {
+            return Err(Error::not_found(format!("There is no account {account}.")));
+        }
+        let after = match after {
+            Some(id) => {
+                let last = self.order_view(id).await?.order;
+                Some(Index::OrderOfAccount(account, last.created, id).id())
+            }
+            None => None,
+        };
+        let rows = self.records.rows(&Rows::OrdersOfAccount(account), after, limit).await?;
+        Ok(rows.iter().map(|(_, id)| target::<OrderId>(id)).collect::<Result<Vec<_>, _>>()?)
+    }
+
+    /// Where an order stands.
+    pub(super) async fn report(&self, view: OrderView) -> Result<OrderReport> {
+        let (account, closed) = self.closed(&view.order.account).await?;
+        let (certificate, reissuing) = match &view.order.phase {
+            Phase::Issued { serial, .. } => (Some(self.certificate_of(serial).await?), self.reissuing(serial).await?),
+            _ => (None, false),
+        };
+        let (authzs, catalog) = (view.plain_authzs(), self.catalog());
+        let facts = Facts {
+            order: &view.order,
+            authzs: &authzs,
+            certificate: certificate.as_ref(),
+            product: catalog.product(&view.order.product),
+            account_closed: closed.is_some(),
+            reissuing,
+            renewal_window_days: catalog.settings().renewal_window_days,
+            now: view.now,
+        };
+        let status = status::of_order(&facts);
+        let names = authzs.iter().map(|authz| status::of_name(&view.order, authz, view.now)).collect();
+        let hint = status::hint(status, &facts);
+        let problem = view.problem().or(if status == Status::Canceled { closed } else { None });
+        Ok(OrderReport { holder: account.holder(), certificate, status, names, problem, hint, view })
+    }
+
+    /// Whether a reissue of the certificate was asked for by its name (RFC 9773 section 5) and is under way.
+    async fn reissuing(&self, serial: &Serial) -> Result<bool> {
+        let Some(row) = self.records.follow(&Index::Replaced(serial)).await? else { return Ok(false) };
+        let by = self.order_view(&target(&row)?).await?;
+        let open = !matches!(by.status(), OrderStatus::Valid | OrderStatus::Invalid);
+        Ok(open && matches!(by.order.purpose, Purpose::Reissue { .. }))
+    }
+
+    /// Where a purchase stands.
+    pub(super) async fn purchase_report(&self, purchase: Purchase) -> Result<PurchaseReport> {
+        let mut orders = Vec::with_capacity(purchase.terms.len());
+        for order in &purchase.terms {
+            orders.push(self.order_report(order).await?);
+        }
+        let last = match orders.last() {
+            Some(report) => Some(self.last_term(report).await?),
+            None => None,
+        };
+        let state = status::of_purchase(purchase.years, orders.len(), last);
+        Ok(PurchaseReport { purchase, state, orders })
+    }
+
+    async fn last_term(&self, report: &OrderReport) -> Result<LastTerm> {
+        match report.view.status() {
+            OrderStatus::Invalid => return Ok(LastTerm::Failed),
+            OrderStatus::Pending | OrderStatus::Ready | OrderStatus::Processing => return Ok(LastTerm::Open),
+            OrderStatus::Valid => {}
+        }
+        let now = report.view.now;
+        let in_force = |certificate: &Certificate| !certificate.is_revoked() && now <= certificate.not_after;
+        if report.certificate.as_ref().is_some_and(in_force) {
+            return Ok(LastTerm::InForce);
+        }
+        // A reissue stands in for a certificate that was revoked.
+        let order = &report.view.order;
+        let held = Index::Held(&report.holder, &names_digest(&order.identifiers), &order.product);
+        let Some(row) = self.records.follow(&held).await? else { return Ok(LastTerm::Over) };
+        let other = self.records.find::<Order>(&target::<OrderId>(&row)?).await?.map(Stored::into_value);
+        let Some(Order { phase: Phase::Issued { serial, .. }, .. }) = other else { return Ok(LastTerm::Over) };
+        let other = self.certificate_of(&serial).await?;
+        Ok(if in_force(&other) { LastTerm::InForce } else { LastTerm::Over })
+    }
+}
