@@ -96,7 +96,11 @@ fn the_brands_are_those_of_the_documents() {
         assert!(!pro || (brand.id == "securesite" && !wildcard), "CAT-08: {}", product.id);
         let extended = matches!(product.class, Class::Ev | Class::EvPro);
         assert!(!(extended && wildcard), "CAT-09: {}", product.id);
-        assert_eq!(product.notices.is_empty(), !brand.national_standard && product.class != Class::DvFree, "CAT-16, CAT-17, CAT-22");
+        assert_eq!(
+            product.notices.is_empty(),
+            !brand.national_standard && product.class != Class::DvFree,
+            "CAT-16, CAT-17, CAT-22"
+        );
     }
     // CAT-10
     for brand in ["securesite", "geotrust", "globalsign"] {
@@ -158,7 +162,9 @@ fn with_every_product(matrix: &str) -> Catalog {
 fn ip_addresses_are_taken_cell_by_cell_of_the_table_that_holds() {
     let tables: BTreeMap<(&str, &str), [&str; 6]> = documents::ip_matrix()
         .into_iter()
-        .map(|[table, brand, ov, ov_pro, dv, dv_free, ev, ev_pro]| ((table, brand), [ov, ov_pro, dv, dv_free, ev, ev_pro]))
+        .map(|[table, brand, ov, ov_pro, dv, dv_free, ev, ev_pro]| {
+            ((table, brand), [ov, ov_pro, dv, dv_free, ev, ev_pro])
+        })
         .collect();
     for matrix in ["faq", "guide"] {
         let catalog = with_every_product(matrix);
@@ -278,15 +284,47 @@ async fn the_directory_offers_what_is_sold_and_the_rest_is_refused_with_its_rule
     for (rule, buyer, profile, names, status, error, parts) in [
         ("CAT-02", &firm, "wotrus-ov", &["zone.cn"][..], 400, "invalidProfile", &["not sold", "no price is set"][..]),
         ("CAT-02", &firm, "dnspod-sm-ev", &["zone.cn"], 400, "invalidProfile", &["dnspod-sm-ev", "CAT-02"]),
-        ("CAT-01", &firm, "digicert-ov-single", &["zone.cn"], 400, "invalidProfile", &["no profile", "geotrust-ov-single"]),
-        ("CAT-04", &firm, "cfca-ov-single", &["zone.cn"], 400, "invalidProfile", &["no profile", "securesite-ov-single"]),
+        (
+            "CAT-01",
+            &firm,
+            "digicert-ov-single",
+            &["zone.cn"],
+            400,
+            "invalidProfile",
+            &["no profile", "geotrust-ov-single"],
+        ),
+        (
+            "CAT-04",
+            &firm,
+            "cfca-ov-single",
+            &["zone.cn"],
+            400,
+            "invalidProfile",
+            &["no profile", "securesite-ov-single"],
+        ),
         ("CAT-08", &firm, "geotrust-ovpro-single", &["zone.cn"], 400, "invalidProfile", &["no profile"]),
         ("CAT-09", &firm, "trustasia-ev-wildcard", &["*.zone.cn"], 400, "invalidProfile", &["no profile"]),
         ("CAT-10", &firm, "geotrust-ov-multi", &["zone.cn"], 400, "invalidProfile", &["no profile"]),
         ("CAT-05", &firm, "trustasia-xv-single", &["zone.cn"], 400, "invalidProfile", &["no profile"]),
         ("CAT-06", &firm, "trustasia-ov-triple", &["zone.cn"], 400, "invalidProfile", &["no profile"]),
-        ("CAT-07", &client, "trustasia-dv-free", &["*.zone.cn"], 400, "invalidProfile", &["one ordinary name", "CAT-07"]),
-        ("CAT-07", &client, "trustasia-dv-free", &["a.cn", "b.cn"], 400, "invalidProfile", &["one ordinary name", "CAT-07"]),
+        (
+            "CAT-07",
+            &client,
+            "trustasia-dv-free",
+            &["*.zone.cn"],
+            400,
+            "invalidProfile",
+            &["one ordinary name", "CAT-07"],
+        ),
+        (
+            "CAT-07",
+            &client,
+            "trustasia-dv-free",
+            &["a.cn", "b.cn"],
+            400,
+            "invalidProfile",
+            &["one ordinary name", "CAT-07"],
+        ),
         ("CAT-15", &person, "trustasia-ov-single", &["zone.cn"], 403, "userActionRequired", &["individuals", "CAT-15"]),
         ("CAT-15", &person, "geotrust-ev-single", &["zone.cn"], 403, "userActionRequired", &["organisation", "CAT-15"]),
         ("ACCT-01", &client, "trustasia-dv-multi", &["zone.cn"], 403, "userActionRequired", &["binding", "ACCT-01"]),
@@ -329,9 +367,21 @@ async fn a_refusal_tells_which_products_would_fit_the_names_and_their_price() {
     let customer = world.customer(CustomerKind::Individual).await;
     let person = world.client_of(&customer).await;
     for (names, told, not_told) in [
-        (&["a.zone.cn", "b.zone.cn"][..], &["trustasia-dv-multi (732.00 USD a year)", "globalsign-ov-multi (852.00", " more"][..], "wildcard ("),
-        (&["*.zone.cn"], &["trustasia-dv-wildcard (299.00", "geotrust-ov-wildcard (1086.00", "trustasia-dv-multiwildcard (1194.00"], "dv-free ("),
-        (&["*.zone.cn", "*.zone-two.cn", "*.zone-three.cn"], &["trustasia-dv-multiwildcard (1493.00 USD"], "dv-wildcard ("),
+        (
+            &["a.zone.cn", "b.zone.cn"][..],
+            &["trustasia-dv-multi (732.00 USD a year)", "globalsign-ov-multi (852.00", " more"][..],
+            "wildcard (",
+        ),
+        (
+            &["*.zone.cn"],
+            &["trustasia-dv-wildcard (299.00", "geotrust-ov-wildcard (1086.00", "trustasia-dv-multiwildcard (1194.00"],
+            "dv-free (",
+        ),
+        (
+            &["*.zone.cn", "*.zone-two.cn", "*.zone-three.cn"],
+            &["trustasia-dv-multiwildcard (1493.00 USD"],
+            "dv-wildcard (",
+        ),
         (&["1.1.1.1"], &["trustasia-ov-single (672.00", "trustasia-ov-multi (970.00"], "dv-multi ("),
         (&["zone.org"], &["TLD-02", "trustasia-dv-multi (732.00"], "dv-free ("),
         (&["pay.zone.cn"], &["WORD-01", "trustasia-dv-multi (732.00"], "dv-free ("),
