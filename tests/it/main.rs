@@ -40,6 +40,7 @@ mod http_limits;
 mod http_support;
 mod http_tls;
 mod power_cut;
+mod quota_races;
 mod rules_buying;
 mod rules_quota;
 mod rules_quota_variants;
