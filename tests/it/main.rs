@@ -41,6 +41,7 @@ mod http_limits;
 mod http_support;
 mod http_tls;
 mod power_cut;
+mod quota_races;
 mod rules_buying;
 mod rules_caa;
 mod rules_keys;
