@@ -84,8 +84,8 @@ impl Ra {
             return Ok(view);
         }
         self.limits.order(&account.id, now)?;
-        let replaced = match &named {
-            Some(named) => Some(self.claim_replaced(named, open.as_deref()).await?),
+        let replaced = match named.as_ref().zip(replaces.as_ref()) {
+            Some((named, shown)) => Some(self.claim_replaced(named, shown, open.as_deref()).await?),
             None => None,
         };
         let id = OrderId::random();
@@ -243,7 +243,12 @@ impl Ra {
     }
 
     /// RFC 9773 section 5: a certificate is replaced once. The row that says by what, as it was read.
-    async fn claim_replaced(&self, old: &Certificate, same: Option<&String>) -> Result<Option<Stored<String>>, Stop> {
+    async fn claim_replaced(
+        &self,
+        old: &Certificate,
+        shown: &CertId,
+        same: Option<&String>,
+    ) -> Result<Option<Stored<String>>, Stop> {
         let row = self.records.follow(&Index::Replaced(&old.serial)).await?;
         if let Some(row) = &row {
             let by = self.order_view(&target(row)?).await?;
@@ -252,7 +257,7 @@ impl Ra {
             if by.status() != OrderStatus::Invalid && !again {
                 return Err(Error::new(
                     Kind::AlreadyReplaced,
-                    format!("The certificate {} is already replaced by order {}.", old.serial, by.order.id),
+                    format!("The certificate {shown} is already replaced by order {}.", by.order.id),
                 )
                 .into());
             }
