@@ -318,6 +318,26 @@ async fn a_year_whose_order_came_to_nothing_is_there_again_and_not_before() {
 }
 
 #[tokio::test]
+async fn a_reissue_that_is_finished_late_does_not_close_the_purchase_under_an_open_renewal() {
+    let (world, client) = buyer(&[], WILDCARD, 1, 2).await;
+    let names = ["*.zone-one.cn"];
+    let first = issue(&world, &client, &names, of(WILDCARD)).await;
+    pass_to(&world, first.last - 30 * DAY - HOUR).await;
+    let reissue = place(&client, &names, json!({})).await.expect(201);
+    let (_, ready) = make_ready(&world, &client, &reissue).await;
+    world.pass(2 * HOUR).await;
+    // The last year is begun, and then the certificate of this one is made once more.
+    let renewal = place(&client, &names, json!({ "replaces": first.id() })).await.expect(201);
+    let done = client.finalize(&ready, &csr(&names).0).await.expect(200).json();
+    assert_eq!(issued(&client, done).await.last, first.last);
+    let other = dated(None, Some(world.now() + 100 * DAY));
+    place(&client, &names, other.clone()).await.expect_problem(429, "rateLimited");
+    world.pass(3 * DAY).await;
+    assert_eq!(look(&client, renewal.location()).await["status"], "invalid");
+    place(&client, &names, other).await.expect(201);
+}
+
+#[tokio::test]
 async fn a_second_purchase_is_not_begun_while_the_order_of_the_first_is_open() {
     let (world, client) = buyer(&[], MULTI, 1, 1).await;
     buy_again(&world, MULTI, 1).await;
