@@ -274,7 +274,10 @@ impl Sections {
                     _ => form.names.map_or(ceiling::NAMES, |names| names.max),
                 },
                 wildcard: wildcards,
-                ip: !wildcards && brand.is_some_and(|brand| self.takes_ip(brand, form.class)),
+                // without files nothing proves an address (RFC 8738 section 7).
+                ip: !wildcards
+                    && !settings.file_needs_cloud_resource
+                    && brand.is_some_and(|brand| self.takes_ip(brand, form.class)),
             },
         };
         let sale = match (form.class, form.price) {
