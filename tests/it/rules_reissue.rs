@@ -36,7 +36,7 @@ async fn pass_to(world: &World, moment: Timestamp) {
 /// Free certificates that count for an unbound client's account.
 async fn slots(world: &World, client: &Client) -> u32 {
     let account: AccountId = client.kid().rsplit('/').next().unwrap().parse().unwrap();
-    let view = world.ra().quota_of(&Holder::Account(account)).await.unwrap().unwrap();
+    let view = world.ra().quota_of(&Holder::Account(account)).await.unwrap();
     view.usage.any.used
 }
 
@@ -84,7 +84,7 @@ async fn a_renewal_uses_a_purchase_that_was_made_for_it() {
     assert_eq!(new.life(), 398 * DAY);
     let named_late = issue(&world, &client, &NAMES, replacing(&old)).await;
     assert_eq!(named_late.last, new.last);
-    assert!(world.ra().purchases(Some(&customer), None, 9).await.unwrap().iter().all(|p| p.terms.len() == 1));
+    assert!(world.ra().purchases(Some(&customer), None, 9).await.unwrap().iter().all(|p| p.purchase.terms.len() == 1));
 }
 
 #[tokio::test]

@@ -166,8 +166,8 @@ async fn a_failed_look_does_not_use_up_the_three_days() {
         assert_eq!(look(&client, placed.location()).await["status"], "invalid");
     }
     issue(&world, &client, &names, json!({})).await;
-    let domain = world.ra().domain_quota("zone-one.cn").await.unwrap().unwrap();
-    assert_eq!(domain.usage.used, 1);
+    let domain = world.ra().domain_quota("zone-one.cn").await.unwrap();
+    assert_eq!(domain.usage.usage.used, 1);
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ async fn buyer(changes: &[(&str, &str)], product: &str, names: u32, years: u32) 
 /// Another purchase by the customer of a client.
 async fn buy_again(world: &World, product: &str, names: u32) {
     let customers = world.ra().purchases(None, None, 1).await.unwrap();
-    world.buy(&customers[0].customer, product, names, 1).await;
+    world.buy(&customers[0].purchase.customer, product, names, 1).await;
 }
 
 /// Moves the clock to a moment.
