@@ -47,6 +47,7 @@ pub struct Running {
     pub monitor: SocketAddr,
     /// The use cases.
     pub ra: Arc<Ra>,
+    config: Config,
     stop: watch::Sender<bool>,
     tasks: JoinSet<io::Result<()>>,
 }
@@ -56,7 +57,7 @@ impl App {
     pub fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
         let data_dir = &config.server.data_dir;
         create_private_directory(data_dir)?;
-        let catalog = config.load_catalog().map_err(told)?;
+        let catalog = config.load_catalog().map_err(told)?.catalog;
         let records = Records::new(store::open(&config.store_settings())?);
         let ca = Ca::open(&data_dir.join("keys"), &config.ca, &config.pki.public_url, clock.now())?;
         write_public(&data_dir.join("root.pem"), ca.root_pem())?;
@@ -113,10 +114,34 @@ pub async fn start(mut config: Config, clock: Arc<dyn Clock>) -> Result<Running,
     tasks.spawn(until_stopped(keep_jobs(app.ra.clone()), stopped));
     let directory_url = Links::new(&config.server.public_url).directory();
     tracing::info!(directory = %directory_url, jobs = resumed, "ready");
-    Ok(Running { directory_url, monitor: monitor_address, ra: app.ra, stop, tasks })
+    Ok(Running { directory_url, monitor: monitor_address, ra: app.ra, config, stop, tasks })
 }
 
 impl Running {
+    /// Reads the files of the catalogue again and puts what they say in the place of the catalogue in force; all or nothing:
+    /// a faulty file changes nothing. What came of it is told in the log.
+    pub async fn reload(&self) -> Result<(), Failure> {
+        let config = self.config.clone();
+        let read = match tokio::task::spawn_blocking(move || config.load_catalog()).await? {
+            Ok(read) => read,
+            Err(faults) => {
+                for Fault { file, line, key, reason } in &faults {
+                    tracing::error!(file, line, key, reason, "the catalogue is not replaced: a file of it is faulty");
+                }
+                return Err(told(faults));
+            }
+        };
+        let products = read.catalog.products().count();
+        match self.ra.replace_catalog(read.catalog, &read.text).await {
+            Ok(digest) => tracing::info!(digest, products, "the catalogue is replaced"),
+            Err(error) => {
+                tracing::error!(error = ?error, "the catalogue is not replaced: the store did not take it");
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
     /// Stops accepting, lets requests that have begun end, and waits for it.
     pub async fn stop(mut self) -> Result<(), Failure> {
         self.stop.send_replace(true);
@@ -129,22 +154,28 @@ impl Running {
     }
 }
 
-/// Runs the server until it is told to stop by SIGINT or SIGTERM; prints `ready <directory URL>` on standard output.
+/// Runs the server until it is told to stop by SIGINT or SIGTERM; prints `ready <directory URL>` on standard output. SIGHUP
+/// has it read the catalogue again.
 pub async fn run(config: Config) -> Result<(), Failure> {
     use std::io::Write as _;
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let mut running = start(within_open_files(config)?, Arc::new(SystemClock)).await?;
     let mut out = io::stdout();
     writeln!(out, "ready {}", running.directory_url)?;
     out.flush()?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        Some(ended) = running.tasks.join_next() => {
-            ended??;
-            return Err("a listener ended although nobody told the server to stop".into());
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            // What came of it stands in the log.
+            _ = hangup.recv() => drop(running.reload().await),
+            Some(ended) = running.tasks.join_next() => {
+                ended??;
+                return Err("a listener ended although nobody told the server to stop".into());
+            }
         }
     }
     tracing::info!("stopping");

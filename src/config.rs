@@ -14,6 +14,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use url::Url;
 
+pub use files::ReadCatalog;
+
 use crate::{ca, http, ra, store, telemetry, va};
 
 /// Where the file is looked for when none is named.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{Catalog as Files, Config, Fault};
 use crate::http::ServerCertificate;
-use crate::policy::catalog::Catalog;
+use crate::policy::catalog::{Catalog, Demands};
 use crate::policy::names::Names;
 use crate::policy::weak_keys::WeakKeys;
 
@@ -12,48 +12,34 @@ use crate::policy::weak_keys::WeakKeys;
 const BUILT_IN_CATALOG: &str = include_str!("../../config/catalog.toml");
 const BUILT_IN_NAMES: &str = include_str!("../../config/names.toml");
 
+/// The catalogue, and what it was read from.
+#[derive(Debug)]
+pub struct ReadCatalog {
+    /// Products, names and all the rest.
+    pub catalog: Catalog,
+    /// The texts of all its files, one behind the other, of which the audit log keeps the digest.
+    pub text: String,
+}
+
 impl Config {
     /// The product catalogue: read, and compared with what the configuration says of it.
-    pub fn load_catalog(&self) -> Result<Catalog, Vec<Fault>> {
+    pub fn load_catalog(&self) -> Result<ReadCatalog, Vec<Fault>> {
         let usual = Files::default();
-        let name = self.catalog.products.display().to_string();
-        let catalog = text_of(&self.catalog.products, &usual.products, BUILT_IN_CATALOG)
-            .and_then(|text| Catalog::parse(&text).map_err(|faults| in_file(&name, faults)));
-        let file = self.catalog.names.display().to_string();
-        let names = text_of(&self.catalog.names, &usual.names, BUILT_IN_NAMES)
-            .and_then(|text| Names::parse(&text).map_err(|faults| in_file(&file, faults)));
-        let catalog = match (catalog, names, self.load_weak_keys()) {
-            (Ok(catalog), Ok(names), Ok(weak_keys)) => catalog.with_names(names).with_weak_keys(weak_keys),
+        let demands = Demands { issuers: &self.ca.issuers, default_product: &self.acme.default_product };
+        let products = Source::read(&self.catalog.products, Some((&usual.products, BUILT_IN_CATALOG)));
+        let names = Source::read(&self.catalog.names, Some((&usual.names, BUILT_IN_NAMES)));
+        let weak_keys: Vec<Source> = self.catalog.weak_keys.iter().map(|path| Source::read(path, None)).collect();
+        let catalog = products.parse(|text| Catalog::parse_for(text, demands));
+        match (catalog, names.parse(Names::parse), all_weak_keys(&weak_keys)) {
+            (Ok(catalog), Ok(listed), Ok(weak)) => Ok(ReadCatalog {
+                catalog: catalog.with_names(listed).with_weak_keys(weak),
+                text: [products, names].into_iter().chain(weak_keys).flat_map(|source| source.text).collect(),
+            }),
             (catalog, names, weak_keys) => {
                 let faults = [catalog.err(), names.err(), weak_keys.err()];
-                return Err(faults.into_iter().flatten().flatten().collect());
-            }
-        };
-        let mut faults = Vec::new();
-        let default = &self.acme.default_product;
-        if catalog.product(default).is_none() {
-            let reason = format!("there is no product \"{default}\", which acme.default_product names");
-            faults.push(Fault::new(&name, "products", reason));
-        }
-        for product in catalog.products().filter(|product| !self.ca.issuers.contains(&product.issuer)) {
-            let reason = format!("the issuer \"{}\" of \"{}\" is not one of ca.issuers", product.issuer, product.id);
-            faults.push(Fault::new(&name, "products", reason));
-        }
-        if faults.is_empty() { Ok(catalog) } else { Err(faults) }
-    }
-
-    /// All files of `catalog.weak_keys` as one list, with the faults of all of them.
-    fn load_weak_keys(&self) -> Result<WeakKeys, Vec<Fault>> {
-        let (mut keys, mut faults) = (WeakKeys::default(), Vec::new());
-        for path in &self.catalog.weak_keys {
-            let name = path.display().to_string();
-            let read = text(path).and_then(|text| WeakKeys::parse(&text).map_err(|faults| in_file(&name, faults)));
-            match read {
-                Ok(found) => keys = keys.merge(found),
-                Err(found) => faults.extend(found),
+                Err(faults.into_iter().flatten().flatten().collect())
             }
         }
-        if faults.is_empty() { Ok(keys) } else { Err(faults) }
     }
 
     /// The certificate from elsewhere for the main listener; none if the server is to issue its own.
@@ -74,22 +60,53 @@ impl Config {
     }
 }
 
-/// The text of a file; the built-in one if it is the usual file and not there.
-fn text_of(path: &Path, usual: &Path, built_in: &str) -> Result<String, Vec<Fault>> {
-    if path == usual && !path.exists() {
-        return Ok(built_in.to_owned());
+/// A file of the catalogue, or why it can't be read.
+struct Source {
+    name: String,
+    text: Result<String, String>,
+}
+
+impl Source {
+    /// Reads a file; takes the built-in text if it is the usual file and not there.
+    fn read(path: &Path, built_in: Option<(&Path, &str)>) -> Self {
+        let name = path.display().to_string();
+        if let Some((usual, text)) = built_in
+            && path == usual
+            && !path.exists()
+        {
+            return Self { name, text: Ok(text.to_owned()) };
+        }
+        let text =
+            read(path).and_then(|bytes| String::from_utf8(bytes).map_err(|_| "the file is not UTF-8 text".to_owned()));
+        Self { name, text }
     }
-    text(path)
+
+    /// What the file says, each fault with the file's name.
+    fn parse<T>(
+        &self,
+        parse: impl FnOnce(&str) -> Result<T, Vec<crate::policy::fault::Fault>>,
+    ) -> Result<T, Vec<Fault>> {
+        let text = self.text.as_ref().map_err(|reason| vec![Fault::new(&self.name, "", reason)])?;
+        parse(text).map_err(|faults| faults.into_iter().map(|fault| fault.in_file(&self.name)).collect())
+    }
 }
 
-/// The text of a file.
-fn text(path: &Path) -> Result<String, Vec<Fault>> {
-    let told = |reason: String| vec![Fault::new(&path.display().to_string(), "", reason)];
-    String::from_utf8(read(path).map_err(told)?).map_err(|_| told("the file is not UTF-8 text".to_owned()))
+/// All files of `catalog.weak_keys` as one list, with the faults of all of them.
+fn all_weak_keys(files: &[Source]) -> Result<WeakKeys, Vec<Fault>> {
+    let (mut keys, mut faults) = (WeakKeys::default(), Vec::new());
+    for file in files {
+        match file.parse(WeakKeys::parse) {
+            Ok(found) => keys = keys.merge(found),
+            Err(found) => faults.extend(found),
+        }
+    }
+    if faults.is_empty() { Ok(keys) } else { Err(faults) }
 }
 
-fn in_file(file: &str, faults: Vec<crate::policy::fault::Fault>) -> Vec<Fault> {
-    faults.into_iter().map(|fault| Fault::new(file, fault.key, fault.reason)).collect()
+impl crate::policy::fault::Fault {
+    pub(super) fn in_file(self, file: &str) -> Fault {
+        Fault { file: file.to_owned(), line: self.line, key: self.key, reason: self.reason }
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

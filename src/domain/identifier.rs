@@ -50,6 +50,10 @@ impl DnsName {
         if name.ends_with('.') {
             return refuse("it ends in a dot; leave the trailing dot out");
         }
+        // DOM-05
+        if base.split('.').filter(|label| label.contains('*')).count() > usize::from(base.len() == name.len()) {
+            return refuse("only one wildcard label is allowed: an asterisk as the whole first label (DOM-05)");
+        }
         if base.contains('*') {
             return refuse("an asterisk may only be the whole first label, as in *.example.com");
         }
@@ -61,7 +65,8 @@ impl DnsName {
                 return refuse("it has a label of more than 63 characters");
             }
             if !label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-                return refuse("labels hold only letters, digits and hyphens");
+                // DOM-11
+                return refuse("use letters, digits and hyphens (DOM-11)");
             }
             if label.starts_with('-') || label.ends_with('-') {
                 return refuse("a label may not begin or end with a hyphen");
@@ -71,7 +76,8 @@ impl DnsName {
             }
         }
         if !base.contains('.') {
-            return refuse("it needs at least two labels, as in example.com");
+            // DOM-17
+            return refuse("enter a fully qualified name of at least two labels, as in example.com (DOM-17)");
         }
         if base.rsplit('.').next().is_some_and(|tld| tld.bytes().all(|b| b.is_ascii_digit())) {
             return refuse("its last label is a number; use an identifier of type \"ip\" for an address");

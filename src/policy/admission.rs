@@ -1,9 +1,11 @@
 //! Whether an order may be placed: the product, its names, its dates.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::catalog::{Catalog, Product, Sale, days};
-use super::settings::WordOutcome;
+use super::advice::advice;
+use super::catalog::{Catalog, Class, Product, Sale, Shape, days};
+use super::free_names::Counted;
+use super::settings::{IpEntry, WordOutcome};
 use super::{domains, price, shape, validity};
 use crate::domain::customer::CustomerKind;
 use crate::domain::error::Help;
@@ -44,6 +46,8 @@ pub struct Terms<'a> {
     pub offers: &'a [Offer],
     /// Names that an operator has cleared for the holder.
     pub cleared: &'a BTreeSet<String>,
+    /// Whether a refusal tells which products would take the names.
+    pub advise: bool,
 }
 
 /// A purchase with a term left.
@@ -58,16 +62,8 @@ pub struct Offer {
 /// The product of an order: as asked, else what the customer has bought for these names, else the default (design
 /// decision 2).
 pub fn choose<'a>(catalog: &'a Catalog, request: &Request, terms: &Terms<'_>) -> Result<&'a Product> {
-    let bought = || {
-        let fits = |offer: &&Offer| {
-            let product = catalog.product(&offer.product)?;
-            let counted = shape::fit(catalog, product, &request.identifiers).ok()?;
-            (counted.charged.len() == offer.names as usize).then_some(())
-        };
-        terms.held.or_else(|| terms.offers.iter().find(|offer| fits(offer).is_some()).map(|offer| &*offer.product))
-    };
     let asked = request.product.as_deref().or(terms.only);
-    let id = asked.or_else(bought).unwrap_or(terms.default_product);
+    let id = asked.or_else(|| had(catalog, request, terms)).unwrap_or(terms.default_product);
     let product = sold(catalog, id)?;
     match terms.only {
         Some(only) if only != id => Err(Error::new(
@@ -78,24 +74,80 @@ pub fn choose<'a>(catalog: &'a Catalog, request: &Request, terms: &Terms<'_>) ->
     }
 }
 
+/// What the customer has for exactly these names: under way or certified already, else the first purchase that fits.
+fn had<'t>(catalog: &Catalog, request: &Request, terms: &Terms<'t>) -> Option<&'t str> {
+    let is_sold = |id: &&str| catalog.product(id).is_some_and(|product| product.sale != Sale::Unpriced);
+    if let Some(held) = terms.held.filter(is_sold) {
+        return Some(held);
+    }
+    // However many purchases there are, each product is looked at once.
+    let mut charged: BTreeMap<&str, Option<usize>> = BTreeMap::new();
+    for Offer { product: id, names } in terms.offers {
+        let charged = charged.entry(id).or_insert_with(|| {
+            let product = catalog.product(id)?;
+            let counted = shape::count(catalog, product, &request.identifiers);
+            shape::fits(product, &counted).then_some(counted.charged.len())
+        });
+        if *charged == Some(*names as usize) {
+            return Some(id);
+        }
+    }
+    None
+}
+
+/// How many profiles the refusal of an unknown one lists.
+const LISTED: usize = 40;
+
 /// A product that can be had.
 fn sold<'a>(catalog: &'a Catalog, id: &str) -> Result<&'a Product> {
     match catalog.product(id) {
         // CAT-02
         Some(product) if product.sale == Sale::Unpriced => Err(Error::new(
             Kind::InvalidProfile,
-            format!("The profile \"{id}\" is not sold: no price is set for it (CAT-02)."),
+            format!("The profile \"{id}\" is not sold: no price is set for this product (CAT-02)."),
         )),
         Some(product) => Ok(product),
         None => {
             let shown: String = id.chars().take(64).collect();
-            let sold: Vec<&str> = catalog.sold().map(|product| product.id.as_str()).collect();
+            let mut sold: Vec<&str> = catalog.sold().map(|product| product.id.as_str()).collect();
+            let more = sold.len().saturating_sub(LISTED);
+            sold.truncate(LISTED);
+            let more = if more > 0 { format!(" and {more} more, which the directory lists") } else { String::new() };
             Err(Error::new(
                 Kind::InvalidProfile,
-                format!("There is no profile \"{}\". Offered are: {}.", shown.escape_debug(), sold.join(", ")),
+                format!("There is no profile \"{}\". Offered are: {}{more}.", shown.escape_debug(), sold.join(", ")),
             ))
         }
     }
+}
+
+/// The names of a request, found good for a product.
+#[derive(Debug)]
+pub struct Judged {
+    /// Each once, in the order asked for.
+    pub identifiers: Vec<Identifier>,
+    /// Those that are charged, and those that come free.
+    pub counted: Counted,
+    /// What a person must look at.
+    pub causes: Vec<ReviewCause>,
+}
+
+impl Judged {
+    /// How many names are charged (SAN-08).
+    pub fn chargeable(&self) -> u32 {
+        self.counted.charged.len() as u32
+    }
+}
+
+/// Judges the buyer and the names of a request for that product.
+pub fn judge(catalog: &Catalog, product: &Product, request: Request, terms: &Terms<'_>) -> Result<Judged> {
+    check_buyer(product, terms)?;
+    let identifiers = unique(request.identifiers);
+    if identifiers.is_empty() && request.unread.is_empty() {
+        return Err(Error::malformed("\"identifiers\" is empty; name at least one."));
+    }
+    let (counted, causes) = judge_names(catalog, product, &identifiers, request.unread, terms)?;
+    Ok(Judged { identifiers, counted, causes })
 }
 
 /// Judges a request for an order of that product.
@@ -107,26 +159,21 @@ pub fn admit(
     span: &validity::Span,
     now: Timestamp,
 ) -> Result<Plan> {
-    check_buyer(product, terms)?;
-    let Request { not_before, not_after, unread, .. } = request;
-    let identifiers = unique(request.identifiers);
-    if identifiers.is_empty() && unread.is_empty() {
-        return Err(Error::malformed("\"identifiers\" is empty; name at least one."));
-    }
-    let (chargeable, causes) = judge_names(catalog, product, &identifiers, unread, terms)?;
+    let (not_before, not_after) = (request.not_before, request.not_after);
+    let judged = judge(catalog, product, request, terms)?;
     validity::check_asked(product, span, not_before, not_after, now)?;
     let ends = [validity::latest_signing(not_before), not_after];
     // VAL-13: the proofs must be there within the documented days.
     let open_days = product.deadline_days.map_or(terms.order_days, |deadline| deadline.min(terms.order_days));
     Ok(Plan {
         product: product.id.clone(),
-        identifiers,
+        chargeable: judged.chargeable(),
+        identifiers: judged.identifiers,
         not_before,
         not_after,
         // Beyond these moments the dates can't be honoured any more.
         expires: ends.into_iter().flatten().fold(now + days(open_days), Timestamp::min),
-        chargeable,
-        causes,
+        causes: judged.causes,
     })
 }
 
@@ -171,8 +218,8 @@ fn check_buyer(product: &Product, terms: &Terms<'_>) -> Result<()> {
         Some(CustomerKind::Individual) if product.class.needs_organisation() => Err(Error::new(
             Kind::UserActionRequired,
             format!(
-                "\"{id}\" is an {} product, which needs a registered organisation; individuals can order DV only \
-                     (CAT-15).",
+                "\"{id}\" is an {} product: OV and EV need a registered organisation, and individuals can order DV only \
+                 (CAT-15).",
                 product.class
             ),
         )),
@@ -193,7 +240,8 @@ fn judge_names(
     identifiers: &[Identifier],
     mut problems: Vec<Problem>,
     terms: &Terms<'_>,
-) -> Result<(u32, Vec<ReviewCause>)> {
+) -> Result<(Counted, Vec<ReviewCause>)> {
+    let readable = problems.is_empty();
     let mut causes = Vec::new();
     for identifier in identifiers {
         if let Some(reason) = refusal(catalog, product, identifier) {
@@ -209,24 +257,33 @@ fn judge_names(
             (WordOutcome::None, _) | (_, None) => {}
         }
     }
-    let charged = match shape::fit(catalog, product, identifiers) {
-        Ok(counted) => counted.charged.len() as u32,
-        Err(mut misfits) => {
-            // What else would do is told once.
-            if let Some(told) = shape::alternatives(catalog, identifiers, &product.id)
-                && let Some(last) = misfits.last_mut()
-            {
-                last.detail.push_str(&format!(" For these names: {told}."));
-            }
-            problems.extend(misfits);
-            0
-        }
-    };
-    match Problem::merge(problems) {
-        None => Ok((charged, causes)),
-        Some(problem) if problem.subproblems.is_empty() => Err(Problem { identifier: None, ..problem }.into()),
-        Some(problem) => Err(problem.into()),
-    }
+    let counted = shape::fit(catalog, product, identifiers).unwrap_or_else(|misfits| {
+        problems.extend(misfits);
+        Counted::default()
+    });
+    let Some(problem) = Problem::merge(problems) else { return Ok((counted, causes)) };
+    // Names that can't be read are taken by none.
+    let advice = if terms.advise && readable { advice(catalog, product, identifiers, terms) } else { None };
+    let detail = [Some(problem.detail), advice].into_iter().flatten().collect::<Vec<_>>().join(" ");
+    let problem = Problem { detail, ..problem };
+    Err(match problem.subproblems.is_empty() {
+        // RFC 8555 section 6.7.1: the top level names no identifier.
+        true => Problem { identifier: None, ..problem }.into(),
+        false => problem.into(),
+    })
+}
+
+/// Whether a product refuses one of the names, whatever their number and kind.
+pub(super) fn would_refuse(
+    catalog: &Catalog,
+    product: &Product,
+    identifiers: &[Identifier],
+    terms: &Terms<'_>,
+) -> bool {
+    identifiers.iter().any(|name| {
+        let (outcome, word) = word(catalog, product, name, terms);
+        (outcome == WordOutcome::Refuse && word.is_some()) || refusal(catalog, product, name).is_some()
+    })
 }
 
 /// Why nothing is issued for a name, whatever the shape of the order.
@@ -262,7 +319,7 @@ fn documented_refusal(catalog: &Catalog, product: &Product, name: &DnsName) -> O
     let settings = catalog.settings();
     let (chars, levels) = (name.as_str().len(), domains::levels(name.as_str()));
     // DOM-11
-    if chars > settings.name_max_chars {
+    if chars > settings.name_max_chars as usize {
         let most = settings.name_max_chars;
         return Some(format!(
             "\"{name}\" has {chars} characters, {most} allowed. Use letters, digits and hyphens, {most} characters at most \
@@ -270,19 +327,22 @@ fn documented_refusal(catalog: &Catalog, product: &Product, name: &DnsName) -> O
         ));
     }
     // DOM-02
-    if levels > settings.name_max_levels {
-        return Some(format!("\"{name}\" has {levels} levels, {} allowed (DOM-02).", settings.name_max_levels));
+    if levels > settings.name_max_levels as usize {
+        let most = settings.name_max_levels;
+        return Some(format!("\"{name}\" has {levels} levels, more than {most} levels (DOM-02)."));
     }
-    // TLD-01, TLD-02, TLD-03
+    // TLD-01 to TLD-04
     if let Some((rule, suffix)) = catalog.names().suffix_rule(name, product.class) {
         let reason = rule.reason.replace("{suffix}", suffix);
         return Some(format!("\"{name}\": {reason} ({}).", rule.rule));
     }
-    // DOM-15, Baseline Requirements 3.2.2.6: below a public suffix somebody must have registered a name.
-    if domains::is_public_suffix(name.base()) || domains::primary(name.base()).is_none() {
+    // Below a registry's suffix somebody must have registered a name (Baseline Requirements 3.2.2.6).
+    let free = product.class == Class::DvFree;
+    if domains::is_registry_suffix(name.base()) || (free && domains::primary(name.base()).is_none()) {
+        let rule = if free { "DOM-15" } else { "DOM-01" };
         return Some(format!(
             "\"{name}\" is a public suffix, below which others register names. Enter a second-level name or a name below \
-             one (DOM-15)."
+             one ({rule})."
         ));
     }
     None
@@ -295,19 +355,25 @@ fn word(
     identifier: &Identifier,
     terms: &Terms<'_>,
 ) -> (WordOutcome, Option<String>) {
-    let Identifier::Dns(name) = identifier else { return (WordOutcome::None, None) };
-    if product.words == WordOutcome::None || terms.cleared.contains(name.as_str()) {
-        return (WordOutcome::None, None);
+    const NOTHING: (WordOutcome, Option<String>) = (WordOutcome::None, None);
+    if product.words == WordOutcome::None {
+        return NOTHING;
     }
-    let Some(word) = catalog.names().sensitive_word(name, catalog.settings()) else {
-        return (WordOutcome::None, None);
+    let found = match identifier {
+        Identifier::Dns(name) if terms.cleared.contains(name.as_str()) => return NOTHING,
+        Identifier::Dns(name) => catalog.sensitive_word(name).map(|word| format!("contains '{word}'")),
+        // X-01: the list's entry for addresses yields to a matrix that allows them.
+        Identifier::Ip(_) => {
+            (catalog.settings().word_ip_entry == IpEntry::Always).then(|| "is an IP address".to_owned())
+        }
     };
+    let Some(found) = found else { return NOTHING };
     let text = match product.words {
-        WordOutcome::Review => format!("The name contains \"{word}\", a word of the anti-phishing list (WORD-01)."),
+        WordOutcome::Review => format!("The name {found}, which is on the anti-phishing list (WORD-01)."),
         // WORD-06, WORD-07: the reason and the ways out, in the documents' order.
         _ => format!(
-            "Refused by the CA's security check: the name contains \"{word}\", which its anti-phishing filter does not let \
-             pass. Change the host part and resubmit, choose a paid product, or use another primary domain (WORD-01)."
+            "Refused by the CA's security check: the name {found}, which the anti-phishing filter does not let pass. Change the \
+             host part and resubmit, choose a paid product, or use another primary domain (WORD-01)."
         ),
     };
     (product.words, Some(text))
@@ -329,23 +395,28 @@ pub fn purchase_in_use(product: &Product, order: &OrderId, until: Timestamp, now
 /// What a customer is told who has bought nothing that fits (BUY-03, BUY-05).
 pub fn no_purchase(product: &Product, chargeable: u32, bought: &[u32]) -> Error {
     let id = &product.id;
-    // BUY-05: the number given equals the number bought.
-    if let [first, ..] = bought
-        && !bought.contains(&chargeable)
-    {
-        let had: Vec<String> = bought.iter().map(u32::to_string).collect();
-        let had = if bought.len() == 1 { first.to_string() } else { had.join(" or ") };
+    if !bought.is_empty() && !bought.contains(&chargeable) {
+        let had = bought.iter().map(u32::to_string).collect::<Vec<_>>().join(" or ");
+        // DOM-07: every wildcard name counts as one.
+        let exceeds = product.shape == Shape::MultiWildcard && bought.iter().all(|bought| *bought < chargeable);
         return Error::new(
             Kind::InvalidProfile,
-            format!(
-                "The purchase of \"{id}\" covers {had} chargeable names, and {had} are required; {chargeable} were given, \
-                 free names not counted (BUY-05)."
-            ),
+            match exceeds {
+                true => format!(
+                    "{chargeable} wildcard names exceed the {had} bought of \"{id}\", free names not counted (DOM-07, BUY-05)."
+                ),
+                // BUY-05: the number given equals the number bought.
+                false => format!(
+                    "The purchase of \"{id}\" covers {had} chargeable names, and {had} are required; {chargeable} were \
+                     given, free names not counted (BUY-05)."
+                ),
+            },
         );
     }
     let years = product.years.first().copied().unwrap_or(1);
     let price = match price::quote(product, chargeable, years) {
-        Ok(quote) => format!("Price for these names: {} USD for {years} year(s).", quote.total),
+        Ok(quote) if years == 1 => format!("Price for these names: {} USD for one year.", quote.total),
+        Ok(quote) => format!("Price for these names: {} USD for {years} years.", quote.total),
         Err(error) => error.into_problem().detail,
     };
     Error::new(Kind::UserActionRequired, format!("There is no unused purchase of \"{id}\". {price} (BUY-03)"))

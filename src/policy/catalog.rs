@@ -1,11 +1,14 @@
 //! The catalogue: brands and products as data in a closed vocabulary, read from `config/catalog.toml`.
 
 mod file;
+mod paperwork;
+mod settle;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -14,19 +17,36 @@ use super::fault::Fault;
 use super::names::Names;
 use super::settings::{Settings, WordOutcome};
 use super::weak_keys::WeakKeys;
+use super::words::WordFilter;
 use crate::domain::csr::SubjectKey;
 use crate::domain::plan::{CaaMode, Method};
-use crate::domain::{Identifier, Money};
+use crate::domain::{DnsName, Identifier, Money};
+
+pub use paperwork::{
+    CountsFrom, Day, Exemption, Flow, Format, Letter, Paperwork, Purpose, Reminder, Reminders, Reupload, Review, Step,
+};
 
 /// All brands and products.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
-    products: BTreeMap<String, Product>,
+    products: BTreeMap<String, Arc<Product>>,
     brands: BTreeMap<String, Brand>,
     settings: Settings,
     quotas: BTreeMap<String, QuotaRules>,
+    paperwork: Paperwork,
+    caa_identities: Vec<String>,
     names: Names,
+    words: WordFilter,
     weak_keys: WeakKeys,
+}
+
+/// What a server's configuration demands of its catalogue.
+#[derive(Debug, Clone, Copy)]
+pub struct Demands<'a> {
+    /// The issuers that there are (`[ca] issuers`).
+    pub issuers: &'a [String],
+    /// The product of orders that ask for none (`acme.default_product`).
+    pub default_product: &'a str,
 }
 
 /// A brand line (CAT-01).
@@ -60,6 +80,12 @@ pub struct Brand {
     /// Whether it follows the national encryption standard (CAT-13).
     #[serde(default)]
     pub national_standard: bool,
+    /// How its OV and EV applications are reviewed: one of `[review.flows]` (REVIEW-05 to REVIEW-07).
+    #[serde(default)]
+    pub review_flow: Option<String>,
+    /// What buyers of any of its products should know.
+    #[serde(default)]
+    pub notices: Vec<String>,
 }
 
 /// A product: what may be ordered, and what comes of it. Its id is its ACME profile. Everything is settled here that brand,
@@ -80,6 +106,9 @@ pub struct Product {
     pub shape: Shape,
     /// On what terms it is had.
     pub sale: Sale,
+    /// The product of the same brand and type for one such name, and its price a year: what the names cost as
+    /// certificates of their own (PRICE-36).
+    pub separate: Option<(String, Money)>,
     /// The issuer family that signs it, one of `[ca] issuers`.
     pub issuer: String,
     /// Whether an ACME account needs an external account binding to order it.
@@ -118,6 +147,8 @@ pub struct Product {
     pub common_name: bool,
     /// What becomes of an order with a sensitive word.
     pub words: WordOutcome,
+    /// What buyers should know (CAT-16, CAT-17, CAT-22).
+    pub notices: Vec<String>,
     /// The rules and standards that these figures rest on.
     pub basis: Vec<String>,
 }
@@ -247,7 +278,7 @@ pub struct TierQuota {
 }
 
 /// Ceilings that a file can only tighten.
-pub(super) mod ceiling {
+pub mod ceiling {
     /// Names in one certificate: what clients and the lints can take.
     pub const NAMES: usize = 100;
     /// Most days of a private CA's certificates: what user agents accepted of private roots.
@@ -262,23 +293,50 @@ pub(super) mod ceiling {
     pub const YEARS: u32 = 3;
     /// Free certificates in one quota: what a ledger is made for.
     pub const QUOTA: u32 = 2_000;
+    /// Days for showing control of names: longer than any document says, as long as a random token may serve
+    /// (Baseline Requirements 3.2.2.4.7).
+    pub const DEADLINE_DAYS: u32 = 30;
+    /// Days that a renewal may add to the remaining ones (VALIDITY-06).
+    pub const ROLLOVER_DAYS: u32 = 90;
+    /// Days after issuance in which a reissue may go without validation (VAL-35).
+    pub const FRESH_DAYS: u32 = 30;
+    /// Characters of a DNS name (RFC 1035 section 2.3.4).
+    pub const NAME_CHARS: u32 = 253;
+    /// Labels that fit into those.
+    pub const NAME_LEVELS: u32 = 127;
+    /// Bytes of an upload that the store and the listeners can take.
+    pub const LETTER_BYTES: u32 = 10_000_000;
+    /// Business days that a review may be said to take.
+    pub const REVIEW_DAYS: u32 = 60;
+    /// Hours before a reminder: as many as the longest review (REMIND-04).
+    pub const REMINDER_HOURS: u32 = 720;
 }
 
 impl Catalog {
     /// Reads a catalogue from TOML, with every fault that it has.
     pub fn parse(text: &str) -> Result<Self, Vec<Fault>> {
-        file::parse(text)
+        file::parse(text, None)
+    }
+
+    /// The same, with what the server's configuration demands of it.
+    pub fn parse_for(text: &str, demands: Demands<'_>) -> Result<Self, Vec<Fault>> {
+        file::parse(text, Some(demands))
     }
 
     /// The same catalogue with the lists of names.
     #[must_use]
     pub fn with_names(self, names: Names) -> Self {
-        Self { names, ..self }
+        Self { words: names.word_filter(&self.settings), names, ..self }
     }
 
     /// Words, suffixes and names for which rules of their own hold.
     pub fn names(&self) -> &Names {
         &self.names
+    }
+
+    /// The first sensitive word that a name holds (WORD-01).
+    pub fn sensitive_word(&self, name: &DnsName) -> Option<&str> {
+        self.words.find(name)
     }
 
     /// The settings.
@@ -289,6 +347,18 @@ impl Catalog {
     /// The quota that holds; none if the catalogue has none, as a private CA's.
     pub fn quota(&self) -> Option<&QuotaRules> {
         self.quotas.get(&self.settings.quota_variant)
+    }
+
+    /// Reviews, letters and reminders.
+    pub fn paperwork(&self) -> &Paperwork {
+        &self.paperwork
+    }
+
+    /// How a product's applications are reviewed; none where nobody does (REVIEW-03).
+    pub fn review_flow(&self, product: &Product) -> Option<&Flow> {
+        let brand = self.brand(product.brand.as_deref()?)?;
+        let flow = self.paperwork.review.flows.get(brand.review_flow.as_deref()?);
+        flow.filter(|_| product.class.needs_organisation())
     }
 
     /// The same catalogue with keys that nothing is issued for.
@@ -304,12 +374,17 @@ impl Catalog {
 
     /// The product of that id.
     pub fn product(&self, id: &str) -> Option<&Product> {
-        self.products.get(id)
+        self.products.get(id).map(Arc::as_ref)
+    }
+
+    /// The same, to be kept when the catalogue is replaced.
+    pub fn shared_product(&self, id: &str) -> Option<Arc<Product>> {
+        self.products.get(id).cloned()
     }
 
     /// All products, by their ids.
     pub fn products(&self) -> impl Iterator<Item = &Product> {
-        self.products.values()
+        self.products.values().map(Arc::as_ref)
     }
 
     /// The products that can be had, by their ids: the ACME profiles (CAT-02).
@@ -333,11 +408,8 @@ impl Catalog {
     }
 
     /// All issuer domain names of all products that can be had, without repetition: `meta.caaIdentities`.
-    pub fn caa_identities(&self) -> Vec<String> {
-        let mut all: Vec<String> = self.sold().flat_map(|product| product.caa_identities.clone()).collect();
-        all.sort();
-        all.dedup();
-        all
+    pub fn caa_identities(&self) -> &[String] {
+        &self.caa_identities
     }
 }
 
@@ -364,6 +436,24 @@ impl Product {
 }
 
 impl Class {
+    /// As the catalogue writes it.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Private => "private",
+            Self::DvFree => "dv-free",
+            Self::Dv => "dv",
+            Self::Ov => "ov",
+            Self::OvPro => "ov-pro",
+            Self::Ev => "ev",
+            Self::EvPro => "ev-pro",
+        }
+    }
+
+    /// Whether it is one of the types that are bought.
+    pub fn is_paid(self) -> bool {
+        !matches!(self, Self::Private | Self::DvFree)
+    }
+
     /// Whether an organisation stands behind the certificate, which people vet (CAT-15).
     pub fn needs_organisation(self) -> bool {
         matches!(self, Self::Ov | Self::OvPro | Self::Ev | Self::EvPro)

@@ -1,7 +1,9 @@
 //! Judgement: pure functions over the catalogue and the values of the domain.
 
 pub mod admission;
+mod advice;
 pub mod catalog;
+pub mod document;
 pub mod domains;
 pub mod fault;
 pub mod free_names;
@@ -16,3 +18,4 @@ pub mod shape;
 pub mod status;
 pub mod validity;
 pub mod weak_keys;
+pub mod words;

@@ -36,25 +36,35 @@ pub fn quote(product: &Product, names: u32, years: u32) -> Result<Quote> {
         return Err(Error::malformed("A quote is for at least one name."));
     }
     if names as usize > product.names.max {
-        return refuse(match product.names.max {
-            1 => format!("\"{id}\" takes {}; {names} were asked for (DOM-01).", product.shape),
-            most => format!("\"{id}\" takes at most {most} names; {names} were asked for (DOM-03)."),
+        return refuse(match (product.shape, product.names.max) {
+            (Shape::Single, _) => format!("\"{id}\" takes one name; {names} names exceed what it sells (DOM-01)."),
+            (Shape::Wildcard, _) => {
+                format!("\"{id}\" takes one wildcard name; {names} names exceed what it sells (DOM-04).")
+            }
+            (Shape::Any, most) => format!("\"{id}\" takes at most {most} names; {names} were asked for."),
+            (_, most) => {
+                format!("\"{id}\" takes at most {most} names; {names} names exceed what it sells (DOM-03).")
+            }
         });
     }
     // BUY-06
     if !product.years.contains(&years) {
         let sold: Vec<String> = product.years.iter().map(u32::to_string).collect();
-        return refuse(format!("\"{id}\" is sold for {} years, not for {years} (BUY-06).", sold.join(" or ")));
+        let sold = sold.join(" or ");
+        return refuse(format!("\"{id}\" is sold for a term of {sold} years; a term of {years} is not sold (BUY-06)."));
     }
     let price = match product.sale {
         Sale::Paid(price) => price,
         // PRICE-14, PRICE-34
         Sale::Open | Sale::Free => Price { base: Money::ZERO, included: product.names.max as u32, extra: None },
-        Sale::Unpriced => return refuse(format!("No price is set for \"{id}\"; it is not sold (CAT-02).")),
+        Sale::Unpriced => return refuse(format!("No price is set for \"{id}\": it is not sold (CAT-02).")),
     };
     let additional = names.saturating_sub(price.included);
     if additional > 0 && price.extra.is_none() {
-        return refuse(format!("\"{id}\" has no further names beyond {}; {names} were asked for.", price.included));
+        let included = price.included;
+        return refuse(format!(
+            "\"{id}\" has no further names beyond the {included} included; {names} were asked for."
+        ));
     }
     let yearly = price.base + price.extra.unwrap_or(Money::ZERO) * u64::from(additional);
     Ok(Quote {
@@ -67,19 +77,22 @@ pub fn quote(product: &Product, names: u32, years: u32) -> Result<Quote> {
         extra: price.extra,
         yearly,
         total: yearly * u64::from(years),
-        notes: notes(product, &price, names, years),
+        notes: notes(product, &price, (names, years), yearly),
     })
 }
 
-fn notes(product: &Product, price: &Price, names: u32, years: u32) -> Vec<String> {
+fn notes(product: &Product, price: &Price, (names, years): (u32, u32), yearly: Money) -> Vec<String> {
     let mut notes = Vec::new();
     // PRICE-35
     if names < price.included && product.shape != Shape::Any && matches!(product.sale, Sale::Paid(_)) {
         notes.push(format!("The base price includes {} names.", price.included));
     }
     // PRICE-36: kept as printed, and told.
-    if let Some(extra) = price.extra.filter(|extra| *extra * u64::from(price.included) < price.base) {
-        notes.push(format!("Further names cost {extra} each, less than an included one."));
+    if let Some((separate, one)) = &product.separate
+        && *one * u64::from(names) < yearly
+    {
+        let sum = *one * u64::from(names);
+        notes.push(format!("{names} separate certificates of \"{separate}\" would cost {sum} USD a year."));
     }
     // BUY-08
     if years > 1 {

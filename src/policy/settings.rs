@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::catalog::Class;
+use super::catalog::{Class, Day, ceiling};
 use super::fault::Fault;
+use super::words::is_word;
+use crate::domain::Timestamp;
 use crate::domain::plan::CaaMode;
 
 /// The settings. What concerns the life of certificates beyond issuing is kept for the use cases that come to it.
@@ -58,16 +60,22 @@ pub struct Settings {
     pub word_match: WordMatch,
     /// Words beside those of the list (X-14, WORD-03).
     pub word_extra: Vec<String>,
+    /// When the list's entry for IP addresses counts (X-01, WORD-01).
+    pub word_ip_entry: IpEntry,
     /// Most characters of a name, wildcard and dots included (X-15, DOM-11).
-    pub name_max_chars: usize,
+    pub name_max_chars: u32,
     /// Most labels of a name (X-15, DOM-02).
-    pub name_max_levels: usize,
+    pub name_max_levels: u32,
     /// How CAA records are read.
     pub caa_mode: CaaMode,
     /// Days before its end at which a certificate's renewal begins.
     pub renewal_window_days: u32,
+    /// Most bytes of an uploaded letter ("1.4 MB", DOC-02).
+    pub letter_max_bytes: u32,
     /// Whether GlobalSign EV needs a letter too.
     pub globalsign_ev_letter: bool,
+    /// Certificates issued before this day are revoked through support only (REVOKE-07).
+    pub revocation_cutoff_date: Day,
     /// Whom the limits on revocation bind.
     pub revoke_restrictions_apply_to: RevokeScope,
     /// Whether file validation needs a resource bought from the provider (X-28, VAL-27); here nobody has one, so `true`
@@ -149,6 +157,16 @@ pub enum WordMatch {
     Label,
 }
 
+/// When the word list's entry for IP addresses counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IpEntry {
+    /// Where no product may take them anyway: the matrix decides.
+    WhereMatrixForbids,
+    /// For every product with a word filter.
+    Always,
+}
+
 /// Whom the limits on revocation bind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -184,11 +202,15 @@ impl Default for Settings {
             word_scope: BTreeMap::from([(Class::DvFree, WordOutcome::Refuse), (Class::Dv, WordOutcome::Review)]),
             word_match: WordMatch::Substring,
             word_extra: vec!["pay".to_owned()],
+            word_ip_entry: IpEntry::WhereMatrixForbids,
             name_max_chars: 64,
             name_max_levels: 100,
             caa_mode: CaaMode::Rfc8659,
             renewal_window_days: 30,
+            letter_max_bytes: 1_400_000,
             globalsign_ev_letter: true,
+            // 2020-03-25
+            revocation_cutoff_date: Day(Timestamp::from_secs(1_585_094_400)),
             revoke_restrictions_apply_to: RevokeScope::AllButWotrusInternational,
             file_needs_cloud_resource: false,
             expiry_reminder_day_offset: 1,
@@ -203,7 +225,7 @@ impl Settings {
         let mut faults = Vec::new();
         let mut demand = |holds: bool, key: &str, reason: String| {
             if !holds {
-                faults.push(Fault { key: format!("settings.{key}"), reason });
+                faults.push(Fault::new(format!("settings.{key}"), reason));
             }
         };
         demand(
@@ -212,34 +234,30 @@ impl Settings {
             "a file never proves a wildcard name (VAL-08, Baseline Requirements 3.2.2.4.18); this must stay false"
                 .into(),
         );
-        for (key, value, most) in [
-            ("dns_record_deadline_days", self.dns_record_deadline_days, 30),
-            ("max_validity_days", self.max_validity_days, super::catalog::ceiling::PUBLIC_DAYS),
-            ("max_validity_days_renewed", self.max_validity_days_renewed, super::catalog::ceiling::PUBLIC_DAYS),
-            ("renewal_window_days", self.renewal_window_days, 90),
-            ("validation_reuse_days", self.validation_reuse_days, super::catalog::ceiling::REUSE_DAYS),
+        for (key, value, least, most) in [
+            ("dns_record_deadline_days", self.dns_record_deadline_days, 1, ceiling::DEADLINE_DAYS),
+            ("max_validity_days", self.max_validity_days, 1, ceiling::PUBLIC_DAYS),
+            ("max_validity_days_renewed", self.max_validity_days_renewed, 1, ceiling::PUBLIC_DAYS),
+            ("renewal_window_days", self.renewal_window_days, 1, 90),
+            ("validation_reuse_days", self.validation_reuse_days, 1, ceiling::REUSE_DAYS),
+            ("rollover_extra_days", self.rollover_extra_days, 0, ceiling::ROLLOVER_DAYS),
+            ("reissue_fresh_days", self.reissue_fresh_days, 0, ceiling::FRESH_DAYS),
+            ("expiry_reminder_day_offset", self.expiry_reminder_day_offset, 0, 30),
+            ("free_reissue_limit", self.free_reissue_limit, 0, 100),
+            ("letter_max_bytes", self.letter_max_bytes, 1, ceiling::LETTER_BYTES),
+            ("name_max_chars", self.name_max_chars, 1, ceiling::NAME_CHARS),
+            ("name_max_levels", self.name_max_levels, 2, ceiling::NAME_LEVELS),
         ] {
-            demand((1..=most).contains(&value), key, format!("{value} is not between 1 and {most}"));
+            demand((least..=most).contains(&value), key, format!("{value} is not between {least} and {most}"));
         }
-        for (key, value, most) in [
-            ("rollover_extra_days", self.rollover_extra_days, 90),
-            ("reissue_fresh_days", self.reissue_fresh_days, 30),
-            ("expiry_reminder_day_offset", self.expiry_reminder_day_offset, 30),
-            ("free_reissue_limit", self.free_reissue_limit, 100),
-        ] {
-            demand(value <= most, key, format!("{value} is more than {most}"));
-        }
-        for (key, value, most) in
-            [("name_max_chars", self.name_max_chars, 253), ("name_max_levels", self.name_max_levels, 127)]
-        {
-            demand((1..=most).contains(&value), key, format!("{value} is not between 1 and {most}"));
-        }
-        for word in &self.word_extra {
-            demand(
-                super::names::is_word(word),
-                "word_extra",
-                format!("\"{word}\" is not made of lower-case letters, digits and hyphens"),
-            );
+        demand(
+            !self.word_scope.contains_key(&Class::Private),
+            "word_scope",
+            "the type \"private\" has no word filter".to_owned(),
+        );
+        for (place, word) in self.word_extra.iter().enumerate() {
+            let reason = format!("\"{word}\" is not part of a label in lower case");
+            demand(is_word(word), &format!("word_extra[{place}]"), reason);
         }
         faults
     }

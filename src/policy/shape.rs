@@ -1,119 +1,162 @@
 //! Whether the names of an order fit the shape of a product, and how many of them it charges.
 
-use super::catalog::{Catalog, Class, Product, Sale, Shape};
-use super::free_names::{self, Counted};
-use super::price;
-use crate::domain::{Identifier, Kind, Problem};
-
-/// How many products a refusal names at most.
-const TOLD: usize = 5;
+use super::catalog::{Catalog, Class, Product, Shape};
+use super::free_names::{self, Counted, www_of};
+use crate::domain::{DnsName, Identifier, Kind, Problem};
 
 /// The names, told apart into charged and free ones, if they fit; else all that does not.
 pub fn fit(catalog: &Catalog, product: &Product, identifiers: &[Identifier]) -> Result<Counted, Vec<Problem>> {
-    let parents = catalog.settings().parent_free_rule;
-    let counted = free_names::count(identifiers, product.free_names, parents, product.shape);
-    // DOM-09: what comes free is ordinary beside a wildcard name; that is no misfit.
-    let misfits = counted.charged.iter().chain(counted.free.iter().filter(|name| name.is_wildcard()));
-    let mut problems: Vec<Problem> =
-        misfits.filter_map(|name| misfit(product, name).map(|why| problem(why).of(name))).collect();
-    let (charged, most) = (counted.charged.len(), product.names.max);
-    if charged > most && problems.is_empty() {
-        let names = counted.charged.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        problems.push(problem(match product.shape {
-            _ if product.class == Class::DvFree => only_one_free(product, &format!("these are {charged}: {names}")),
-            // SAN-01
-            Shape::Single if charged == 2 && is_charged_www(&counted.charged) => format!(
-                "\"{}\" takes one name (DOM-01), and {} charges www as a name of its own (SAN-01): {names}.",
-                product.id,
-                catalog.brand_name(product)
-            ),
-            Shape::Single => format!("\"{}\" takes one name; these are {charged}: {names} (DOM-01).", product.id),
-            Shape::Wildcard => {
-                format!("\"{}\" takes one wildcard name; these are {charged}: {names} (DOM-04).", product.id)
-            }
-            _ => format!("\"{}\" takes at most {most} names; {charged} were asked for (DOM-03).", product.id),
-        }));
+    let counted = count(catalog, product, identifiers);
+    if fits(product, &counted) {
+        return Ok(counted);
     }
-    if problems.is_empty() { Ok(counted) } else { Err(problems) }
+    let (misfits, fitting): (Vec<_>, Vec<_>) =
+        counted.charged.iter().map(|name| (name, misfit(catalog, product, name))).partition(|(_, why)| why.is_some());
+    let misfits = misfits.into_iter().filter_map(|(name, why)| why.map(|why| why.of(name)));
+    // Each name too many is told, so that leaving out what is told leaves what is taken (RFC 8555 section 6.7.1).
+    let surplus = fitting.iter().skip(product.names.max).map(|(name, _)| {
+        let why = surplus(catalog, product, &counted, name);
+        Problem::new(Kind::InvalidProfile, why).of(*name)
+    });
+    Err(misfits.chain(surplus).collect())
 }
 
-/// Products that can be had and fit the names, each with its price for them: what a refusal tells.
-pub fn alternatives(catalog: &Catalog, identifiers: &[Identifier], except: &str) -> Option<String> {
-    let mut fitting: Vec<(u64, String)> = catalog
-        .sold()
-        .filter(|product| product.id != except && product.is_documented())
-        .filter_map(|product| {
-            let charged = fit(catalog, product, identifiers).ok()?.charged.len() as u32;
-            Some(match product.sale {
-                Sale::Paid(_) => {
-                    let quote = price::quote(product, charged, product.years.first().copied()?).ok()?;
-                    (quote.total.cents(), format!("{} ({} USD a year)", product.id, quote.yearly))
-                }
-                _ => (0, format!("{} (free)", product.id)),
-            })
-        })
-        .collect();
-    fitting.sort();
-    let more = fitting.len().saturating_sub(TOLD);
-    let told: Vec<String> = fitting.into_iter().take(TOLD).map(|(_, told)| told).collect();
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    (!told.is_empty()).then(|| format!("{}{more}", told.join(", ")))
+/// The names, told apart into charged and free ones.
+pub(super) fn count(catalog: &Catalog, product: &Product, identifiers: &[Identifier]) -> Counted {
+    free_names::count(identifiers, product.free_names, catalog.settings().parent_free_rule, product.shape)
 }
 
-fn problem(detail: String) -> Problem {
-    // Rules section 25.2: a shape that does not fit the product is the profile's matter.
-    Problem::new(Kind::InvalidProfile, detail)
+/// Whether the charged names are of the kind that the product takes, and no more than it takes.
+pub(super) fn fits(product: &Product, counted: &Counted) -> bool {
+    let takes = |name: &Identifier| match name {
+        Identifier::Ip(_) => product.names.ip && !product.methods_for(name).is_empty(),
+        Identifier::Dns(name) if name.is_wildcard() => product.names.wildcard,
+        // DOM-09: beside a wildcard name, only what comes free with it.
+        Identifier::Dns(_) => !matches!(product.shape, Shape::Wildcard | Shape::MultiWildcard),
+    };
+    counted.charged.len() <= product.names.max && counted.charged.iter().all(takes)
+}
+
+/// The rule in parentheses, for the products that it is about.
+fn rule(product: &Product, rule: &str) -> String {
+    if product.is_documented() { format!(" ({rule})") } else { String::new() }
 }
 
 /// CAT-07
 fn only_one_free(product: &Product, but: &str) -> String {
     format!(
-        "\"{}\": a free certificate covers one ordinary name, and {but}. Buy a paid product for wildcard, several names or \
-         IP (CAT-07).",
+        "\"{}\": a free certificate covers one ordinary name, and {but}. Buy a paid product for wildcard, several names or IP \
+         (CAT-07).",
         product.id
     )
 }
 
-/// Whether the two charged names are a primary name and its `www`.
-fn is_charged_www(charged: &[Identifier]) -> bool {
-    matches!(charged, [first, second] if second.to_string().strip_prefix("www.") == Some(&first.to_string()))
+/// Why a name is not of the kind that the product takes.
+fn misfit(catalog: &Catalog, product: &Product, identifier: &Identifier) -> Option<Problem> {
+    // Rules section 25.2: a shape that does not fit the product is the profile's matter, unless no product takes addresses.
+    let kind = match identifier {
+        Identifier::Ip(_) if !catalog.sold().any(|product| product.names.ip) => Kind::UnsupportedIdentifier,
+        _ => Kind::InvalidProfile,
+    };
+    let why = match identifier {
+        Identifier::Ip(_) => unfit_address(product, identifier),
+        Identifier::Dns(name) if name.is_wildcard() => unfit_wildcard(product, name),
+        Identifier::Dns(name) => unfit_ordinary(product, name),
+    };
+    why.map(|why| Problem::new(kind, why))
 }
 
-/// Why a name is not of the kind that the product takes.
-fn misfit(product: &Product, identifier: &Identifier) -> Option<String> {
+fn unfit_address(product: &Product, address: &Identifier) -> Option<String> {
     let id = &product.id;
-    match identifier {
-        Identifier::Ip(ip) if product.names.ip && product.methods_for(identifier).is_empty() => {
-            Some(format!("\"{ip}\" can't be validated by any method of \"{id}\"."))
+    Some(match product.shape {
+        _ if product.names.ip && product.methods_for(address).is_empty() => {
+            format!("\"{address}\" can't be validated by any method of \"{id}\".")
         }
-        Identifier::Ip(_) if product.names.ip => None,
+        _ if product.names.ip => return None,
         // IP-05
-        Identifier::Ip(ip) if product.class == Class::DvFree => {
-            Some(only_one_free(product, &format!("\"{ip}\" is an IP address (IP-05)")))
+        _ if product.class == Class::DvFree => {
+            only_one_free(product, &format!("\"{address}\" is an IP address (IP-05)"))
         }
-        Identifier::Ip(ip) if product.names.wildcard && product.is_documented() => Some(format!(
-            "\"{ip}\" is an IP address, and IP addresses go with single or multi products only, not with \"{id}\" (IP-01)."
+        Shape::Wildcard | Shape::MultiWildcard => format!(
+            "\"{address}\" is an IP address; IP addresses go with single or multi products only, and \"{id}\" is for {} \
+             (IP-01).",
+            product.shape
+        ),
+        _ => format!("\"{address}\" is an IP address, which \"{id}\" does not take{}.", rule(product, "IP-02")),
+    })
+}
+
+fn unfit_wildcard(product: &Product, name: &DnsName) -> Option<String> {
+    let id = &product.id;
+    Some(match product.shape {
+        _ if product.names.wildcard => return None,
+        _ if product.class == Class::DvFree => only_one_free(product, &format!("\"{name}\" is a wildcard name")),
+        Shape::Multi => format!(
+            "\"{name}\" is a wildcard name, and \"{id}\" takes ordinary ones; choose a multi-wildcard product (DOM-16)."
+        ),
+        _ => format!("\"{name}\" is a wildcard name, which \"{id}\" does not take{}.", rule(product, "DOM-01")),
+    })
+}
+
+fn unfit_ordinary(product: &Product, name: &DnsName) -> Option<String> {
+    let id = &product.id;
+    match product.shape {
+        Shape::Any | Shape::Single | Shape::Multi => None,
+        Shape::Wildcard => Some(format!(
+            "\"{name}\" is an ordinary name, and \"{id}\" takes one wildcard name and what comes free with it (DOM-04); ordinary \
+             names need a single or multi product (DOM-09)."
         )),
-        Identifier::Ip(ip) => {
-            let rule = if product.is_documented() { " (IP-02)" } else { "" };
-            Some(format!("\"{ip}\" is an IP address, which \"{id}\" does not take{rule}."))
-        }
-        Identifier::Dns(name) if name.is_wildcard() => match product.shape {
-            _ if product.names.wildcard => None,
-            _ if product.class == Class::DvFree => {
-                Some(only_one_free(product, &format!("\"{name}\" is a wildcard name")))
-            }
-            Shape::Multi => Some(format!(
-                "\"{name}\" is a wildcard name, and \"{id}\" takes ordinary ones; choose a multi-wildcard product (DOM-16)."
-            )),
-            _ => Some(format!("\"{name}\" is a wildcard name, which \"{id}\" does not take (DOM-01).")),
-        },
-        Identifier::Dns(name) => match product.shape {
-            Shape::Wildcard | Shape::MultiWildcard => Some(format!(
-                "\"{name}\" is an ordinary name, which \"{id}\" does not take unless it comes free with a wildcard name; \
-                 ordinary names need a single or multi product (DOM-09)."
-            )),
-            _ => None,
-        },
+        Shape::MultiWildcard => Some(format!(
+            "\"{name}\" is an ordinary name that comes free with none of these; in \"{id}\" each name needs exactly one wildcard \
+             label (DOM-06), and ordinary names need a single or multi product (DOM-09)."
+        )),
     }
+}
+
+/// Why a name is one too many.
+fn surplus(catalog: &Catalog, product: &Product, counted: &Counted, name: &Identifier) -> String {
+    let (id, most, charged) = (&product.id, product.names.max, counted.charged.len());
+    match product.shape {
+        Shape::Single => {
+            let beside = counted.charged.first().and_then(|ordered| beside(catalog, product, ordered, name));
+            let beside = beside.map(|why| format!(" {why}")).unwrap_or_default();
+            match product.class {
+                Class::DvFree => only_one_free(product, &format!("\"{name}\" would be another")) + &beside,
+                _ => format!("\"{id}\" takes one name, and \"{name}\" would be another (DOM-01).{beside}"),
+            }
+        }
+        Shape::Wildcard => format!(
+            "\"{id}\" takes one wildcard name (DOM-04), and \"{name}\" would be another; choose a multi-wildcard product (DOM-10)."
+        ),
+        Shape::Any | Shape::Multi | Shape::MultiWildcard => format!(
+            "\"{id}\" takes at most {most} names{}; these are {charged} names, and \"{name}\" is beyond.",
+            rule(product, "DOM-03")
+        ),
+    }
+}
+
+/// Why `name` does not come free with the one name ordered, if they are related.
+fn beside(catalog: &Catalog, product: &Product, ordered: &Identifier, name: &Identifier) -> Option<String> {
+    let (Identifier::Dns(ordered), Identifier::Dns(name)) = (ordered, name) else { return None };
+    let brand = catalog.brand_name(product);
+    if www_of(name) == Some(ordered.as_str()) {
+        return Some(format!("{brand} charges www as a name of its own (SAN-01)."));
+    }
+    let parent = |of: &DnsName| of.as_str().split_once('.').map(|(_, parent)| parent.to_owned());
+    if name.as_str().strip_suffix(ordered.as_str()).is_some_and(|below| below.ends_with('.')) {
+        let mut why =
+            format!("An order for \"{ordered}\" covers no other name below it: order the other name separately");
+        let swapped = count(catalog, product, &[Identifier::Dns(name.clone()), Identifier::Dns(ordered.clone())]);
+        if swapped.charged.len() == 1 {
+            why.push_str(&format!(", or list \"{name}\" first, with which \"{ordered}\" comes free (SAN-02)"));
+        }
+        return Some(why + " (SAN-07).");
+    }
+    if parent(ordered).as_deref() == Some(name.as_str()) {
+        return Some(match super::domains::is_public_suffix(name.as_str()) {
+            true => "The parent of a second-level name is not included (SAN-03).".to_owned(),
+            false => format!("{brand} does not give the parent of \"{ordered}\" free (SAN-02, SAN-06)."),
+        });
+    }
+    None
 }

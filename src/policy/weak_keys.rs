@@ -78,14 +78,12 @@ impl WeakKeys {
 
 fn fault(line: usize, entry: &str) -> Fault {
     let shown: String = entry.chars().take(SHOWN).collect();
-    Fault {
-        key: format!("line {line}"),
-        reason: format!(
-            "\"{}\" is neither 64 hexadecimal digits (SHA-256 of a SubjectPublicKeyInfo) nor 20 (as in Debian's \
-             openssl-blacklist)",
-            shown.escape_debug()
-        ),
-    }
+    let reason = format!(
+        "\"{}\" is neither 64 hexadecimal digits (SHA-256 of a SubjectPublicKeyInfo) nor 20 (as in Debian's \
+         openssl-blacklist)",
+        shown.escape_debug()
+    );
+    Fault { line: Some(line), ..Fault::new("", reason) }
 }
 
 /// So many octets, if the text is their hexadecimal digits and nothing else.
@@ -134,8 +132,8 @@ mod tests {
             "{HASH}\n{HASH}0\n0123456789abcdef012\n# fine\n\nzz\n0123456789abcdef01 3\n{long}\n+123456789abcdef0123"
         );
         let faults = WeakKeys::parse(&text).unwrap_err();
-        let lines: Vec<&str> = faults.iter().map(|fault| fault.key.as_str()).collect();
-        assert_eq!(lines, ["line 2", "line 3", "line 6", "line 7", "line 8", "line 9"]);
+        let lines: Vec<usize> = faults.iter().filter_map(|fault| fault.line).collect();
+        assert_eq!(lines, [2, 3, 6, 7, 8, 9]);
         assert!(faults.iter().all(|fault| fault.reason.len() < 250), "{faults:?}");
         assert!(faults[2].reason.contains("\"zz\"") && faults[2].reason.contains("64 hexadecimal digits"));
     }

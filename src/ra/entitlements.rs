@@ -92,6 +92,7 @@ impl Standing {
             held: self.held.as_deref(),
             offers: &self.offers,
             cleared: &self.cleared,
+            advise: true,
         }
     }
 }
@@ -130,7 +131,7 @@ impl Ra {
         names: &[Identifier],
     ) -> Result<BTreeSet<String>> {
         let flagged = names.iter().filter_map(|name| match name {
-            Identifier::Dns(name) => catalog.names().sensitive_word(name, catalog.settings()).map(|_| name.as_str()),
+            Identifier::Dns(name) => catalog.sensitive_word(name).map(|_| name.as_str()),
             Identifier::Ip(_) => None,
         });
         let ids: Vec<Vec<u8>> = flagged.map(|name| clearance_id(holder, name)).collect();
@@ -152,6 +153,8 @@ impl Ra {
             };
             open.push(OpenPurchase { purchase, last });
         }
+        // What was bought first is offered first.
+        open.sort_by_key(|open| open.purchase.created);
         Ok(open)
     }
 

@@ -190,7 +190,7 @@ impl Ra {
     }
 
     /// Whether an order may still be fulfilled: its own end, the authorizations, the product. Gives the product.
-    async fn entitlement(&self, view: &OrderView) -> Result<Product> {
+    async fn entitlement(&self, view: &OrderView) -> Result<Arc<Product>> {
         // A job that was taken up late, after the server stood still: the order's end is that of what it rests on.
         if view.now >= view.order.expires {
             return Err(Error::malformed(format!("The order expired at {}; place a new one.", view.order.expires)));

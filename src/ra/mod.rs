@@ -182,8 +182,8 @@ impl Ra {
 
     /// The product of an order that was admitted before; a product that is no longer there is refused
     /// (draft-ietf-acme-profiles section 4).
-    fn product_of(&self, catalog: &Catalog, id: &str) -> Result<Product> {
-        catalog.product(id).cloned().ok_or_else(|| {
+    fn product_of(&self, catalog: &Catalog, id: &str) -> Result<Arc<Product>> {
+        catalog.shared_product(id).ok_or_else(|| {
             Error::new(
                 crate::domain::Kind::InvalidProfile,
                 format!("The profile \"{id}\" is no longer offered; place a new order."),

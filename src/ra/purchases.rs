@@ -1,19 +1,18 @@
 //! Purchases: what a customer has paid for, and what it would cost.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::reports::PurchaseReport;
 use super::{Ra, Request};
 use crate::domain::audit::Act;
 use crate::domain::customer::CustomerKind;
-use crate::domain::order::Purpose;
 use crate::domain::purchase::Purchase;
-use crate::domain::{CustomerId, Error, Identifier, Kind, Problem, PurchaseId, Result, Timestamp};
+use crate::domain::{CustomerId, Error, Identifier, Kind, Problem, PurchaseId, Result};
 use crate::policy::admission::{self, Terms};
 use crate::policy::catalog::{Catalog, Product, Sale};
 use crate::policy::free_names::Counted;
 use crate::policy::price::{self, Quote};
-use crate::policy::{shape, validity};
 use crate::store::records::{Batch, Index, Rows, target};
 
 /// A purchase to be made.
@@ -52,7 +51,7 @@ pub struct NamesQuote {
 impl Ra {
     /// What so many chargeable names of a product cost for so many years; without years for the fewest that are sold.
     pub fn quote(&self, product: &str, names: u32, years: Option<u32>) -> Result<Quote> {
-        quote(&self.product_named(product)?, names, years)
+        quote(&*self.product_named(product)?, names, years)
     }
 
     /// What certificates for these names cost: of one product, or of each that takes them, the cheapest first. Names that
@@ -60,7 +59,7 @@ impl Ra {
     pub fn quote_names(&self, product: Option<&str>, asked: &QuotedNames) -> Result<Vec<NamesQuote>> {
         let catalog = self.catalog();
         if let Some(product) = product {
-            return Ok(vec![self.quote_names_of(&catalog, &self.product_named(product)?, asked)?]);
+            return Ok(vec![self.quote_names_of(&catalog, &*self.product_named(product)?, asked)?]);
         }
         let (mut quotes, mut refusals) = (Vec::new(), Vec::new());
         for product in catalog.sold() {
@@ -87,6 +86,8 @@ impl Ra {
             held: None,
             offers: &[],
             cleared: &BTreeSet::new(),
+            // Who asks without naming a product learns of all that fit.
+            advise: false,
         };
         let request = Request {
             product: Some(product.id.clone()),
@@ -94,16 +95,13 @@ impl Ra {
             unread: asked.unread.clone(),
             ..Request::default()
         };
-        let now = self.now();
-        let span = validity::span(catalog.settings(), product, Purpose::New, None, Timestamp::MAX, now);
-        let plan = admission::admit(catalog, product, request, &terms, &span, now)?;
-        let mut quote = quote(product, plan.chargeable, asked.years)?;
+        let judged = admission::judge(catalog, product, request, &terms)?;
+        let mut quote = quote(product, judged.chargeable(), asked.years)?;
         // WORD-05, design decision 5
-        let looks = plan.causes.iter().map(|cause| format!("A person looks at {} first: {}", cause.name, cause.reason));
+        let looks =
+            judged.causes.iter().map(|cause| format!("A person looks at {} first: {}", cause.name, cause.reason));
         quote.notes.extend(looks);
-        let counted = shape::fit(catalog, product, &plan.identifiers)
-            .map_err(|_| Error::internal("names that were admitted do not fit the product"))?;
-        Ok(NamesQuote { quote, counted })
+        Ok(NamesQuote { quote, counted: judged.counted })
     }
 
     /// Buys: the price is that of the quote (BUY-01 to BUY-08).
@@ -128,7 +126,7 @@ impl Ra {
         let purchase = Purchase {
             id: PurchaseId::random(),
             customer: customer.id,
-            product: product.id,
+            product: product.id.clone(),
             names: quote.names,
             years: quote.years,
             price: quote.total,
@@ -200,9 +198,9 @@ impl Ra {
         Ok(found.into_iter().flatten().map(|purchase| purchase.into_value()).collect())
     }
 
-    fn product_named(&self, id: &str) -> Result<Product> {
+    fn product_named(&self, id: &str) -> Result<Arc<Product>> {
         let shown = || id.chars().take(64).collect::<String>().escape_debug().to_string();
-        let found = self.catalog().product(id).cloned();
+        let found = self.catalog().shared_product(id);
         found.ok_or_else(|| Error::not_found(format!("There is no product \"{}\".", shown())))
     }
 }

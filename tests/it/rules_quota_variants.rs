@@ -135,7 +135,7 @@ async fn another_variant_counts_what_is_there_already() {
     let path = &world.config.catalog.products;
     let text = std::fs::read_to_string(path).unwrap();
     std::fs::write(path, text.replace("quota_variant = \"2023-09\"", "quota_variant = \"2024-03\"")).unwrap();
-    world.ra().replace_catalog(world.config.load_catalog().unwrap(), "").await.unwrap();
+    world.ra().replace_catalog(world.config.load_catalog().unwrap().catalog, "").await.unwrap();
     let usage = quota(&world, &customer).await.usage;
     assert_eq!((usage.any.used, usage.any.total, usage.provider), (21, Some(20), None));
     // Two have to end before there is room for one.

@@ -101,7 +101,7 @@ impl Cluster {
                 records: records.clone(),
                 va: Va::new(config.validation_settings()).unwrap(),
                 ca: Ca::open(&config.server.data_dir.join("keys"), &config.ca, &config.pki.public_url, now).unwrap(),
-                catalog: config.load_catalog().unwrap(),
+                catalog: config.load_catalog().unwrap().catalog,
                 clock: self.clock.clone(),
                 settings: config.acme.clone(),
                 limits: config.limits.clone(),
