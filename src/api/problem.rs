@@ -27,7 +27,9 @@ impl IntoResponse for Refusal {
         let mut answer = document(status(error.kind()), error.problem());
         if let Some(wait) = error.retry_after_hint() {
             let seconds = wait.as_millis().div_ceil(1000).max(1);
-            answer.headers_mut().insert(header::RETRY_AFTER, seconds.to_string().parse().expect("digits fit a header"));
+            answer
+                .headers_mut()
+                .insert(header::RETRY_AFTER, seconds.to_string().parse().expect("a header may hold decimal digits"));
         }
         (event, answer).into_response()
     }

@@ -87,7 +87,7 @@ pub(super) fn review(command: ReviewCommand) -> Result<(), Failure> {
     const REVIEWS: &str = "/api/v1/reviews";
     match command {
         ReviewCommand::List { remote } => {
-            list(&remote, REVIEWS, &["order", "since", "product", "identifiers", "customer.name", "causes"])
+            list(&remote, REVIEWS, &["order", "since", "product", "identifiers", "customer.name", "causes.reason"])
         }
         ReviewCommand::Show { order, remote } => fetch(&remote, REVIEWS, &order),
         ReviewCommand::Approve(decision) => decide(decision, "approve"),

@@ -33,6 +33,13 @@ pub(super) struct Ticket {
     csr: Csr,
 }
 
+impl Ticket {
+    /// For the first run of a job whose serial is recorded in the same commit.
+    pub(super) fn of(csr: &[u8]) -> Result<Self> {
+        Ok(Self { csr: ca::csr::parse(csr)? })
+    }
+}
+
 /// What became of a CSR.
 enum Accepted {
     /// It was accepted by this request, which starts the job.

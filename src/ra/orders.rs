@@ -105,8 +105,9 @@ impl Ra {
     }
 }
 
+/// The same words whether it is not there or another account's.
 fn no_order(id: &OrderId) -> Error {
-    Error::not_found(format!("This account has no order {id}."))
+    Error::not_found(format!("There is no order {id}."))
 }
 
 /// What stands behind the account in the name of an order's row: moment and id, as the digits that `orders` wrote.

@@ -71,7 +71,11 @@ impl Ra {
         quotes.sort_by(|a, b| (a.quote.total, &a.quote.product).cmp(&(b.quote.total, &b.quote.product)));
         match refusals.into_iter().min_by_key(|refusal| refusal.problem().subproblems.len()) {
             // What the product that comes closest finds wrong.
-            Some(closest) if quotes.is_empty() => Err(closest),
+            Some(closest) if quotes.is_empty() => {
+                let problem = closest.into_problem();
+                let detail = format!("No product that is sold takes these names. {}", problem.detail);
+                Err(Problem { detail, ..problem }.into())
+            }
             _ => Ok(quotes),
         }
     }

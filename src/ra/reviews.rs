@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::issuance::Ticket;
 use super::reports::OrderReport;
 use super::{OrderView, Ra, Stop, settle};
 use crate::domain::account::{Account, Holder};
@@ -89,7 +90,7 @@ impl Ra {
         settle(|| async {
             let view = self.order_view(id).await?;
             let Phase::Review { since, .. } = view.order.phase else {
-                return Ok(Some(Problem::new(Kind::Conflict, format!("Order {id} is not waiting for a review."))));
+                return Ok(Some(Problem::new(Kind::Conflict, "It is not waiting for a review.")));
             };
             let (_, closed) = self.closed(&view.order.account).await?;
             let now = self.now();
@@ -105,10 +106,12 @@ impl Ra {
             if view.status() == OrderStatus::Processing {
                 return Ok(None);
             }
-            // Its status follows from the clock and its authorizations, for good.
-            let act = Act::ReviewLapsed { order: id.clone() };
-            self.records.commit(Batch::of(act, now).check(&view.order).unindex(&row)).await?;
-            Ok(Some(view.problem().unwrap_or_else(|| Problem::new(Kind::Conflict, format!("Order {id} is over.")))))
+            // Its status follows from the clock and its authorizations, for good; what has to go is its place in the queue.
+            if self.records.follow(&row).await?.is_some() {
+                let act = Act::ReviewLapsed { order: id.clone() };
+                self.records.commit(Batch::of(act, now).check(&view.order).unindex(&row)).await?;
+            }
+            Ok(Some(view.problem().unwrap_or_else(|| Problem::new(Kind::Conflict, "It is over."))))
         })
         .await
     }
@@ -145,9 +148,9 @@ impl Ra {
             }
             Decision::Approve => Some(settle(|| self.approve(id, &note)).await?),
         };
-        if let Some(job) = job {
+        if let Some((job, ticket)) = job {
             let waited_for = job.id.clone();
-            self.start(job);
+            self.start_with(job, Some(ticket));
             self.worker.wait(&waited_for, self.challenge_wait()).await;
         }
         self.review(id).await
@@ -166,14 +169,19 @@ impl Ra {
         Ok(())
     }
 
-    async fn approve(&self, id: &OrderId, note: &str) -> Result<Job, Stop> {
+    async fn approve(&self, id: &OrderId, note: &str) -> Result<(Job, Ticket), Stop> {
         let (view, since) = self.at_the_desk(id).await?;
         let now = self.now();
         let account = self.account(&view.order.account).await?;
         let (serial, job) = (Serial::random(), Job::new(Work::Issue { order: id.clone() }, now));
         let approved = (*view.order).clone().approve(serial, job.id.clone(), &view.plain_authzs(), now)?;
         let act = Act::ReviewDecided { order: id.clone(), approved: true, note: note.to_owned() };
+        let ticket = match &approved.phase {
+            Phase::Issuing { csr, .. } => Ticket::of(csr)?,
+            _ => return Err(Error::internal(format!("order {id} was approved and is not being issued")).into()),
+        };
         let mut batch = Batch::of(act, now)
+            .and(Act::OrderFinalized { order: id.clone(), serial }, now)
             .check(&account)
             .replace(&view.order, &approved)
             .unindex(&Index::InReview(since, id))
@@ -187,7 +195,7 @@ impl Ra {
             batch = batch.and(act, now).put(&Clearance { holder, name, at: now, note: note.to_owned() });
         }
         self.records.commit(batch).await?;
-        Ok(job)
+        Ok((job, ticket))
     }
 
     /// An order that waits, and since when.

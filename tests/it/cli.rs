@@ -6,8 +6,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use chancery::domain::customer::CustomerKind;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::acme_tools::DAY;
+use crate::http_support::{TestServer, patient};
+use crate::support::client::csr;
+use crate::support::world::World;
 
 /// A server in a process of its own, on free ports.
 struct Served {
@@ -139,6 +145,106 @@ fn a_server_starts_serves_its_operator_and_moves_its_store() {
 }
 
 #[test]
+fn the_operator_sells_and_looks_prices_up() {
+    let served = Served::start();
+    // The commands of the README.
+    let customer = served.ask_json(&["customer", "create", "--name", "Example Ltd", "--kind", "enterprise"]);
+    let id = customer["id"].as_str().unwrap();
+    assert_eq!(customer["tier"], "standard");
+    let kept = ["customer", "create", "--name", "Old Ltd", "--kind", "enterprise", "--tier", "kept"];
+    assert_eq!(served.ask_json(&kept)["tier"], "kept");
+
+    let products = said(&served.ask(&["product", "list"]));
+    let multi = products.lines().find(|line| line.starts_with("trustasia-dv-multi ")).unwrap();
+    assert_eq!(
+        multi.split_whitespace().take(5).collect::<Vec<_>>(),
+        ["trustasia-dv-multi", "paid", "732.00", "5", "142.00"]
+    );
+    let goods = ["--product", "trustasia-dv-multi", "--names", "7"];
+    let quote = [&["quote"][..], &goods].concat();
+    let told = said(&served.ask(&quote));
+    assert!(told.lines().any(|line| line.starts_with("total:") && line.ends_with(" 1016.00")), "PRICE-31: {told}");
+    assert_eq!(served.ask_json(&quote)["yearly"], "1016.00");
+    let years = ["quote", "--product", "trustasia-dv-wildcard", "--names", "1", "--years", "3"];
+    assert_eq!(served.ask_json(&years)["total"], "897.00", "BUY-08");
+
+    let made = served.ask_json(&[&["purchase", "create", "--customer", id][..], &goods].concat());
+    assert_eq!((&made["price"], &made["state"]), (&Value::from("1016.00"), &Value::from("pending-submission")));
+    let purchase = made["id"].as_str().unwrap();
+    assert_eq!(served.ask_json(&["purchase", "show", purchase]), made);
+    let list = said(&served.ask(&["purchase", "list", "--customer", id]));
+    assert!(list.starts_with("ID") && list.contains(purchase) && list.contains("pending-submission"), "{list}");
+    assert_eq!(served.ask_json(&["purchase", "list"]).as_array().unwrap().len(), 1);
+
+    for (line, words) in [
+        (&["quote", "--product", "trustasia-dv-multi", "--names", "1", "--years", "2"][..], "BUY-06"),
+        (&["quote", "--product", "geotrust-ov-single", "--names", "2"], "one name"),
+        (&["purchase", "create", "--customer", id, "--product", "trustasia-dv-free", "--names", "1"], "BUY-04"),
+        (&["purchase", "show", "AAAAAAAAAAAAAAAAAAAAAA"], "There is no purchase"),
+        (&["purchase", "list", "--customer", "x"], "There is no customer"),
+        (&["review", "show", "AAAAAAAAAAAAAAAAAAAAAA"], "There is no order"),
+        (&["review", "approve", "AAAAAAAAAAAAAAAAAAAAAA", "--note", "x"], "There is no order"),
+    ] {
+        let answer = served.ask(line);
+        assert!(failed(&answer, 1).contains(words), "{answer:?}");
+    }
+    failed(&served.ask(&["review", "approve", "AAAAAAAAAAAAAAAAAAAAAA"]), 2);
+}
+
+/// Runs a command against a world whose router is served over plain HTTP.
+async fn ask_world(world: &World, served: &TestServer, arguments: &[&str]) -> Output {
+    let mut command = chancery(arguments);
+    command.args(["--server", &format!("http://{}", served.address), "--data-dir", world.data_dir().to_str().unwrap()]);
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_reviewer_works_through_the_queue() {
+    let world = World::documented().await;
+    let customer = world.customer(CustomerKind::Individual).await;
+    let client = world.client_of(&customer).await;
+    let mut orders = Vec::new();
+    for name in ["pay.zone-one.cn", "bank.zone-one.cn"] {
+        world.buy(&customer, "trustasia-dv-multi", 1, 1).await;
+        let (place, order) = world.ready_order(&client, &[name]).await;
+        client.finalize(&order, &csr(&[name]).0).await.expect(200);
+        orders.push((place.rsplit('/').next().unwrap().to_owned(), place));
+        world.clock.advance(DAY);
+    }
+    let served = TestServer::plain(world.router(), patient()).await;
+    // The commands of the README.
+    let queue = said(&ask_world(&world, &served, &["review", "list"]).await);
+    let lines: Vec<&str> = queue.lines().collect();
+    assert!(lines[0].starts_with("ORDER") && lines.len() == 3, "{queue}");
+    for (line, ((order, _), name)) in lines[1..].iter().zip(orders.iter().zip(["pay.zone-one.cn", "bank.zone-one.cn"]))
+    {
+        assert!(
+            line.starts_with(order) && line.contains(name) && line.contains("anti-phishing"),
+            "oldest first: {queue}"
+        );
+    }
+    let page = said(&ask_world(&world, &served, &["review", "show", &orders[0].0]).await);
+    for part in ["evidence:\n", "http-01", "customer.name:", "Buyer", "WORD-01", "pending-issue"] {
+        assert!(page.contains(part), "{page}");
+    }
+    let approved = ask_world(&world, &served, &["review", "approve", &orders[0].0, "--note", "a shop", "--json"]).await;
+    let approved: Value = serde_json::from_str(&said(&approved)).unwrap();
+    assert_eq!(approved["status"], "issued");
+    let rejected = ask_world(&world, &served, &["review", "reject", &orders[1].0, "--note", "imitates a bank"]).await;
+    assert!(said(&rejected).contains("review-failed"), "{rejected:?}");
+    let late = ask_world(&world, &served, &["review", "approve", &orders[1].0, "--note", "late"]).await;
+    assert!(failed(&late, 1).contains("not waiting for a review"), "{late:?}");
+    let queue = said(&ask_world(&world, &served, &["review", "list", "--json"]).await);
+    assert_eq!(serde_json::from_str::<Value>(&queue).unwrap(), Value::Array(Vec::new()));
+    for ((_, place), status) in orders.iter().zip(["valid", "invalid"]) {
+        assert_eq!(client.post_as_get(place).await.expect(200).json()["status"], status);
+    }
+    let bought = ask_world(&world, &served, &["purchase", "list", "--customer", customer.as_str()]).await;
+    let bought = said(&bought);
+    assert!(bought.contains("issued") && bought.contains("pending-submission"), "{bought}");
+}
+
+#[test]
 fn refusals_are_told_in_the_servers_words_and_exit_with_1() {
     let served = Served::start();
     let nobody = served.ask(&["customer", "show", "AAAAAAAAAAAAAAAAAAAAAA"]);
@@ -183,6 +289,23 @@ fn check_config_tells_a_line_for_each_fault() {
     assert!(lines.iter().any(|line| line.starts_with(&format!("{file}:3: server.lizten: "))), "{told}");
     let missing = chancery(&["serve", "--config", "no/such/file.toml"]).output().unwrap();
     assert!(failed(&missing, 1).contains("no/such/file.toml"), "{missing:?}");
+}
+
+#[test]
+fn every_command_of_the_readme_is_understood() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let nowhere = TempDir::new().unwrap();
+    let mut found = 0;
+    for line in readme.lines().filter(|line| line.starts_with("chancery ") && !line.starts_with("chancery serve")) {
+        // What stands for ids must not be taken for redirections.
+        let line = line.split(" #").next().unwrap().replace(['<', '>'], "");
+        let line = line.replacen("chancery", env!("CARGO_BIN_EXE_chancery"), 1);
+        let options = format!("--server http://127.0.0.1:1 --token x --data-dir {}", nowhere.path().display());
+        let output = Command::new("sh").args(["-c", &format!("{line} {options}")]).output().unwrap();
+        assert!(failed(&output, 1).contains("cannot be asked"), "{line}: {output:?}");
+        found += 1;
+    }
+    assert!(found >= 9, "{found}");
 }
 
 #[test]

@@ -110,7 +110,10 @@ impl Sections {
             shape => NameRules {
                 max: if matches!(shape, Shape::Single | Shape::Wildcard) { 1 } else { most },
                 wildcard,
-                ip: !wildcard && brand.is_some_and(|brand| self.takes_ip(brand, form.class)),
+                // without files nothing proves an address (RFC 8738 section 7).
+                ip: !wildcard
+                    && !self.settings.file_needs_cloud_resource
+                    && brand.is_some_and(|brand| self.takes_ip(brand, form.class)),
             },
         }
     }

@@ -1,0 +1,160 @@
+//! Nodes of a server over one store, in one process, with the world around them: what a kill leaves is what is in the
+//! store.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chancery::acme::{self, Acme, Links};
+use chancery::ca::Ca;
+use chancery::clock::TestClock;
+use chancery::config::Config;
+use chancery::domain::customer::{CustomerKind, Tier};
+use chancery::domain::{CustomerId, Timestamp};
+use chancery::ra::{NewCustomer, NewExternalKey, Parts, Ra};
+use chancery::store::records::Records;
+use chancery::store::{self, EngineName, OpenError};
+use chancery::va::Va;
+use parking_lot::Mutex;
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+
+use crate::rules_quota::{SHIPPED, figures};
+use crate::support::client::Client;
+use crate::support::dns::Dns;
+use crate::support::target::Target;
+use crate::support::world::BASE;
+
+/// Noon of the day it begins on.
+const NOON: u64 = 1_795_262_400;
+
+/// What there is.
+pub struct Cluster {
+    pub web: Arc<Target>,
+    pub clock: Arc<TestClock>,
+    config: Config,
+    nodes: Vec<Arc<Ra>>,
+    /// What clients speak to: the nodes that run, or nothing.
+    routers: Vec<Arc<Mutex<Router>>>,
+    _dns: Dns,
+    _directory: TempDir,
+}
+
+impl Cluster {
+    /// So many nodes over a fresh store, which sell free certificates within this quota.
+    pub async fn start(nodes: usize, engine: EngineName, account: u32, domain: u32) -> Self {
+        let (web, dns) = (Target::start().await, Dns::start().await);
+        dns.default_address("127.0.0.1");
+        let directory = TempDir::new().unwrap();
+        let mut config = Config::default();
+        config.server.public_url = BASE.to_owned();
+        config.server.data_dir = directory.path().join("data");
+        std::fs::create_dir_all(&config.server.data_dir).unwrap();
+        config.store.engine = engine;
+        config.ca.rsa_issuers = false;
+        config.acme.validation_tries = 1;
+        config.acme.challenge_wait_ms = 20_000;
+        config.acme.finalize_wait_ms = 20_000;
+        config.validation.resolvers = vec![dns.addr()];
+        config.validation.allow_private_addresses = true;
+        config.validation.http_port = web.port();
+        let shipped = std::fs::read_to_string(&config.catalog.products).unwrap();
+        assert!(shipped.contains(SHIPPED));
+        let changed: PathBuf = directory.path().join("catalog.toml");
+        std::fs::write(&changed, shipped.replace(SHIPPED, &figures(account, domain))).unwrap();
+        config.catalog.products = changed;
+        let mut cluster = Self {
+            web: Arc::new(web),
+            clock: Arc::new(TestClock::at(Timestamp::from_secs(NOON))),
+            config,
+            nodes: Vec::new(),
+            routers: (0..nodes).map(|_| Arc::default()).collect(),
+            _dns: dns,
+            _directory: directory,
+        };
+        cluster.go_on().await;
+        cluster
+    }
+
+    /// The use cases, as one of the nodes has them.
+    pub fn ra(&self) -> &Arc<Ra> {
+        &self.nodes[0]
+    }
+
+    async fn go_on(&mut self) {
+        let config = &self.config;
+        let kv = loop {
+            match store::open(&config.store_settings()) {
+                Ok(kv) => break kv,
+                // Whoever held it last is letting go.
+                Err(OpenError::Locked(_)) => tokio::task::yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
+        };
+        let records = Records::new(kv);
+        for (number, router) in self.routers.iter().enumerate() {
+            let now = chancery::clock::Clock::now(&*self.clock);
+            let links = Links::new(BASE);
+            let ra = Ra::new(Parts {
+                records: records.clone(),
+                va: Va::new(config.validation_settings()).unwrap(),
+                ca: Ca::open(&config.server.data_dir.join("keys"), &config.ca, &config.pki.public_url, now).unwrap(),
+                catalog: config.load_catalog().unwrap().catalog,
+                clock: self.clock.clone(),
+                settings: config.acme.clone(),
+                limits: config.limits.clone(),
+                account_url: links.account_prefix(),
+            });
+            *router.lock() = acme::router(Acme::new(ra.clone(), links, None, number as u16));
+            self.nodes.push(ra);
+        }
+        self.ra().resume().await.unwrap();
+    }
+
+    /// Kills all nodes wherever their jobs are, and starts them again. Whoever asks them must have been cut off before.
+    pub async fn kill(&mut self) {
+        for router in &self.routers {
+            *router.lock() = Router::new();
+        }
+        let left: Vec<_> = std::mem::take(&mut self.nodes)
+            .into_iter()
+            .map(|node| {
+                node.abandon_jobs();
+                Arc::downgrade(&node)
+            })
+            .collect();
+        // Jobs hold the use cases, and these the store, which can be open only once.
+        while left.iter().any(|node| node.strong_count() > 0) {
+            tokio::task::yield_now().await;
+        }
+        self.go_on().await;
+    }
+
+    /// A new customer.
+    pub async fn customer(&self) -> CustomerId {
+        let asked = NewCustomer { name: "Buyer".to_owned(), kind: CustomerKind::Individual, tier: Tier::Standard };
+        self.ra().create_customer(asked).await.unwrap().id
+    }
+
+    /// A client of that node, with an account: bound to a customer, or to none.
+    pub async fn client(&self, node: usize, customer: Option<&CustomerId>) -> Client {
+        let router = self.routers[node % self.routers.len()].clone();
+        let leads_on = Router::new().fallback(move |request: axum::extract::Request| {
+            let router = router.lock().clone();
+            async move { router.oneshot(request).await }
+        });
+        let mut client = Client::new(leads_on, BASE);
+        match customer {
+            None => client.new_account().await.expect(201),
+            Some(customer) => {
+                let asked = NewExternalKey { customer: customer.clone(), product: None, days: None };
+                let key = self.ra().create_external_key(asked).await.unwrap();
+                let secret = URL_SAFE_NO_PAD.decode(key.hmac_key.as_bytes()).unwrap();
+                client.new_bound_account(&key.kid, &secret).await.expect(201)
+            }
+        };
+        client
+    }
+}
