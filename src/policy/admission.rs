@@ -63,6 +63,7 @@ pub struct Offer {
 /// decision 2).
 pub fn choose<'a>(catalog: &'a Catalog, request: &Request, terms: &Terms<'_>) -> Result<&'a Product> {
     let asked = request.product.as_deref().or(terms.only);
+    // CAT-14: whoever names nothing and has bought nothing gets what the operator recommends.
     let id = asked.or_else(|| had(catalog, request, terms)).unwrap_or(terms.default_product);
     let product = sold(catalog, id)?;
     match terms.only {

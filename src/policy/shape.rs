@@ -30,6 +30,7 @@ pub(super) fn count(catalog: &Catalog, product: &Product, identifiers: &[Identif
 pub(super) fn fits(product: &Product, counted: &Counted) -> bool {
     let takes = |name: &Identifier| match name {
         Identifier::Ip(_) => product.names.ip && !product.methods_for(name).is_empty(),
+        // DOM-08: a wildcard covers names of its own level, so that deeper ones are ordered beside it.
         Identifier::Dns(name) if name.is_wildcard() => product.names.wildcard,
         // DOM-09: beside a wildcard name, only what comes free with it.
         Identifier::Dns(_) => !matches!(product.shape, Shape::Wildcard | Shape::MultiWildcard),

@@ -71,6 +71,7 @@ async fn names_are_of_the_number_and_kind_that_the_product_is_for() {
                 &["*.zone-one.cn", "mail.zone-two.cn"],
                 shape(&["exactly one wildcard label", "mail.zone-two.cn"]),
             ),
+            ("DOM-08", "trustasia-ov-multiwildcard", &["*.zone-one.cn", "*.a.zone-one.cn"], Taken(2)),
             ("DOM-07", "globalsign-ov-multiwildcard", &["*.zone-one.cn", "*.a.zone-one.cn", "*.zone-two.cn"], Taken(3)),
             ("DOM-09", "trustasia-dv-wildcard", &["*.zone-one.cn", "zone-one.cn"], Taken(1)),
             (
