@@ -129,7 +129,7 @@ fn surplus(catalog: &Catalog, product: &Product, counted: &Counted, name: &Ident
             "\"{id}\" takes one wildcard name (DOM-04), and \"{name}\" would be another; choose a multi-wildcard product (DOM-10)."
         ),
         Shape::Any | Shape::Multi | Shape::MultiWildcard => format!(
-            "\"{id}\" takes at most {most} names{}; these are {charged} names, and \"{name}\" is beyond.",
+            "\"{id}\" takes at most {most} names; {charged} were asked for, and \"{name}\" is beyond{}.",
             rule(product, "DOM-03")
         ),
     }

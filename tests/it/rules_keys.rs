@@ -322,7 +322,7 @@ proptest! {
                 let lines = text.lines().count();
                 prop_assert!(!faults.is_empty() && faults.len() <= lines);
                 for fault in faults {
-                    let line: usize = fault.key.strip_prefix("line ").unwrap().parse().unwrap();
+                    let line = fault.line.unwrap();
                     prop_assert!((1..=lines).contains(&line), "{fault:?}");
                 }
             }
