@@ -1,4 +1,5 @@
-//! Where an order, each of its names and a purchase stand, in the canonical words of the documents (section 21 of the rules).
+//! Where an order, each of its names and a purchase stand, in the canonical words of the documents (section 21 of the rules,
+//! VAL-39).
 
 #[cfg(test)]
 mod tests;
