@@ -37,6 +37,8 @@ pub(super) struct ProductObject {
     caa_identities: Vec<String>,
     /// Which orders people look at before they are issued: `all`, `sensitive-words` or `none`.
     review: &'static str,
+    /// What buyers should know (CAT-16, CAT-17, CAT-22).
+    notices: Vec<String>,
     basis: Vec<String>,
 }
 
@@ -87,6 +89,7 @@ impl ProductObject {
                 WordOutcome::Review => "sensitive-words",
                 WordOutcome::Refuse | WordOutcome::None => "none",
             },
+            notices: product.notices.clone(),
             basis: product.basis.clone(),
         }
     }

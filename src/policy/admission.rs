@@ -319,7 +319,7 @@ fn refusal(catalog: &Catalog, product: &Product, identifier: &Identifier) -> Opt
 fn documented_refusal(catalog: &Catalog, product: &Product, name: &DnsName) -> Option<String> {
     let settings = catalog.settings();
     let (chars, levels) = (name.as_str().len(), domains::levels(name.as_str()));
-    // DOM-11
+    // DOM-11, DIAG-18
     if chars > settings.name_max_chars as usize {
         let most = settings.name_max_chars;
         return Some(format!(
@@ -332,7 +332,7 @@ fn documented_refusal(catalog: &Catalog, product: &Product, name: &DnsName) -> O
         let most = settings.name_max_levels;
         return Some(format!("\"{name}\" has {levels} levels, more than {most} levels (DOM-02)."));
     }
-    // TLD-01 to TLD-04
+    // TLD-01 to TLD-04, DIAG-17
     if let Some((rule, suffix)) = catalog.names().suffix_rule(name, product.class) {
         let reason = rule.reason.replace("{suffix}", suffix);
         return Some(format!("\"{name}\": {reason} ({}).", rule.rule));
@@ -371,7 +371,7 @@ fn word(
     let Some(found) = found else { return NOTHING };
     let text = match product.words {
         WordOutcome::Review => format!("The name {found}, which is on the anti-phishing list (WORD-01)."),
-        // WORD-06, WORD-07: the reason and the ways out, in the documents' order.
+        // WORD-06, WORD-07, WORD-08, DIAG-16: the reason and the ways out, in the documents' order.
         _ => format!(
             "Refused by the CA's security check: the name {found}, which the anti-phishing filter does not let pass. Change the \
              host part and resubmit, choose a paid product, or use another primary domain (WORD-01)."

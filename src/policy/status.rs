@@ -1,4 +1,5 @@
-//! Where an order, each of its names and a purchase stand, in the canonical words of the documents (section 21 of the rules).
+//! Where an order, each of its names and a purchase stand, in the canonical words of the documents (section 21 of the rules,
+//! VAL-39).
 
 #[cfg(test)]
 mod tests;
@@ -59,7 +60,7 @@ pub enum PurchaseState {
 
 /// What the order of a purchase's last term came to; orders without a certificate give their term back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LastTerm {
+pub enum TermOutcome {
     /// It is under way.
     Open,
     /// It ended without a certificate.
@@ -210,12 +211,12 @@ pub fn hint(status: Status, facts: &Facts<'_>) -> Option<&'static str> {
 }
 
 /// The state of a purchase of that many years of which so many terms were begun, given what became of the last.
-pub fn of_purchase(years: u32, begun: usize, last: Option<LastTerm>) -> PurchaseState {
-    let lasting = begun - usize::from(last == Some(LastTerm::Failed));
+pub fn of_purchase(years: u32, begun: usize, last: Option<TermOutcome>) -> PurchaseState {
+    let lasting = begun - usize::from(last == Some(TermOutcome::Failed));
     match last {
         _ if lasting == 0 => PurchaseState::PendingSubmission,
-        Some(LastTerm::Open) => PurchaseState::InUse,
-        Some(LastTerm::Over) if lasting >= years as usize => PurchaseState::UsedUp,
+        Some(TermOutcome::Open) => PurchaseState::InUse,
+        Some(TermOutcome::Over) if lasting >= years as usize => PurchaseState::UsedUp,
         _ => PurchaseState::Issued,
     }
 }

@@ -75,7 +75,7 @@ pub fn span(
         _ => (product.term_days, product.validity_days),
     };
     // Design decision 8: the calendar cuts the certificate, not what was paid for.
-    let calendar = if follows_calendar(settings, product) { public_days(now) } else { u32::MAX };
+    let calendar = if follows_calendar(settings, product) { public_limits(now).certificate } else { u32::MAX };
     let rule = if calendar < most_days { "Baseline Requirements 6.3.2" } else { documented_rule };
     let reissued = match purpose {
         Purpose::Reissue { .. } => earlier,
@@ -101,28 +101,39 @@ fn follows_calendar(settings: &Settings, product: &Product) -> bool {
     product.is_documented() && settings.validity_schedule == Schedule::BaselineRequirements
 }
 
-/// Most days of a public certificate that is issued at that moment (Baseline Requirements 6.3.2).
-fn public_days(now: Timestamp) -> u32 {
-    // 2026-03-15, 2027-03-15 and 2029-03-15, 00:00 UTC.
-    match now.as_secs() {
-        ..1_773_532_800 => 398,
-        ..1_805_068_800 => 200,
-        ..1_868_227_200 => 100,
-        _ => 47,
-    }
+/// A line of the public calendar.
+struct PublicLimits {
+    /// Its beginning, in seconds since 1970.
+    since: u64,
+    /// Most days of a certificate (Baseline Requirements 6.3.2).
+    certificate: u32,
+    /// Most days that a validation may be old (Baseline Requirements 4.2.1).
+    validation: u32,
+}
+
+/// The public calendar; its lines begin at 00:00 UTC.
+const PUBLIC_CALENDAR: [PublicLimits; 4] = [
+    PublicLimits { since: 0, certificate: 398, validation: 398 },
+    // 2026-03-15
+    PublicLimits { since: 1_773_532_800, certificate: 200, validation: 200 },
+    // 2027-03-15
+    PublicLimits { since: 1_805_068_800, certificate: 100, validation: 100 },
+    // 2029-03-15
+    PublicLimits { since: 1_868_227_200, certificate: 47, validation: 10 },
+];
+
+/// The line of the public calendar that holds at that moment.
+fn public_limits(now: Timestamp) -> &'static PublicLimits {
+    let begun = PUBLIC_CALENDAR.iter().rev().find(|limits| limits.since <= now.as_secs());
+    begun.unwrap_or(&PUBLIC_CALENDAR[0])
 }
 
 /// Most days that a validation may be old when a certificate rests on it (Baseline Requirements 4.2.1, where the public
 /// calendar holds).
 pub fn longest_reuse(settings: &Settings, product: &Product, now: Timestamp) -> Duration {
-    if !follows_calendar(settings, product) {
-        return days(super::catalog::ceiling::REUSE_DAYS);
-    }
-    days(match now.as_secs() {
-        ..1_773_532_800 => 398,
-        ..1_805_068_800 => 200,
-        ..1_868_227_200 => 100,
-        _ => 10,
+    days(match follows_calendar(settings, product) {
+        true => public_limits(now).validation,
+        false => super::catalog::ceiling::REUSE_DAYS,
     })
 }
 

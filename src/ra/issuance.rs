@@ -98,7 +98,7 @@ impl Ra {
         keys::accept_csr(&csr, &order, &product, self.catalog().weak_keys())?;
         self.check_subject_key(account, &csr).await?;
         self.check_key_reuse(&account.holder(), &order, &csr, &product).await?;
-        // ORG-10: what names an organisation needs one that was vetted.
+        // ORG-10, VAL-38: what names an organisation needs one that was vetted; of DV a validated order is issued.
         if product.class.needs_organisation() {
             return Err(Error::new(
                 Kind::UserActionRequired,

@@ -29,19 +29,22 @@ pub(super) enum Proof {
     /// An authorization of the account that may be used until that moment.
     Reused(Stored<Authorization>, Timestamp),
     /// What another account of the same customer has proven, as an authorization of this account.
-    Taken {
-        of: Stored<Authorization>,
-        own: Authorization,
-        until: Timestamp,
-    },
+    Taken(Box<Taken>),
     Opened(Authorization),
+}
+
+/// A proof that one account takes over from another of the same customer.
+pub(super) struct Taken {
+    of: Stored<Authorization>,
+    own: Authorization,
+    until: Timestamp,
 }
 
 impl Proof {
     pub(super) fn authz(&self) -> &Authorization {
         match self {
             Self::Reused(authz, _) => authz,
-            Self::Taken { own, .. } => own,
+            Self::Taken(taken) => &taken.own,
             Self::Opened(authz) => authz,
         }
     }
@@ -49,7 +52,8 @@ impl Proof {
     /// The end of its use, or of the wait for it.
     pub(super) fn until(&self) -> Timestamp {
         match self {
-            Self::Reused(_, until) | Self::Taken { until, .. } => *until,
+            Self::Reused(_, until) => *until,
+            Self::Taken(taken) => taken.until,
             Self::Opened(authz) => authz.expires,
         }
     }
@@ -58,9 +62,10 @@ impl Proof {
     pub(super) fn write(&self, batch: Batch) -> Batch {
         match self {
             Self::Reused(authz, _) => batch.check(authz),
-            Self::Taken { of, own, .. } => {
-                let row = Index::Proven(&own.account, &own.ordered_name());
-                batch.check(of).insert(own).index(&row, own.id.as_str())
+            Self::Taken(taken) => {
+                let Taken { of, own, .. } = &**taken;
+                let name = own.ordered_name();
+                batch.check(of).insert(own).index(&Index::Proven(&own.account, &name), own.id.as_str())
             }
             Self::Opened(authz) => batch.insert(authz),
         }
@@ -133,7 +138,7 @@ impl Ra {
             for ((identifier, authz), proof) in plan.identifiers.iter().zip(theirs).zip(&mut proofs) {
                 let found = usable(authz, identifier);
                 if let (Some((of, until)), Proof::Opened(opened)) = (found, &*proof) {
-                    *proof = Proof::Taken { own: taken(&of, opened), of, until };
+                    *proof = Proof::Taken(Box::new(Taken { own: taken_over(&of, opened), of, until }));
                 }
             }
         }
@@ -216,7 +221,7 @@ impl Ra {
 
 /// An authorization in the place of `opened` that rests on what another account of the same customer has proven. CAA is
 /// looked up anew before issuance, since records may name accounts (RFC 8657).
-fn taken(of: &Authorization, opened: &Authorization) -> Authorization {
+fn taken_over(of: &Authorization, opened: &Authorization) -> Authorization {
     let mut state = of.state.clone();
     if let AuthzState::Valid { caa_checked, .. } = &mut state {
         *caa_checked = None;

@@ -7,7 +7,7 @@ use crate::domain::certificate::Certificate;
 use crate::domain::order::{Order, OrderStatus, Phase, Purpose};
 use crate::domain::purchase::Purchase;
 use crate::domain::{AccountId, Error, OrderId, Problem, Result, Serial};
-use crate::policy::status::{self, Facts, LastTerm, PurchaseState, Status};
+use crate::policy::status::{self, Facts, PurchaseState, Status, TermOutcome};
 use crate::store::records::{Index, Rows, Stored, target};
 
 /// An order as an operator sees it.
@@ -136,24 +136,24 @@ impl Ra {
         Ok(PurchaseReport { purchase, state, orders })
     }
 
-    async fn last_term(&self, report: &OrderReport) -> Result<LastTerm> {
+    async fn last_term(&self, report: &OrderReport) -> Result<TermOutcome> {
         match report.view.status() {
-            OrderStatus::Invalid => return Ok(LastTerm::Failed),
-            OrderStatus::Pending | OrderStatus::Ready | OrderStatus::Processing => return Ok(LastTerm::Open),
+            OrderStatus::Invalid => return Ok(TermOutcome::Failed),
+            OrderStatus::Pending | OrderStatus::Ready | OrderStatus::Processing => return Ok(TermOutcome::Open),
             OrderStatus::Valid => {}
         }
         let now = report.view.now;
         let in_force = |certificate: &Certificate| !certificate.is_revoked() && now <= certificate.not_after;
         if report.certificate.as_ref().is_some_and(in_force) {
-            return Ok(LastTerm::InForce);
+            return Ok(TermOutcome::InForce);
         }
         // A reissue stands in for a certificate that was revoked.
         let order = &report.view.order;
         let held = Index::Held(&report.holder, &names_digest(&order.identifiers), &order.product);
-        let Some(row) = self.records.follow(&held).await? else { return Ok(LastTerm::Over) };
+        let Some(row) = self.records.follow(&held).await? else { return Ok(TermOutcome::Over) };
         let other = self.records.find::<Order>(&target::<OrderId>(&row)?).await?.map(Stored::into_value);
-        let Some(Order { phase: Phase::Issued { serial, .. }, .. }) = other else { return Ok(LastTerm::Over) };
+        let Some(Order { phase: Phase::Issued { serial, .. }, .. }) = other else { return Ok(TermOutcome::Over) };
         let other = self.certificate_of(&serial).await?;
-        Ok(if in_force(&other) { LastTerm::InForce } else { LastTerm::Over })
+        Ok(if in_force(&other) { TermOutcome::InForce } else { TermOutcome::Over })
     }
 }

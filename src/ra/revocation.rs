@@ -1,4 +1,4 @@
-//! Revocation: one use case for everybody who may ask for it (RFC 8555 section 7.6).
+//! Revocation: one use case for everybody who may ask for it (RFC 8555 section 7.6), a lost key being a reason (KEY-08).
 
 use super::{Ra, Stop, settle};
 use crate::domain::account::Account;

@@ -133,3 +133,24 @@ async fn a_word_in_a_paid_name_brings_the_order_to_the_review_desk() {
     let done = client.finalize(&order, &csr(&names).0).await.expect(200).json();
     assert_eq!(done["status"], "processing", "{done}");
 }
+
+#[tokio::test]
+async fn an_organisations_certificate_waits_for_an_organisation_that_was_vetted() {
+    let world = World::documented().await;
+    let individual = world.client_of(&world.customer(CustomerKind::Individual).await).await;
+    let ov = order_of(&["shop.zone-one.cn"], json!({ "profile": "trustasia-ov-single" }));
+    // CAT-15, ORG-10
+    let refused = individual.new_order_of(ov.clone()).await;
+    has_parts(&refused.expect_problem(403, "userActionRequired"), &["registered organisation", "CAT-15"]);
+    let customer = world.customer(CustomerKind::Enterprise).await;
+    let enterprise = world.client_of(&customer).await;
+    world.buy(&customer, "trustasia-ov-single", 1, 1).await;
+    let placed = enterprise.new_order_of(ov).await.expect(201);
+    for authz in enterprise.authorizations(&placed.json()).await {
+        world.prove(&enterprise, &authz).await.expect(200);
+    }
+    // VAL-38: validated is not enough here, and the order stays ready for when there is an organisation.
+    let refused = enterprise.finalize(&placed.json(), &csr(&["shop.zone-one.cn"]).0).await;
+    has_parts(&refused.expect_problem(403, "userActionRequired"), &["organisation that was vetted", "CAT-15"]);
+    assert_eq!(enterprise.post_as_get(placed.location()).await.json()["status"], "ready");
+}

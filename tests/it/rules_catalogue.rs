@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::acme_tools::{has_parts, order_of};
 use crate::documents;
+use crate::support::operator::Operator;
 use crate::support::world::{BASE, World};
 
 fn shape_id(shape: Shape) -> &'static str {
@@ -398,4 +399,21 @@ async fn a_refusal_tells_which_products_would_fit_the_names_and_their_price() {
     world.buy(&customer, "trustasia-dv-multi", 3, 1).await;
     let refused = person.new_order(&["a.zone.cn", "b.zone.cn"]).await.expect_problem(400, "invalidProfile");
     has_parts(&refused, &["\"trustasia-dv-multi\" is for 3 chargeable names, and these are 2 (BUY-05)"]);
+}
+
+#[tokio::test]
+async fn what_buyers_should_know_is_shown_with_the_product() {
+    let world = World::documented().await;
+    let visitor = Operator::with(&world, None);
+    for (product, notices) in [
+        ("trustasia-dv-free", &["without human support", "testing and personal sites"][..]),
+        ("dnspod-sm-ov", &["do not work in mini programs"]),
+        ("trustasia-dv-multi", &[]),
+        ("dnspod-std-ov", &[]),
+    ] {
+        let shown = visitor.get(&format!("/products/{product}")).await.expect(200).json()["notices"].clone();
+        let shown: Vec<&str> = shown.as_array().unwrap().iter().map(|notice| notice.as_str().unwrap()).collect();
+        assert_eq!(shown.len(), notices.len(), "CAT-16, CAT-17, CAT-22: {product}");
+        assert!(shown.iter().zip(notices).all(|(told, part)| told.contains(part)), "{product}: {shown:?}");
+    }
 }

@@ -229,14 +229,13 @@ fn an_issued_order_is_as_its_certificate_is() {
         let facts = Facts { product: Some(&dv), reissuing, ..facts(&order, &[], Some(&certificate)) };
         assert_eq!(of_order(&facts).as_str(), word, "{seed_text}");
     }
-    let (order, certificate) = (order(issued()), certificate(0, good));
+    let (order, ended) = (order(issued()), certificate(0, good));
     let dv = product("dv");
-    let after =
-        Facts { now: NOW + Duration::from_secs(1), product: Some(&dv), ..facts(&order, &[], Some(&certificate)) };
+    let after = Facts { now: NOW + Duration::from_secs(1), product: Some(&dv), ..facts(&order, &[], Some(&ended)) };
     assert_eq!(of_order(&after).as_str(), "expired");
     // A private CA's certificate of a year, in its last third.
     for (days_left, status) in [(200, Status::Issued), (100, Status::ToBeRenewed)] {
-        let certificate = super::tests::certificate(days_left, good);
+        let certificate = certificate(days_left, good);
         assert_eq!(of_order(&facts(&order, &[], Some(&certificate))), status, "{days_left}");
     }
 }
@@ -269,7 +268,7 @@ fn who_waits_long_for_a_validation_is_told_what_to_look_at() {
 
 #[test]
 fn a_purchase_is_used_up_when_no_term_is_left_and_nothing_is_in_force() {
-    use LastTerm::{Failed, InForce, Open, Over};
+    use TermOutcome::{Failed, InForce, Open, Over};
     for (years, begun, last, word) in [
         // BUY-03
         (1, 0, None, "pending-submission"),
