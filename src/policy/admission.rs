@@ -208,7 +208,7 @@ fn check_buyer(product: &Product, terms: &Terms<'_>) -> Result<()> {
             Kind::UserActionRequired,
             format!(
                 "\"{id}\" is bought by a customer of this service, and this account is bound to none: register it with an \
-                 external account binding, the key for which comes with the purchase (BUY-03)."
+                 external account binding, the key for which comes with the purchase (ACCT-01, BUY-03)."
             ),
         )),
         None if product.bound_accounts_only => Err(Error::new(

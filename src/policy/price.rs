@@ -51,7 +51,7 @@ pub fn quote(product: &Product, names: u32, years: u32) -> Result<Quote> {
     if !product.years.contains(&years) {
         let sold: Vec<String> = product.years.iter().map(u32::to_string).collect();
         let sold = sold.join(" or ");
-        return refuse(format!("\"{id}\" is sold for a term of {sold} years; a term of {years} is not sold (BUY-06)."));
+        return refuse(format!("\"{id}\" is sold for a term of {sold} year(s), not for {years} (BUY-06)."));
     }
     let price = match product.sale {
         Sale::Paid(price) => price,

@@ -47,7 +47,7 @@ async fn what_can_not_be_bought_is_refused_with_the_reason() {
     let all = operator.get("/products").await.expect(200).json();
     let unsold = all["items"].as_array().unwrap().iter().find(|product| product["sold"] == false).unwrap();
     for (rule, customer, product, names, years, status, parts) in [
-        ("BUY-06", &person, MULTI, 1, 2, 400, &["sold for 1 years, not for 2", "BUY-06"][..]),
+        ("BUY-06", &person, MULTI, 1, 2, 400, &["sold for a term of 1 year(s), not for 2", "BUY-06"][..]),
         ("BUY-06", &company, "geotrust-ev-multi", 5, 3, 400, &["not for 3"]),
         ("BUY-04", &person, "trustasia-dv-free", 1, 1, 400, &["is free", "BUY-04"]),
         ("CAT-02", &company, unsold["id"].as_str().unwrap(), 1, 1, 400, &["CAT-02"]),
