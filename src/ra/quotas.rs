@@ -12,7 +12,7 @@ use crate::domain::error::Help;
 use crate::domain::order::{Order, OrderStatus, Phase, Purpose};
 use crate::domain::plan::Plan;
 use crate::domain::quota::{DomainLedger, HolderLedger, Pool, Slot};
-use crate::domain::{Error, Identifier, OrderId, Result, Serial};
+use crate::domain::{Error, Identifier, Kind, OrderId, Result, Serial};
 use crate::policy::catalog::{Product, QuotaRules, Sale};
 use crate::policy::domains;
 use crate::policy::quota::{self, Asker, DomainUsage, Fate, Held, HolderUsage};
@@ -222,7 +222,9 @@ impl Ra {
         if kept {
             return Ok(());
         }
-        Err(Error::malformed("The order has no slot of the quota any more (QUOTA-01); place a new one."))
+        let told =
+            "The order was over for a moment, and its slot of the quota went to another; place a new one (QUOTA-01).";
+        Err(Error::new(Kind::RateLimited, told))
     }
 }
 

@@ -11,18 +11,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chancery::clock::Clock as _;
-use chancery::domain::Timestamp;
 use chancery::domain::account::Holder;
 use chancery::domain::certificate::Certificate;
 use chancery::domain::id::random_bytes;
 use chancery::domain::quota::Pool;
+use chancery::domain::{AccountId, Timestamp};
 use chancery::store::EngineName;
 use parking_lot::Mutex;
 use rcgen::KeyPair;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::acme_tools::{DAY, cert_id};
+use crate::acme_tools::{DAY, cert_id, leaf, order_of};
+use crate::support::client::{Client, challenge, csr_with};
 use crate::support::server::announce;
 use acts::{Actor, Party, Scene, moment, over, zone};
 use book::{Known, Scope, Stage, shown};
@@ -68,6 +69,87 @@ async fn what_counts_is_what_the_rules_give_when_two_nodes_share_a_store() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_counts_is_what_the_rules_give_on_redb_too() {
     Play::begin("two nodes on redb", 2, EngineName::Redb).await.rounds(6).await;
+}
+
+/// However many ask at once, the limit is the only reason why one is refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_rush_for_one_primary_domain_is_served_in_turn() {
+    const CLIENTS: u64 = 120;
+    let cluster = Cluster::start(1, EngineName::Sled, 1, 100).await;
+    let mut asking = JoinSet::new();
+    for number in 0..CLIENTS {
+        let client = cluster.client(0, None).await;
+        asking.spawn(async move { client.new_order(&[&format!("h{number}.zone.cn")]).await.status.as_u16() });
+    }
+    let mut answers: BTreeMap<u16, usize> = BTreeMap::new();
+    while let Some(answer) = asking.join_next().await {
+        *answers.entry(answer.unwrap()).or_default() += 1;
+    }
+    assert_eq!(answers, BTreeMap::from([(201, 100), (429, 20)]));
+    assert_eq!(cluster.ra().domain_quota("zone.cn").await.unwrap().usage.usage.used, 100);
+}
+
+/// The slot of an original and its reissue is one: it does not go to somebody else by the revocation of the one, and then
+/// stay with the other too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_reissue_that_meets_the_revocation_of_its_original_never_makes_two_of_one_slot() {
+    const PAIRS: usize = 40;
+    let cluster = Cluster::start(1, EngineName::Sled, 1, 100).await;
+    let mut prepared = Vec::new();
+    for number in 0..PAIRS {
+        let client = cluster.client(0, None).await;
+        cluster.web.serve_any(&client.thumbprint());
+        let id: AccountId = client.kid().rsplit('/').next().unwrap().parse().unwrap();
+        let name = format!("zone-{number}.cn");
+        let (first, keys) =
+            (ready(&client, order_of(&[&name], json!({}))).await, [0, 1].map(|_| KeyPair::generate().unwrap()));
+        let done = client.finalize(&first, &csr_with(&keys[0], &[&name])).await.expect(200).json();
+        let der = leaf(&client.certificate(&done).await);
+        let again = ready(&client, order_of(&[&name], json!({ "replaces": cert_id(&der) }))).await;
+        let new_order = client.resource("newOrder").await;
+        prepared.push(async move {
+            let (reissuing, revoking) = (client.apart(), client.apart());
+            let (reissued, taken) = tokio::join!(
+                async {
+                    yields([0, 0, 1, 0, 2][number % 5]).await;
+                    reissuing.finalize(&again, &csr_with(&keys[1], &[&name])).await.expect(200).json()
+                },
+                async {
+                    yields([0, 1, 0, 2, 0][number % 5]).await;
+                    revoking.revoke_with(&keys[0], &der, None).await.expect(200);
+                    let other = order_of(&[&format!("other-{number}.cn")], json!({}));
+                    revoking.post(&new_order, &other).await.status.as_u16()
+                }
+            );
+            (Holder::Account(id), reissued["status"].as_str().unwrap().to_owned(), taken)
+        });
+    }
+    let mut pairs: JoinSet<_> = prepared.into_iter().collect();
+    let mut outcomes: BTreeMap<(String, u16), usize> = BTreeMap::new();
+    while let Some(ended) = pairs.join_next().await {
+        let (holder, reissued, taken) = ended.unwrap();
+        assert!(matches!((&*reissued, taken), ("valid", 429) | ("invalid", 201)), "{reissued} and {taken}");
+        *outcomes.entry((reissued, taken)).or_default() += 1;
+        let view = cluster.ra().quota_of(&holder).await.unwrap();
+        assert_eq!(view.usage.any.used, 1, "{view:#?}");
+    }
+    announce(&format!("quota races, reissues and revocations: {outcomes:?}"));
+}
+
+/// Lets others go first so many times.
+async fn yields(count: u64) {
+    for _ in 0..count {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// An order whose names are proven.
+async fn ready(client: &Client, asked: Value) -> Value {
+    let order = client.new_order_of(asked).await.expect(201);
+    for authz in client.authorizations(&order.json()).await {
+        client.respond(&challenge(&authz, "http-01")).await.expect(200);
+    }
+    client.post_as_get(order.location()).await.expect(200).json()
 }
 
 struct Play {
@@ -146,8 +228,8 @@ impl Play {
             if self.rng.chance(10) {
                 acts.spawn(scene.happen(self.cluster.ra().clone(), rng));
             } else {
-                let actor = self.actors[self.rng.below(self.actors.len() as u64) as usize].clone();
-                acts.spawn(scene.act(actor, rng));
+                let actor = &self.actors[self.rng.below(self.actors.len() as u64) as usize];
+                acts.spawn(scene.act(Actor { client: actor.client.apart(), ..actor.clone() }, rng));
             }
         }
         let kill = self.rng.chance(40);
@@ -156,9 +238,7 @@ impl Play {
             acts.join_next().await.unwrap().unwrap();
         }
         if kill {
-            for _ in 0..self.rng.below(200) {
-                tokio::task::yield_now().await;
-            }
+            yields(self.rng.below(200)).await;
             acts.abort_all();
             while let Some(ended) = acts.join_next().await {
                 assert!(ended.is_ok() || ended.is_err_and(|ended| ended.is_cancelled()), "an act failed");
@@ -278,7 +358,7 @@ impl Play {
                 "pending" | "ready" | "processing" => Stage::Open,
                 "invalid" => Stage::Over,
                 _ => {
-                    let der = crate::acme_tools::leaf(&client.certificate(&object).await);
+                    let der = leaf(&client.certificate(&object).await);
                     known.expires = over(&der);
                     Stage::Issued(der)
                 }

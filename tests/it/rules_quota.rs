@@ -458,7 +458,7 @@ async fn a_clock_that_is_set_back_gives_nobody_more_than_the_quota() {
     world.pass(Duration::from_secs(60)).await;
     let ended = look(&client, &order).await;
     assert_eq!(ended["status"], "invalid", "{ended}");
-    has_parts(ended["error"]["detail"].as_str().unwrap(), &["no slot of the quota", "QUOTA-01"]);
+    has_parts(ended["error"]["detail"].as_str().unwrap(), &["slot of the quota went to another", "QUOTA-01"]);
     assert_eq!(quota(&world, &customer).await.usage.any.used, 1);
     assert!(url(&ended, "finalize").starts_with(BASE));
 }

@@ -60,6 +60,11 @@ impl Client {
         self
     }
 
+    /// The same account in a process of its own, which gets its nonces itself.
+    pub fn apart(&self) -> Self {
+        Self { nonce: Arc::default(), ..self.clone() }
+    }
+
     /// The public key.
     pub fn jwk(&self) -> Value {
         self.signer.jwk()
