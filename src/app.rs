@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +48,8 @@ pub struct Running {
     /// The use cases.
     pub ra: Arc<Ra>,
     config: Config,
+    /// Files of the catalogue that were not there at the start.
+    built_in: Vec<PathBuf>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<io::Result<()>>,
 }
@@ -91,6 +93,7 @@ pub async fn start(mut config: Config, clock: Arc<dyn Clock>) -> Result<Running,
     config.pki_listen_at(pki.local_addr()?);
 
     telemetry::recorder();
+    let built_in = config.built_in_catalog();
     let app = App::build(&config, clock)?;
     let (certificate, renew) = server_certificate(&config, &app.ra).await?;
     let (stop, stopped) = watch::channel(false);
@@ -114,7 +117,7 @@ pub async fn start(mut config: Config, clock: Arc<dyn Clock>) -> Result<Running,
     tasks.spawn(until_stopped(keep_jobs(app.ra.clone()), stopped));
     let directory_url = Links::new(&config.server.public_url).directory();
     tracing::info!(directory = %directory_url, jobs = resumed, "ready");
-    Ok(Running { directory_url, monitor: monitor_address, ra: app.ra, config, stop, tasks })
+    Ok(Running { directory_url, monitor: monitor_address, ra: app.ra, config, built_in, stop, tasks })
 }
 
 impl Running {
@@ -122,6 +125,12 @@ impl Running {
     /// a faulty file changes nothing. What came of it is told in the log.
     pub async fn reload(&self) -> Result<(), Failure> {
         let config = self.config.clone();
+        // A file that was there is not replaced by what is built in, which knows nothing of what stood in it.
+        if let Some(gone) = config.built_in_catalog().into_iter().find(|file| !self.built_in.contains(file)) {
+            let file = gone.display().to_string();
+            tracing::error!(file, "the catalogue is not replaced: a file of it is gone");
+            return Err(format!("{file}: the file is gone").into());
+        }
         let read = match tokio::task::spawn_blocking(move || config.load_catalog()).await? {
             Ok(read) => read,
             Err(faults) => {

@@ -12,7 +12,7 @@ use crate::domain::{Error, Identifier, Money};
 use crate::ra::{NamesQuote, Quote, QuotedNames};
 
 /// Most names of one request: more than any certificate has.
-const MOST_NAMES: usize = 200;
+const MOST_NAMES: usize = 100;
 
 #[derive(Serialize)]
 pub(super) struct QuoteObject {

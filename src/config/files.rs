@@ -1,6 +1,6 @@
 //! The files that the configuration names: read and judged, so that a server and `check-config` see the same faults.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Catalog as Files, Config, Fault};
 use crate::http::ServerCertificate;
@@ -22,6 +22,17 @@ pub struct ReadCatalog {
 }
 
 impl Config {
+    /// Files of the catalogue in whose place the built-in text is taken, because they are the usual ones and not there.
+    pub fn built_in_catalog(&self) -> Vec<PathBuf> {
+        let usual = Files::default();
+        let named = [(&self.catalog.products, usual.products), (&self.catalog.names, usual.names)];
+        named
+            .into_iter()
+            .filter(|(path, usual)| *path == usual && !path.exists())
+            .map(|(path, _)| path.clone())
+            .collect()
+    }
+
     /// The product catalogue: read, and compared with what the configuration says of it.
     pub fn load_catalog(&self) -> Result<ReadCatalog, Vec<Fault>> {
         let usual = Files::default();

@@ -1,5 +1,7 @@
 //! An order (RFC 8555 section 7.1.3): from the names asked for to the certificate.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::authz::{Authorization, AuthzState, AuthzStatus};
@@ -214,12 +216,15 @@ impl Order {
     }
 
     /// Accepts a CSR for an order that a person must look at first: from `ready` to `processing`, for as long as its
-    /// proofs last.
+    /// proofs last and the dates that it asks for can be honoured.
     pub fn submit(self, csr: &[u8], authzs: &[Authorization], now: Timestamp) -> Result<Self> {
         let accepted = self.finalize(csr, Serial::random(), JobId::random(), authzs, now)?;
         let expires = authzs.iter().map(|authz| authz.expires).min().unwrap_or(accepted.expires);
         let phase = Phase::Review { csr: csr.to_vec(), since: now };
-        Ok(Self { phase, expires: expires.max(accepted.expires), ..accepted })
+        // Baseline Requirements 7.1.2.7: a certificate is signed within 48 hours of its notBefore.
+        let dates = [accepted.not_after, accepted.not_before.map(|first| first + Duration::from_secs(48 * 3600))];
+        let expires = dates.into_iter().flatten().fold(expires.max(accepted.expires), Timestamp::min);
+        Ok(Self { phase, expires, ..accepted })
     }
 
     /// A person approved: the certificate is being made.

@@ -288,7 +288,7 @@ pub(super) fn would_refuse(
 }
 
 /// Why nothing is issued for a name, whatever the shape of the order.
-fn refusal(catalog: &Catalog, product: &Product, identifier: &Identifier) -> Option<String> {
+pub fn refusal(catalog: &Catalog, product: &Product, identifier: &Identifier) -> Option<String> {
     if let Some(domain) = catalog.names().refusal(identifier) {
         return Some(format!("No certificates are issued for \"{domain}\" and what lies below it."));
     }

@@ -68,7 +68,7 @@ impl<'a> Giving<'a> {
     fn at_most(&self, identifiers: &'a [Identifier]) -> BTreeSet<&'a str> {
         let mut names: Vec<&DnsName> = identifiers.iter().filter_map(dns).collect();
         // The deepest first, because names are given by what lies below them; `www` behind its neighbours.
-        names.sort_by_key(|name| (Reverse(domains::levels(name.as_str())), www_of(name).is_some()));
+        names.sort_by_cached_key(|name| (Reverse(domains::levels(name.as_str())), www_of(name).is_some()));
         let mut free = BTreeSet::new();
         for name in names {
             if free.contains(name.as_str()) {

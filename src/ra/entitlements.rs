@@ -8,10 +8,10 @@ use super::{Ra, Settings, Stop};
 use crate::domain::account::{Account, Holder};
 use crate::domain::certificate::Certificate;
 use crate::domain::customer::{Clearance, Customer};
-use crate::domain::order::{Order, OrderStatus, Purpose};
+use crate::domain::order::{Order, OrderStatus, Phase, Purpose};
 use crate::domain::plan::Plan;
 use crate::domain::purchase::{LastTerm, Purchase};
-use crate::domain::{CustomerId, Error, Identifier, OrderId, PurchaseId, Result};
+use crate::domain::{CustomerId, Error, Identifier, Kind, OrderId, PurchaseId, Result};
 use crate::policy::admission::{self, Offer, Request, Terms};
 use crate::policy::catalog::{Catalog, Product, Sale};
 use crate::policy::lifecycle::same_names;
@@ -258,10 +258,22 @@ impl Ra {
 
     /// The rows that an issued order of a paid product changes: it can be found by its names, and a purchase without a
     /// further term is closed.
-    pub(super) async fn settle_purchase(&self, holder: &Holder, order: &Order, batch: Batch) -> Result<Batch> {
+    pub(super) async fn settle_purchase(
+        &self,
+        holder: &Holder,
+        order: &Order,
+        certificate: &Certificate,
+        batch: Batch,
+    ) -> Result<Batch> {
         let names = names_digest(&order.identifiers);
         let Some(id) = &order.purchase else { return Ok(batch) };
-        let mut batch = batch.index(&Index::Held(holder, &names, &order.product), order.id.as_str());
+        let row = Index::Held(holder, &names, &order.product);
+        let read = self.records.follow(&row).await?;
+        let outlived = match &read {
+            Some(read) => self.outlives(&target::<OrderId>(read)?, certificate).await?,
+            None => false,
+        };
+        let mut batch = if outlived { batch } else { batch.point(&row, read.as_ref(), order.id.as_str()) };
         // While the last term's order may still come to nothing, its term may come back.
         if let Some(purchase) = self.records.find::<Purchase>(id).await?
             && purchase.terms.len() >= purchase.years as usize
@@ -270,6 +282,35 @@ impl Ra {
             batch = batch.unindex(&Index::OpenPurchase(&purchase.customer, id));
         }
         Ok(batch)
+    }
+
+    /// Whether an order is what its holder has for the names rather than that certificate: a renewal that is open or issued
+    /// when a reissue of the certificate before is finished late.
+    async fn outlives(&self, order: &OrderId, certificate: &Certificate) -> Result<bool> {
+        if *order == certificate.order {
+            return Ok(false);
+        }
+        let view = self.order_view(order).await?;
+        match &view.order.phase {
+            Phase::Issued { serial, .. } => {
+                let other = self.certificate_of(serial).await?;
+                Ok(!other.is_revoked() && certificate.term_end() < other.term_end())
+            }
+            _ => Ok(view.status() != OrderStatus::Invalid),
+        }
+    }
+
+    /// The purchase that pays for an order, which still has the order among its terms: one that was over for a moment may
+    /// have lost its term to another (BUY-08).
+    pub(super) async fn check_term(&self, order: &Order) -> Result<Option<Stored<Purchase>>> {
+        let (Some(id), Purpose::New | Purpose::Renewal { .. }) = (&order.purchase, order.purpose) else {
+            return Ok(None);
+        };
+        let purchase = self.records.find::<Purchase>(id).await?;
+        let kept = purchase.filter(|purchase| purchase.terms.contains(&order.id));
+        let told =
+            "The order was over for a moment, and its term of the purchase went to another; place a new one (BUY-08).";
+        kept.map(Some).ok_or_else(|| Error::new(Kind::RateLimited, told))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::domain::job::{Job, Work};
 use crate::domain::order::{Order, Phase, Purpose};
 use crate::domain::{Error, Identifier, JobId, Kind, OrderId, Problem, Result, Serial};
 use crate::policy::catalog::{Product, Sale};
-use crate::policy::{keys, validity};
+use crate::policy::{admission, keys, validity};
 use crate::store::records::{Batch, BlockedKey, Index, SerialEntry, Stored, clearance_id, target};
 use crate::telemetry;
 
@@ -204,6 +204,11 @@ impl Ra {
         }
         let catalog = self.catalog();
         let product = self.product_of(&catalog, &view.order.product)?;
+        // The lists may have grown since the order was placed (Baseline Requirements 4.2.1).
+        let refused = |name| admission::refusal(&catalog, &product, name).map(|reason| (name, reason));
+        if let Some((name, reason)) = view.order.identifiers.iter().find_map(refused) {
+            return Err(Problem::new(Kind::RejectedIdentifier, format!("{name}: {reason}")).into());
+        }
         // The public calendar may have made a proof too old since the order was placed.
         let longest = validity::longest_reuse(catalog.settings(), &product, view.now);
         let serves = |authz: &Authorization| match &authz.state {
@@ -267,6 +272,7 @@ impl Ra {
         };
         self.check_subject_key(&account, &csr).await?;
         self.check_slot(&account.holder(), &order, &product).await?;
+        let purchase = self.check_term(&order).await?;
         let key_row = self.check_key_reuse(&account.holder(), &order, &csr, &product).await?;
         let now = self.now();
         let (span, earlier) = self.span(&order, &product, csr.key).await?;
@@ -316,7 +322,8 @@ impl Ra {
             true => batch.point(&key, key_row.as_ref(), &target),
             false => batch.index(&key, &target),
         };
-        let batch = self.settle_purchase(&account.holder(), &fulfilled, batch).await?;
+        let batch = purchase.iter().fold(batch, |batch, purchase| batch.check(purchase));
+        let batch = self.settle_purchase(&account.holder(), &fulfilled, &certificate, batch).await?;
         self.records.commit(batch).await?;
         let (product, issuer) = (certificate.product, certificate.issuer);
         metrics::counter!(telemetry::CERTIFICATES_ISSUED, "product" => product, "issuer" => issuer).increment(1);

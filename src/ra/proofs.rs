@@ -83,7 +83,11 @@ impl Ra {
         earlier: Option<(&Certificate, Timestamp)>,
     ) -> Result<Prior> {
         let original = earlier.map_or(Timestamp::default(), |(_, original)| original);
-        let days = lifecycle::reuse_days(catalog.settings(), product, purpose, original, self.now());
+        // Whoever revoked it may hold the names now: then nothing that was proven before says who does.
+        let days = match earlier {
+            Some((earlier, _)) if earlier.is_revoked() => product.validation_reuse_days,
+            _ => lifecycle::reuse_days(catalog.settings(), product, purpose, original, self.now()),
+        };
         let methods = match (purpose, earlier) {
             (Purpose::Reissue { .. }, Some((earlier, _))) if product.class == Class::DvFree => {
                 self.methods_of(earlier).await?

@@ -9,7 +9,7 @@ use crate::domain::account::{Account, Holder};
 use crate::domain::audit::Act;
 use crate::domain::customer::{Clearance, Customer};
 use crate::domain::job::{Job, Work};
-use crate::domain::order::{OrderStatus, Phase};
+use crate::domain::order::{Order, OrderStatus, Phase};
 use crate::domain::{AccountId, DnsName, Error, Kind, OrderId, Problem, Result, Serial, Timestamp};
 use crate::store::records::{Batch, Index, Rows, SerialEntry, Stored, clearance_id, target};
 use crate::telemetry;
@@ -124,10 +124,10 @@ impl Ra {
             let rows = self.records.rows(&Rows::InReview, after.take(), PAGE).await?;
             let Some((last, _)) = rows.last() else { return Ok(()) };
             after = Some(last.clone());
-            for (_, id) in &rows {
-                let view = self.order_view(&target(id)?).await?;
-                if view.order.account == *account {
-                    self.settle_lapsed(&view.order.id).await?;
+            let ids = rows.iter().map(|(_, id)| target::<OrderId>(id)).collect::<Result<Vec<_>, _>>()?;
+            for order in self.records.find_all::<Order>(&ids).await?.into_iter().flatten() {
+                if order.account == *account {
+                    self.settle_lapsed(&order.id).await?;
                 }
             }
         }

@@ -1,14 +1,20 @@
 //! Revocation: one use case for everybody who may ask for it (RFC 8555 section 7.6), a lost key being a reason (KEY-08).
 
+use std::time::Duration;
+
 use super::{Ra, Stop, settle};
 use crate::domain::account::Account;
 use crate::domain::audit::Act;
-use crate::domain::authz::{Authorization, AuthzStatus};
+use crate::domain::authz::{Authorization, AuthzState, AuthzStatus};
 use crate::domain::certificate::{Certificate, RevocationReason};
 use crate::domain::key::AccountKey;
 use crate::domain::{AuthzId, Error, Result, Serial};
-use crate::store::records::{Batch, BlockedKey, Index, Revocation, target};
+use crate::store::records::{Batch, BlockedKey, Index, Revocation, Stored, target};
 use crate::telemetry;
+
+/// How long a proof of a name lets its holder revoke others' certificates: names change hands, and some proofs are kept for
+/// reissues much longer (VAL-34).
+const PROOF_LASTS: Duration = Duration::from_secs(30 * 86_400);
 
 /// On whose authority a certificate is revoked.
 #[derive(Debug, Clone, Copy)]
@@ -104,7 +110,13 @@ impl Ra {
                 Some(row) => self.records.find::<Authorization>(&target::<AuthzId>(&row)?).await?,
                 None => None,
             };
-            if !proven.is_some_and(|authz| authz.status(now) == AuthzStatus::Valid && authz.covers(identifier)) {
+            let shows = |authz: Stored<Authorization>| match authz.state {
+                AuthzState::Valid { validated, .. } => {
+                    authz.status(now) == AuthzStatus::Valid && now < validated + PROOF_LASTS && authz.covers(identifier)
+                }
+                _ => false,
+            };
+            if !proven.is_some_and(shows) {
                 return Err(Error::unauthorized(format!(
                     "This account did not order the certificate and holds no valid authorization for {name}."
                 )));
