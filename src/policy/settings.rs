@@ -151,7 +151,7 @@ pub enum WordOutcome {
 pub enum WordMatch {
     /// Anywhere in a label.
     Substring,
-    /// As a part between hyphens.
+    /// As a part between dots or hyphens.
     Token,
     /// As a whole label.
     Label,

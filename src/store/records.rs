@@ -132,7 +132,7 @@ pub enum Index<'a> {
     Replaced(&'a Serial),
     /// A certified key to one of its certificates.
     CertifiedKey(&'a [u8; 32]),
-    /// A customer's purchases that have a term left.
+    /// A customer's purchases that have a term left, or whose last term has no certificate yet.
     OpenPurchase(&'a CustomerId, &'a PurchaseId),
     /// A customer's purchases by their age.
     PurchaseOfCustomer(&'a CustomerId, Timestamp, &'a PurchaseId),
@@ -149,7 +149,7 @@ pub enum Index<'a> {
 pub enum Rows<'a> {
     /// An account's orders.
     OrdersOfAccount(&'a AccountId),
-    /// A customer's purchases that have a term left.
+    /// A customer's purchases that have a term left, or whose last term has no certificate yet.
     OpenPurchases(&'a CustomerId),
     /// A customer's purchases.
     PurchasesOfCustomer(&'a CustomerId),
