@@ -247,7 +247,7 @@ async fn names_that_would_be_refused_when_ordered_have_no_quote() {
         ("request", json!({ "product": "trustasia-dv-multi" }), &["\"identifiers\""]),
         ("request", json!({ "names": 2 }), &["\"identifiers\""]),
         ("request", json!({ "product": "trustasia-dv-multi", "names": 1, "identifiers": ["a.cn"] }), &["Give"]),
-        ("request", json!({ "identifiers": vec!["zone.cn"; 201] }), &["201", "200"]),
+        ("request", json!({ "identifiers": vec!["zone.cn"; 201] }), &["201", "at most 100"]),
         ("request", json!({ "identifiers": "zone.cn" }), &["can't be read"]),
     ] {
         let answer = visitor.quote_of(body).await;
