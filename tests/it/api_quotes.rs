@@ -153,7 +153,7 @@ async fn what_is_not_sold_has_no_quote() {
         ("BUY-06", "trustasia-dv-multi", 1, 2, 400, &["sold for a term of 1 year(s), not for 2", "BUY-06"][..]),
         ("BUY-06", "trustasia-dv-wildcard", 1, 4, 400, &["sold for a term of 1 or 2 or 3 year(s), not for 4"]),
         ("BUY-06", "trustasia-dv-wildcard", 1, 0, 400, &["not for 0"]),
-        ("DOM-01", "geotrust-ov-single", 2, 1, 400, &["takes one name", "2 names exceed"]),
+        ("DOM-01", "geotrust-ov-single", 2, 1, 400, &["takes one name", "2 names exceed what it sells"]),
         ("DOM-03", "trustasia-dv-multi", 101, 1, 400, &["at most 100 names"]),
         ("PRICE-31", "trustasia-dv-multi", 0, 1, 400, &["at least one name"]),
         ("CAT-01", "nobody-dv-single", 1, 1, 404, &["no product \"nobody-dv-single\""]),
