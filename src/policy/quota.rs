@@ -355,3 +355,26 @@ fn until(held: Held) -> Option<Timestamp> {
 fn earliest(moments: impl IntoIterator<Item = Option<Timestamp>>) -> Option<Timestamp> {
     moments.into_iter().flatten().min()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_may_be_had_when_enough_have_ended() {
+        let at = Timestamp::from_secs;
+        let held = |held: &[(u32, u64)]| held.iter().map(|(count, end)| (*count, at(*end))).collect::<Vec<_>>();
+        for (rule, slots, total, used, next, open) in [
+            ("nothing is held", &[][..], Some(2), 0, None, Some(5)),
+            ("there is room", &[(1, 30)], Some(2), 1, Some(30), Some(5)),
+            ("no limit", &[(9, 30)], None, 9, Some(30), Some(5)),
+            ("QUOTA-01", &[(1, 30), (1, 20)], Some(2), 2, Some(20), Some(20)),
+            ("X-02: the limit was lowered", &[(1, 40), (1, 30), (1, 20), (1, 10)], Some(2), 4, Some(10), Some(30)),
+            ("QUOTA-04: several end at once", &[(1, 10), (3, 20), (1, 30)], Some(3), 5, Some(10), Some(20)),
+            ("none may be had", &[(1, 10)], Some(0), 1, Some(10), None),
+        ] {
+            let expected = Usage { used, total, next: next.map(at), open: open.map(at) };
+            assert_eq!(Usage::of(held(slots), total, at(5)), expected, "{rule}");
+        }
+    }
+}

@@ -231,7 +231,10 @@ async fn an_identical_request_keeps_its_slot() {
 async fn a_reissue_takes_no_slot_and_keeps_that_of_its_original() {
     let world = with_quota(1, 1).await;
     let (customer, client) = buyer(&world, CustomerKind::Individual, Tier::Standard).await;
-    let original = issued(&world, &client, "zone.cn").await;
+    let (_, order) = world.ready_order(&client, &["zone.cn"]).await;
+    let (request, key) = csr(&["zone.cn"]);
+    let done = client.finalize(&order, &request).await.expect(200).json();
+    let original = leaf(&client.certificate(&done).await);
     // QUOTA-14: the quota is used up, and a reissue is had all the same.
     let reissue = order_of(&["zone.cn"], json!({ "replaces": cert_id(&original) }));
     let placed = client.new_order_of(reissue).await.expect(201);
@@ -241,7 +244,7 @@ async fn a_reissue_takes_no_slot_and_keeps_that_of_its_original() {
     let full = ["1 of 1 free certificates are in use"];
     refused(&world, &client.new_order(&["zone-b.cn"]).await, &full, Some(over(&original)));
     // One slot stands for both, so it stays for as long as one of them is good.
-    client.revoke(&original, None).await.expect(200);
+    client.revoke_with(&key, &original, Some(1)).await.expect(200);
     refused(&world, &client.new_order(&["zone-b.cn"]).await, &full, Some(over(&original)));
     client.revoke(&again, None).await.expect(200);
     accepted(&client, "zone-b.cn").await;
