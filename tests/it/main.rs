@@ -51,6 +51,7 @@ mod rules_addresses;
 mod rules_buying;
 mod rules_caa;
 mod rules_catalogue;
+mod rules_changes;
 mod rules_keys;
 mod rules_listed;
 mod rules_names;
