@@ -2,7 +2,6 @@
 
 use chancery::domain::customer::CustomerKind;
 use chancery::policy::names::Names;
-use serde_json::json;
 
 use crate::acme_tools::{DAY, has_parts, look};
 use crate::rules_tools::{issue, issued, make_ready, of, place};
