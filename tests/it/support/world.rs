@@ -9,7 +9,7 @@ use axum::Router;
 use axum::extract::Request;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chancery::app::App;
+use chancery::app::{App, Failure};
 use chancery::clock::{Clock as _, TestClock};
 use chancery::config::Config;
 use chancery::domain::audit::Act;
@@ -17,6 +17,7 @@ use chancery::domain::customer::{CustomerKind, Tier};
 use chancery::domain::purchase::Purchase;
 use chancery::domain::{CustomerId, Timestamp};
 use chancery::ra::{NewCustomer, NewExternalKey, NewPurchase, Ra};
+use chancery::store::OpenError;
 use chancery::store::records::Records;
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -216,7 +217,9 @@ impl World {
     /// The audit log, oldest first. The server is stopped for a moment, as with `restart`.
     pub async fn audit(&mut self) -> Vec<Act> {
         self.stop().await;
-        let records = Records::new(chancery::store::open(&self.config.store_settings()).unwrap());
+        let settings = self.config.store_settings();
+        let records = unlocked(|| chancery::store::open(&settings).map_err(Into::into)).await;
+        let records = Records::new(records);
         let events = records.audit(None, 10_000).await.unwrap();
         drop(records);
         self.start().await;
@@ -238,7 +241,7 @@ impl World {
     }
 
     async fn start(&mut self) {
-        let app = App::build(&self.config, self.clock.clone()).unwrap();
+        let app = unlocked(|| App::build(&self.config, self.clock.clone())).await;
         app.ra.resume().await.unwrap();
         *self.main.lock() = app.main.clone();
         *self.pki.lock() = app.pki.clone();
@@ -319,6 +322,18 @@ impl World {
         assert_eq!(done["status"], "valid", "{done}");
         let chain = client.certificate(&done).await;
         (done, chain)
+    }
+}
+
+/// What opens a store that was closed a moment ago: whoever held it last may still be letting go of it on another thread.
+async fn unlocked<T>(mut open: impl FnMut() -> Result<T, Failure>) -> T {
+    loop {
+        match open() {
+            Err(failure) if matches!(failure.downcast_ref::<OpenError>(), Some(OpenError::Locked(_))) => {
+                tokio::task::yield_now().await;
+            }
+            opened => return opened.unwrap(),
+        }
     }
 }
 
