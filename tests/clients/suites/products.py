@@ -18,7 +18,7 @@ class Buyer:
     # The primary domain of all its names.
     zone = ""
 
-    def order(self, names, home, product=None):
+    def order(self, names, home):
         """The arguments that order a certificate for these names by http-01."""
         raise NotImplementedError
 
@@ -64,6 +64,15 @@ class Buyer:
         """The chain of the certificate that is ordered with the bound account."""
         raise NotImplementedError
 
+    steps = (
+        is_refused_a_second_name_on_a_free_product,
+        is_refused_a_wildcard_on_a_free_product,
+        is_refused_a_sensitive_word,
+        is_refused_a_suffix_that_nobody_sells,
+        gets_twenty_free_certificates_and_not_one_more,
+        gets_several_names_for_a_purchase,
+    )
+
 
 class CertbotBuys(Buyer, Certbot):
     name = "certbot-products"
@@ -73,7 +82,7 @@ class CertbotBuys(Buyer, Certbot):
     def registers_an_account(self):
         self.do("register", "--agree-tos", "--register-unsafely-without-email")
 
-    def order(self, names, home, product=None):
+    def order(self, names, home):
         domains = [argument for name in names for argument in ("-d", name)]
         # certbot orders wildcards by dns-01 alone, and asks the hooks for it.
         answer = self.dns_hooks() if names[0].startswith("*.") else self.webroot()
@@ -87,15 +96,7 @@ class CertbotBuys(Buyer, Certbot):
         self.do(*self.order(names, self.bound), home=self.bound)
         return self.bound.directory / "config" / "live" / names[0] / "fullchain.pem"
 
-    steps = (
-        registers_an_account,
-        Buyer.is_refused_a_second_name_on_a_free_product,
-        Buyer.is_refused_a_wildcard_on_a_free_product,
-        Buyer.is_refused_a_sensitive_word,
-        Buyer.is_refused_a_suffix_that_nobody_sells,
-        Buyer.gets_twenty_free_certificates_and_not_one_more,
-        Buyer.gets_several_names_for_a_purchase,
-    )
+    steps = (registers_an_account, *Buyer.steps)
 
 
 class CertbotAsksForAddresses(CertbotBuys):
@@ -132,7 +133,7 @@ class LegoBuys(Buyer, Lego):
     zone = "lego-zone.cn"
     other = "lego-goods.cn"
 
-    def order(self, names, home, product=None):
+    def order(self, names, home):
         domains = [argument for name in names for argument in ("--domains", name)]
         answer = self.dns_hook() if names[0].startswith("*.") else self.webroot()
         return [*domains, *answer, "run"]
@@ -143,12 +144,3 @@ class LegoBuys(Buyer, Lego):
     def bought(self, names):
         self.do(*self.binding, *self.order(names, self.bound), home=self.bound)
         return self.chain(names[0], self.bound)
-
-    steps = (
-        Buyer.is_refused_a_second_name_on_a_free_product,
-        Buyer.is_refused_a_wildcard_on_a_free_product,
-        Buyer.is_refused_a_sensitive_word,
-        Buyer.is_refused_a_suffix_that_nobody_sells,
-        Buyer.gets_twenty_free_certificates_and_not_one_more,
-        Buyer.gets_several_names_for_a_purchase,
-    )
