@@ -195,6 +195,9 @@ pub async fn run(config: Config) -> Result<(), Failure> {
 /// tried again.
 async fn keep_jobs(ra: Arc<Ra>) {
     loop {
+        if let Err(error) = ra.wake().await {
+            tracing::error!(error = ?error, "the timers could not be looked through");
+        }
         tokio::time::sleep(Duration::from_secs(60)).await;
         if let Err(error) = ra.resume().await {
             tracing::error!(error = ?error, "stored jobs could not be looked through");

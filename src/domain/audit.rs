@@ -6,7 +6,9 @@ use super::account::Holder;
 use super::certificate::RevocationReason;
 use super::order::ReviewCause;
 use super::plan::Method;
-use super::{AccountId, AuthzId, CustomerId, JobId, Money, OrderId, PackageId, Problem, PurchaseId, Serial, Timestamp};
+use super::{
+    AccountId, AuthzId, CustomerId, JobId, Money, OrderId, PackageId, Problem, PurchaseId, Serial, TimerId, Timestamp,
+};
 
 /// An act, and when.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -135,6 +137,11 @@ pub enum Act {
         until: Timestamp,
     },
     JobDropped {
+        job: JobId,
+    },
+    /// What was to be done later is to be done now.
+    TimerDue {
+        timer: TimerId,
         job: JobId,
     },
     /// A serial whose signature may have been made and was never handed out.

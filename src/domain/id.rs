@@ -88,6 +88,34 @@ ids! {
     PurchaseId
     /// A package of free certificates.
     PackageId
+    /// An access token of the REST API.
+    TokenId
+    /// An entry of the money ledger.
+    EntryId
+    /// A voucher or a package of benefit points.
+    CouponId
+    /// An organisation profile.
+    OrganisationId
+    /// An administrator or contact profile.
+    PersonId
+    /// The data of an application for a paid certificate.
+    ApplicationId
+    /// A file that is kept for somebody: a letter, a private key.
+    DocumentId
+    /// A request for a revocation.
+    RevocationId
+    /// A message to a customer.
+    NoticeId
+    /// A certificate of another CA that a customer keeps here.
+    UploadId
+    /// A key pair, or a CSR, that a customer keeps here.
+    KeyPairId
+    /// A policy for alarms before certificates end.
+    AlarmId
+    /// Somewhere that messages go: an address or a webhook.
+    ChannelId
+    /// Something that is to be done later.
+    TimerId
 }
 
 /// A certificate's serial number: 20 octets of which 158 bits are random, so that the DER INTEGER is positive, has

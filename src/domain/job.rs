@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::plan::Method;
-use super::{AuthzId, JobId, OrderId, Timestamp};
+use super::{AuthzId, JobId, NoticeId, OrderId, TimerId, Timestamp};
 
 /// A piece of work that survives a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,4 +50,27 @@ pub enum Work {
         /// The order.
         order: OrderId,
     },
+    /// Send a message to everybody who is to have it.
+    Notify {
+        /// The message.
+        notice: NoticeId,
+    },
+}
+
+/// Work for a later day: it becomes a job when its time has come. Unlike a job it costs nothing while it waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timer {
+    /// Its id.
+    pub id: TimerId,
+    /// When.
+    pub at: Timestamp,
+    /// What to do then.
+    pub work: Work,
+}
+
+impl Timer {
+    /// Work for that moment.
+    pub fn new(at: Timestamp, work: Work) -> Self {
+        Self { id: TimerId::random(), at, work }
+    }
 }

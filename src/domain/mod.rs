@@ -12,6 +12,7 @@ pub mod identifier;
 pub mod job;
 pub mod key;
 pub mod money;
+pub mod notice;
 pub mod order;
 pub mod plan;
 pub mod purchase;
@@ -19,7 +20,11 @@ pub mod quota;
 pub mod timestamp;
 
 pub use error::{Error, Kind, Problem, Result};
-pub use id::{AccountId, AuthzId, CustomerId, JobId, OrderId, PackageId, PurchaseId, Serial};
+pub use id::{
+    AccountId, AlarmId, ApplicationId, AuthzId, ChannelId, CouponId, CustomerId, DocumentId, EntryId, JobId, KeyPairId,
+    NoticeId, OrderId, OrganisationId, PackageId, PersonId, PurchaseId, RevocationId, Serial, TimerId, TokenId,
+    UploadId,
+};
 pub use identifier::{DnsName, Identifier};
 pub use money::Money;
 pub use timestamp::Timestamp;

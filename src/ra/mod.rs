@@ -2,6 +2,7 @@
 
 mod accounts;
 mod authorizations;
+mod calendar;
 mod catalogs;
 mod compromised;
 mod customers;

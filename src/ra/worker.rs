@@ -20,6 +20,9 @@ use crate::telemetry;
 const VALIDATIONS: usize = 512;
 const ISSUANCES: usize = 256;
 
+/// How many messages are sent, and other things done, at once.
+const OTHERS: usize = 64;
+
 /// No job is put off for longer.
 const FURTHEST: Duration = Duration::from_secs(900);
 
@@ -31,6 +34,7 @@ pub(super) struct Worker {
     in_hand: Mutex<HashMap<JobId, watch::Sender<()>>>,
     validations: Semaphore,
     issuances: Semaphore,
+    others: Semaphore,
     nudge: Notify,
     stop: watch::Sender<bool>,
 }
@@ -49,6 +53,7 @@ impl Default for Worker {
             in_hand: Mutex::default(),
             validations: Semaphore::new(VALIDATIONS),
             issuances: Semaphore::new(ISSUANCES),
+            others: Semaphore::new(OTHERS),
             nudge: Notify::new(),
             stop: watch::channel(false).0,
         }
@@ -106,6 +111,7 @@ impl Ra {
     /// jumps.
     pub async fn drain(self: &Arc<Self>) -> Result<()> {
         loop {
+            self.wake().await?;
             self.worker.nudge.notify_waiters();
             let jobs = self.records.list::<Job>(b"", None, 10_000).await?;
             let now = self.now();
@@ -147,6 +153,7 @@ impl Ra {
             let permits = match job.work {
                 Work::Validate { .. } => &self.worker.validations,
                 Work::Issue { .. } => &self.worker.issuances,
+                _ => &self.worker.others,
             };
             let Ok(_permit) = permits.acquire().await else { return };
             due = match self.run(&job.id, ticket.take()).await {
@@ -180,6 +187,7 @@ impl Ra {
         match &job.work {
             Work::Validate { authz, method } => self.validate(&job, authz, *method).await,
             Work::Issue { order } => self.issue(&job, order, ticket).await,
+            Work::Notify { .. } => self.drop_job(&job).await,
         }
     }
 

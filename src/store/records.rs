@@ -1,213 +1,24 @@
-//! Typed records over `Kv`: which space holds what, the envelope with its version, and the batch that `ra` commits.
+//! Typed records over `Kv`: the envelope with its version, and the batch that `ra` commits. `spaces` says which space holds
+//! what, `index` which rows lead to it.
+
+mod index;
+mod spaces;
 
 use std::ops::Deref;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use index::{Index, Rows};
+pub use spaces::{BlockedKey, Record, Revocation, SerialEntry, clearance_id};
+
 use super::{Entry, Guard, Key, Kv, Range, StoreError, WriteSet};
-use crate::domain::account::{Account, Holder};
 use crate::domain::audit::{Act, AuditEvent};
-use crate::domain::authz::Authorization;
-use crate::domain::certificate::{Certificate, RevocationReason};
-use crate::domain::customer::{Clearance, Customer, ExternalKey};
 use crate::domain::id::random_bytes;
-use crate::domain::job::Job;
-use crate::domain::order::Order;
-use crate::domain::purchase::Purchase;
-use crate::domain::quota::{DomainLedger, HolderLedger};
-use crate::domain::{AccountId, CustomerId, OrderId, PurchaseId, Serial, Timestamp};
-
-/// Something that is kept as one record.
-pub trait Record: Serialize + DeserializeOwned + Send + Sync {
-    /// The space it lives in; never reused for something else.
-    const SPACE: u8;
-    /// The form of its fields; a reader refuses what is newer than itself.
-    const FORM: u8 = 1;
-
-    /// Its name within the space.
-    fn id(&self) -> Vec<u8>;
-}
-
-macro_rules! records {
-    ($($kind:ty = $space:literal, |$value:ident| $id:expr;)*) => {$(
-        impl Record for $kind {
-            const SPACE: u8 = $space;
-
-            fn id(&self) -> Vec<u8> {
-                let $value = self;
-                $id
-            }
-        }
-    )*};
-}
-
-records! {
-    Account = 1, |r| r.id.as_str().into();
-    Order = 2, |r| r.id.as_str().into();
-    Authorization = 3, |r| r.id.as_str().into();
-    Job = 4, |r| r.id.as_str().into();
-    Certificate = 5, |r| r.serial.as_bytes().into();
-    SerialEntry = 6, |r| r.serial.as_bytes().into();
-    Customer = 7, |r| r.id.as_str().into();
-    ExternalKey = 8, |r| r.kid.as_bytes().into();
-    BlockedKey = 9, |r| r.spki_sha256.into();
-    Revocation = 10, |r| r.id_bytes();
-    HolderLedger = 11, |r| r.holder.as_key().into();
-    DomainLedger = 12, |r| r.domain.as_bytes().into();
-    Purchase = 13, |r| r.id.as_str().into();
-    Clearance = 14, |r| clearance_id(&r.holder, &r.name);
-}
-
-/// A serial number that was given out, recorded before anything is signed with it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct SerialEntry {
-    /// The serial.
-    pub serial: Serial,
-    /// What it was given out for: an order's id, or `server`.
-    pub purpose: String,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// A key that is known to be compromised: no certificate is issued for it again (Baseline Requirements 6.1.1.3).
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct BlockedKey {
-    /// SHA-256 of the SubjectPublicKeyInfo.
-    #[serde(with = "crate::domain::certificate::hex32")]
-    pub spki_sha256: [u8; 32],
-    /// When it became known.
-    pub at: Timestamp,
-}
-
-/// An entry of a revocation list, kept by the issuer that signed the certificate.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Revocation {
-    /// The issuer's name.
-    pub issuer: String,
-    /// The certificate.
-    pub serial: Serial,
-    /// When it was revoked.
-    pub at: Timestamp,
-    /// Why.
-    pub reason: RevocationReason,
-    /// When the certificate would have ended.
-    pub not_after: Timestamp,
-}
-
-impl Revocation {
-    /// What the names of an issuer's entries begin with.
-    pub fn prefix(issuer: &str) -> Vec<u8> {
-        [issuer.as_bytes(), b"/"].concat()
-    }
-
-    fn id_bytes(&self) -> Vec<u8> {
-        [&Self::prefix(&self.issuer)[..], self.serial.as_bytes()].concat()
-    }
-}
-
-/// The name of a clearance.
-pub fn clearance_id(holder: &Holder, name: &str) -> Vec<u8> {
-    [holder.as_key().as_bytes(), b"/", name.as_bytes()].concat()
-}
-
-/// Index rows: a name that leads to the name of a record, or only exists.
-#[derive(Debug, Clone)]
-pub enum Index<'a> {
-    /// RFC 7638 thumbprint of an account key to the account.
-    AccountByKey(&'a str),
-    /// SHA-256 of an account key's SubjectPublicKeyInfo to the account.
-    AccountBySpki(&'a [u8; 32]),
-    /// An account's orders by their age.
-    OrderOfAccount(&'a AccountId, Timestamp, &'a OrderId),
-    /// What makes two requests for an order identical to the order that is open for it.
-    OpenOrder(&'a [u8; 32]),
-    /// An account and a name as ordered to the authorization that last proved it.
-    Proven(&'a AccountId, &'a str),
-    /// A holder and a name as ordered to the authorization that last proved it, by whichever account (VAL-32).
-    Retained(&'a Holder, &'a str),
-    /// A certificate that is being or was replaced to the order that says so (RFC 9773 section 5).
-    Replaced(&'a Serial),
-    /// A certified key to one of its certificates.
-    CertifiedKey(&'a [u8; 32]),
-    /// A customer's purchases that have a term left, or whose last term has no certificate yet.
-    OpenPurchase(&'a CustomerId, &'a PurchaseId),
-    /// A customer's purchases by their age.
-    PurchaseOfCustomer(&'a CustomerId, Timestamp, &'a PurchaseId),
-    /// A holder and a set of names, by its digest, and a paid product to the order that last fulfilled it, or is to begin.
-    Held(&'a Holder, &'a [u8; 32], &'a str),
-    /// Orders that wait for a person, by their age.
-    InReview(Timestamp, &'a OrderId),
-    /// A certified key and each of its certificates to that certificate.
-    CertificateOfKey(&'a [u8; 32], &'a Serial),
-}
-
-/// Where index rows of one kind begin.
-#[derive(Debug, Clone)]
-pub enum Rows<'a> {
-    /// An account's orders.
-    OrdersOfAccount(&'a AccountId),
-    /// A customer's purchases that have a term left, or whose last term has no certificate yet.
-    OpenPurchases(&'a CustomerId),
-    /// A customer's purchases.
-    PurchasesOfCustomer(&'a CustomerId),
-    /// What a holder has for a set of names, whatever the product.
-    Held(&'a Holder, &'a [u8; 32]),
-    /// Orders that wait for a person.
-    InReview,
-    /// A certified key's certificates.
-    CertificatesOfKey(&'a [u8; 32]),
-}
-
-impl Rows<'_> {
-    fn prefix(&self) -> Key {
-        let (space, id) = match self {
-            Self::OrdersOfAccount(account) => (102, account.as_str().into()),
-            Self::OpenPurchases(customer) => (107, customer.as_str().into()),
-            Self::PurchasesOfCustomer(customer) => (108, customer.as_str().into()),
-            Self::Held(holder, names) => (109, [holder.as_key().as_bytes(), *names].concat()),
-            Self::InReview => (110, Vec::new()),
-            Self::CertificatesOfKey(hash) => (111, hash.to_vec()),
-        };
-        Key { space, id }
-    }
-}
-
-impl Index<'_> {
-    /// The row's name in its space: where a list goes on.
-    pub fn id(&self) -> Vec<u8> {
-        self.key().id
-    }
-
-    fn key(&self) -> Key {
-        let (space, id) = match self {
-            Self::AccountByKey(thumbprint) => (100, thumbprint.as_bytes().to_vec()),
-            Self::AccountBySpki(hash) => (101, hash.to_vec()),
-            Self::OrderOfAccount(account, at, order) => {
-                (102, [account.as_str().as_bytes(), &at.as_millis().to_be_bytes(), order.as_str().as_bytes()].concat())
-            }
-            Self::OpenOrder(hash) => (103, hash.to_vec()),
-            Self::Proven(account, name) => (104, [account.as_str().as_bytes(), name.as_bytes()].concat()),
-            Self::Retained(holder, name) => (121, [holder.as_key().as_bytes(), b"/", name.as_bytes()].concat()),
-            Self::Replaced(serial) => (105, serial.as_bytes().to_vec()),
-            Self::CertifiedKey(hash) => (106, hash.to_vec()),
-            Self::OpenPurchase(customer, purchase) => {
-                (107, [customer.as_str().as_bytes(), purchase.as_str().as_bytes()].concat())
-            }
-            Self::PurchaseOfCustomer(customer, at, id) => {
-                (108, [customer.as_str().as_bytes(), &at.as_millis().to_be_bytes(), id.as_str().as_bytes()].concat())
-            }
-            Self::Held(holder, names, product) => {
-                (109, [holder.as_key().as_bytes(), *names, product.as_bytes()].concat())
-            }
-            Self::InReview(at, order) => (110, [&at.as_millis().to_be_bytes(), order.as_str().as_bytes()].concat()),
-            Self::CertificateOfKey(hash, serial) => (111, [&hash[..], serial.as_bytes()].concat()),
-        };
-        Key { space, id }
-    }
-}
+use crate::domain::job::{Job, Timer, Work};
+use crate::domain::notice::Notice;
+use crate::domain::{Serial, Timestamp};
 
 /// The space of audit events, ordered by time.
 const AUDIT: u8 = 90;
@@ -421,6 +232,17 @@ impl Batch {
         let mut batch = self.check(read);
         batch.set.deletes.push(Key { space: T::SPACE, id: read.id() });
         batch
+    }
+
+    /// Has something done later.
+    pub fn later(self, at: Timestamp, work: Work) -> Self {
+        self.insert(&Timer::new(at, work))
+    }
+
+    /// Tells a customer: a job sends the message.
+    pub fn notice(self, notice: &Notice) -> Self {
+        let job = Job::new(Work::Notify { notice: notice.id.clone() }, notice.at);
+        self.insert(notice).insert(&job)
     }
 
     /// Adds an index row that must not be there yet.

@@ -1,0 +1,1 @@
+//! Files for people: letters to sign (PDF), what kind a file is by its content, key stores and archives. Values in, octets out.

@@ -1,0 +1,1 @@
+//! Sending messages: e-mail, a spool directory, webhooks. A message in, an outcome out.

@@ -1,0 +1,39 @@
+//! What is to be done on a later day: timers that become jobs when their time has come.
+
+use std::sync::Arc;
+
+use super::Ra;
+use crate::domain::Result;
+use crate::domain::audit::Act;
+use crate::domain::job::{Job, Timer};
+use crate::store::StoreError;
+use crate::store::records::Batch;
+
+impl Ra {
+    /// Turns the timers that are due into jobs and starts these. How many they were.
+    pub async fn wake(self: &Arc<Self>) -> Result<usize> {
+        let mut count = 0;
+        loop {
+            let now = self.now();
+            // They stand in the order of their time.
+            let mut due = self.records.list::<Timer>(b"", None, 100).await?;
+            due.retain(|timer| timer.at <= now);
+            if due.is_empty() {
+                return Ok(count);
+            }
+            for timer in due {
+                let job = Job::new(timer.work.clone(), now);
+                let act = Act::TimerDue { timer: timer.id.clone(), job: job.id.clone() };
+                match self.records.commit(Batch::of(act, now).remove(&timer).insert(&job)).await {
+                    Ok(()) => {
+                        count += 1;
+                        self.start(job);
+                    }
+                    // Another node was first.
+                    Err(StoreError::Conflict(_)) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Index rows: names that lead to records, written in the set of the record that they serve.
+
+use crate::domain::account::Holder;
+use crate::domain::{AccountId, CustomerId, OrderId, PurchaseId, Serial, Timestamp};
+use crate::store::Key;
+
+/// Index rows: a name that leads to the name of a record, or only exists.
+#[derive(Debug, Clone)]
+pub enum Index<'a> {
+    /// RFC 7638 thumbprint of an account key to the account.
+    AccountByKey(&'a str),
+    /// SHA-256 of an account key's SubjectPublicKeyInfo to the account.
+    AccountBySpki(&'a [u8; 32]),
+    /// An account's orders by their age.
+    OrderOfAccount(&'a AccountId, Timestamp, &'a OrderId),
+    /// What makes two requests for an order identical to the order that is open for it.
+    OpenOrder(&'a [u8; 32]),
+    /// An account and a name as ordered to the authorization that last proved it.
+    Proven(&'a AccountId, &'a str),
+    /// A holder and a name as ordered to the authorization that last proved it, by whichever account (VAL-32).
+    Retained(&'a Holder, &'a str),
+    /// A certificate that is being or was replaced to the order that says so (RFC 9773 section 5).
+    Replaced(&'a Serial),
+    /// A certified key to one of its certificates.
+    CertifiedKey(&'a [u8; 32]),
+    /// A customer's purchases that have a term left, or whose last term has no certificate yet.
+    OpenPurchase(&'a CustomerId, &'a PurchaseId),
+    /// A customer's purchases by their age.
+    PurchaseOfCustomer(&'a CustomerId, Timestamp, &'a PurchaseId),
+    /// A holder and a set of names, by its digest, and a paid product to the order that last fulfilled it, or is to begin.
+    Held(&'a Holder, &'a [u8; 32], &'a str),
+    /// Orders that wait for a person, by their age.
+    InReview(Timestamp, &'a OrderId),
+    /// A certified key and each of its certificates to that certificate.
+    CertificateOfKey(&'a [u8; 32], &'a Serial),
+}
+
+/// Where index rows of one kind begin.
+#[derive(Debug, Clone)]
+pub enum Rows<'a> {
+    /// An account's orders.
+    OrdersOfAccount(&'a AccountId),
+    /// A customer's purchases that have a term left, or whose last term has no certificate yet.
+    OpenPurchases(&'a CustomerId),
+    /// A customer's purchases.
+    PurchasesOfCustomer(&'a CustomerId),
+    /// What a holder has for a set of names, whatever the product.
+    Held(&'a Holder, &'a [u8; 32]),
+    /// Orders that wait for a person.
+    InReview,
+    /// A certified key's certificates.
+    CertificatesOfKey(&'a [u8; 32]),
+}
+
+impl Rows<'_> {
+    pub(super) fn prefix(&self) -> Key {
+        let (space, id) = match self {
+            Self::OrdersOfAccount(account) => (102, account.as_str().into()),
+            Self::OpenPurchases(customer) => (107, customer.as_str().into()),
+            Self::PurchasesOfCustomer(customer) => (108, customer.as_str().into()),
+            Self::Held(holder, names) => (109, [holder.as_key().as_bytes(), *names].concat()),
+            Self::InReview => (110, Vec::new()),
+            Self::CertificatesOfKey(hash) => (111, hash.to_vec()),
+        };
+        Key { space, id }
+    }
+}
+
+impl Index<'_> {
+    /// The row's name in its space: where a list goes on.
+    pub fn id(&self) -> Vec<u8> {
+        self.key().id
+    }
+
+    pub(super) fn key(&self) -> Key {
+        let (space, id) = match self {
+            Self::AccountByKey(thumbprint) => (100, thumbprint.as_bytes().to_vec()),
+            Self::AccountBySpki(hash) => (101, hash.to_vec()),
+            Self::OrderOfAccount(account, at, order) => {
+                (102, [account.as_str().as_bytes(), &at.as_millis().to_be_bytes(), order.as_str().as_bytes()].concat())
+            }
+            Self::OpenOrder(hash) => (103, hash.to_vec()),
+            Self::Proven(account, name) => (104, [account.as_str().as_bytes(), name.as_bytes()].concat()),
+            Self::Retained(holder, name) => (121, [holder.as_key().as_bytes(), b"/", name.as_bytes()].concat()),
+            Self::Replaced(serial) => (105, serial.as_bytes().to_vec()),
+            Self::CertifiedKey(hash) => (106, hash.to_vec()),
+            Self::OpenPurchase(customer, purchase) => {
+                (107, [customer.as_str().as_bytes(), purchase.as_str().as_bytes()].concat())
+            }
+            Self::PurchaseOfCustomer(customer, at, id) => {
+                (108, [customer.as_str().as_bytes(), &at.as_millis().to_be_bytes(), id.as_str().as_bytes()].concat())
+            }
+            Self::Held(holder, names, product) => {
+                (109, [holder.as_key().as_bytes(), *names, product.as_bytes()].concat())
+            }
+            Self::InReview(at, order) => (110, [&at.as_millis().to_be_bytes(), order.as_str().as_bytes()].concat()),
+            Self::CertificateOfKey(hash, serial) => (111, [&hash[..], serial.as_bytes()].concat()),
+        };
+        Key { space, id }
+    }
+}

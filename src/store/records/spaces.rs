@@ -1,0 +1,110 @@
+//! Which space holds which record, and records that only the use cases and the lists know.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::account::{Account, Holder};
+use crate::domain::authz::Authorization;
+use crate::domain::certificate::{Certificate, RevocationReason};
+use crate::domain::customer::{Clearance, Customer, ExternalKey};
+use crate::domain::job::{Job, Timer};
+use crate::domain::notice::Notice;
+use crate::domain::order::Order;
+use crate::domain::purchase::Purchase;
+use crate::domain::quota::{DomainLedger, HolderLedger};
+use crate::domain::{Serial, Timestamp};
+
+/// Something that is kept as one record.
+pub trait Record: Serialize + DeserializeOwned + Send + Sync {
+    /// The space it lives in; never reused for something else.
+    const SPACE: u8;
+    /// The form of its fields; a reader refuses what is newer than itself.
+    const FORM: u8 = 1;
+
+    /// Its name within the space.
+    fn id(&self) -> Vec<u8>;
+}
+
+macro_rules! records {
+    ($($kind:ty = $space:literal, |$value:ident| $id:expr;)*) => {$(
+        impl Record for $kind {
+            const SPACE: u8 = $space;
+
+            fn id(&self) -> Vec<u8> {
+                let $value = self;
+                $id
+            }
+        }
+    )*};
+}
+
+records! {
+    Account = 1, |r| r.id.as_str().into();
+    Order = 2, |r| r.id.as_str().into();
+    Authorization = 3, |r| r.id.as_str().into();
+    Job = 4, |r| r.id.as_str().into();
+    Certificate = 5, |r| r.serial.as_bytes().into();
+    SerialEntry = 6, |r| r.serial.as_bytes().into();
+    Customer = 7, |r| r.id.as_str().into();
+    ExternalKey = 8, |r| r.kid.as_bytes().into();
+    BlockedKey = 9, |r| r.spki_sha256.into();
+    Revocation = 10, |r| r.id_bytes();
+    HolderLedger = 11, |r| r.holder.as_key().into();
+    DomainLedger = 12, |r| r.domain.as_bytes().into();
+    Purchase = 13, |r| r.id.as_str().into();
+    Clearance = 14, |r| clearance_id(&r.holder, &r.name);
+    Timer = 15, |r| [&r.at.as_millis().to_be_bytes(), r.id.as_str().as_bytes()].concat();
+    Notice = 16, |r| r.id.as_str().into();
+}
+
+/// A serial number that was given out, recorded before anything is signed with it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SerialEntry {
+    /// The serial.
+    pub serial: Serial,
+    /// What it was given out for: an order's id, or `server`.
+    pub purpose: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A key that is known to be compromised: no certificate is issued for it again (Baseline Requirements 6.1.1.3).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BlockedKey {
+    /// SHA-256 of the SubjectPublicKeyInfo.
+    #[serde(with = "crate::domain::certificate::hex32")]
+    pub spki_sha256: [u8; 32],
+    /// When it became known.
+    pub at: Timestamp,
+}
+
+/// An entry of a revocation list, kept by the issuer that signed the certificate.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Revocation {
+    /// The issuer's name.
+    pub issuer: String,
+    /// The certificate.
+    pub serial: Serial,
+    /// When it was revoked.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: RevocationReason,
+    /// When the certificate would have ended.
+    pub not_after: Timestamp,
+}
+
+impl Revocation {
+    /// What the names of an issuer's entries begin with.
+    pub fn prefix(issuer: &str) -> Vec<u8> {
+        [issuer.as_bytes(), b"/"].concat()
+    }
+
+    fn id_bytes(&self) -> Vec<u8> {
+        [&Self::prefix(&self.issuer)[..], self.serial.as_bytes()].concat()
+    }
+}
+
+/// The name of a clearance.
+pub fn clearance_id(holder: &Holder, name: &str) -> Vec<u8> {
+    [holder.as_key().as_bytes(), b"/", name.as_bytes()].concat()
+}
