@@ -115,6 +115,18 @@ pub enum Act {
         digest: String,
         products: usize,
     },
+    /// The server carries an order through for a customer.
+    OrderTakenInHand {
+        order: OrderId,
+        customer: CustomerId,
+    },
+    LookAskedFor {
+        order: OrderId,
+    },
+    OrderLookedAt {
+        order: OrderId,
+        findings: Vec<String>,
+    },
     OrderFinalized {
         order: OrderId,
         serial: Serial,

@@ -7,6 +7,7 @@ pub mod certificate;
 pub mod csr;
 pub mod customer;
 pub mod error;
+pub mod hand_order;
 pub mod id;
 pub mod identifier;
 pub mod job;

@@ -7,6 +7,7 @@ use crate::domain::account::{Account, Holder};
 use crate::domain::authz::Authorization;
 use crate::domain::certificate::{Certificate, RevocationReason};
 use crate::domain::customer::{Clearance, Customer, ExternalKey};
+use crate::domain::hand_order::HandOrder;
 use crate::domain::job::{Job, Timer};
 use crate::domain::notice::Notice;
 use crate::domain::order::Order;
@@ -59,6 +60,7 @@ records! {
     Notice = 16, |r| r.id.as_str().into();
     Token = 17, |r| r.id.as_str().into();
     Repeat = 30, |r| r.key.into();
+    HandOrder = 31, |r| r.order.as_str().into();
 }
 
 /// A serial number that was given out, recorded before anything is signed with it.
