@@ -35,6 +35,8 @@ pub enum Index<'a> {
     CertificateOfKey(&'a [u8; 32], &'a Serial),
     /// An order or an authorization and each audit event of its history; leads to nothing more.
     EventOf(&'a str, &'a [u8]),
+    /// A customer's ACME accounts.
+    AccountOfCustomer(&'a CustomerId, &'a AccountId),
 }
 
 /// Where index rows of one kind begin.
@@ -54,6 +56,8 @@ pub enum Rows<'a> {
     CertificatesOfKey(&'a [u8; 32]),
     /// The audit events in the history of an order or an authorization.
     EventsOf(&'a str),
+    /// A customer's ACME accounts.
+    AccountsOfCustomer(&'a CustomerId),
 }
 
 impl Rows<'_> {
@@ -66,6 +70,7 @@ impl Rows<'_> {
             Self::InReview => (110, Vec::new()),
             Self::CertificatesOfKey(hash) => (111, hash.to_vec()),
             Self::EventsOf(subject) => (157, subject.as_bytes().to_vec()),
+            Self::AccountsOfCustomer(customer) => (160, customer.as_str().into()),
         };
         Key { space, id }
     }
@@ -101,6 +106,9 @@ impl Index<'_> {
             Self::InReview(at, order) => (110, [&at.as_millis().to_be_bytes(), order.as_str().as_bytes()].concat()),
             Self::CertificateOfKey(hash, serial) => (111, [&hash[..], serial.as_bytes()].concat()),
             Self::EventOf(subject, event) => (157, [subject.as_bytes(), event].concat()),
+            Self::AccountOfCustomer(customer, account) => {
+                (160, [customer.as_str().as_bytes(), account.as_str().as_bytes()].concat())
+            }
         };
         Key { space, id }
     }
