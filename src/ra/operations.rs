@@ -17,7 +17,7 @@ const MOST_OF_ONE: usize = 1_000;
 /// Which operations are wanted.
 #[derive(Debug, Default)]
 pub struct OperationFilter {
-    /// By whom: all of it (`account X`), its kind (`account`) or the id alone (`X`).
+    /// By whom: all of it (`account X`), or a word of it: the kind (`account`) or the id alone (`X`).
     pub who: Option<String>,
     /// An id or a name that the act is about.
     pub object: Option<String>,
@@ -108,7 +108,7 @@ impl Ra {
 impl OperationFilter {
     fn admits(&self, event: &AuditEvent) -> bool {
         let is_who = |asked: &String| {
-            *asked == event.who || event.who.split_once(' ').is_some_and(|(kind, id)| asked == kind || asked == id)
+            *asked == event.who || event.who.split(' ').any(|word| word == asked)
         };
         if !self.who.as_ref().is_none_or(is_who) {
             return false;
