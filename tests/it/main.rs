@@ -66,6 +66,7 @@ mod rules_tools;
 mod rules_validation;
 mod rules_validity;
 mod rules_words;
+mod store_chain;
 mod store_kv;
 mod store_model;
 mod store_recovery;

@@ -33,6 +33,8 @@ pub enum Index<'a> {
     InReview(Timestamp, &'a OrderId),
     /// A certified key and each of its certificates to that certificate.
     CertificateOfKey(&'a [u8; 32], &'a Serial),
+    /// An order or an authorization and each audit event of its history; leads to nothing more.
+    EventOf(&'a str, &'a [u8]),
     /// A customer's ACME accounts.
     AccountOfCustomer(&'a CustomerId, &'a AccountId),
     /// A customer to the account that the server keeps for it.
@@ -54,6 +56,8 @@ pub enum Rows<'a> {
     InReview,
     /// A certified key's certificates.
     CertificatesOfKey(&'a [u8; 32]),
+    /// The audit events in the history of an order or an authorization.
+    EventsOf(&'a str),
     /// A customer's ACME accounts.
     AccountsOfCustomer(&'a CustomerId),
 }
@@ -67,6 +71,7 @@ impl Rows<'_> {
             Self::Held(holder, names) => (109, [holder.as_key().as_bytes(), *names].concat()),
             Self::InReview => (110, Vec::new()),
             Self::CertificatesOfKey(hash) => (111, hash.to_vec()),
+            Self::EventsOf(subject) => (157, subject.as_bytes().to_vec()),
             Self::AccountsOfCustomer(customer) => (160, customer.as_str().into()),
         };
         Key { space, id }
@@ -102,6 +107,7 @@ impl Index<'_> {
             }
             Self::InReview(at, order) => (110, [&at.as_millis().to_be_bytes(), order.as_str().as_bytes()].concat()),
             Self::CertificateOfKey(hash, serial) => (111, [&hash[..], serial.as_bytes()].concat()),
+            Self::EventOf(subject, event) => (157, [subject.as_bytes(), event].concat()),
             Self::AccountOfCustomer(customer, account) => {
                 (160, [customer.as_str().as_bytes(), account.as_str().as_bytes()].concat())
             }
