@@ -55,6 +55,7 @@ use crate::ca::Ca;
 use crate::clock::Clock;
 use crate::domain::{AccountId, Error, Result, Timestamp};
 use crate::policy::catalog::{Catalog, Product};
+use crate::post::Post;
 use crate::store::StoreError;
 use crate::store::records::Records;
 use crate::va::Va;
@@ -111,6 +112,8 @@ pub struct Parts {
     pub va: Va,
     /// The CA.
     pub ca: Ca,
+    /// The sender of messages.
+    pub post: Post,
     /// The products.
     pub catalog: Catalog,
     /// The time.
@@ -128,6 +131,7 @@ pub struct Ra {
     records: Records,
     va: Va,
     ca: Ca,
+    post: Post,
     catalog: ArcSwap<Catalog>,
     clock: Arc<dyn Clock>,
     settings: Settings,
@@ -145,6 +149,7 @@ impl Ra {
             records: parts.records,
             va: parts.va,
             ca: parts.ca,
+            post: parts.post,
             catalog: ArcSwap::from_pointee(parts.catalog),
             clock: parts.clock,
             settings: parts.settings,
