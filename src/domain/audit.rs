@@ -8,6 +8,7 @@ use super::order::ReviewCause;
 use super::plan::Method;
 use super::{
     AccountId, AuthzId, CustomerId, JobId, Money, OrderId, PackageId, Problem, PurchaseId, Serial, TimerId, Timestamp,
+    TokenId,
 };
 
 /// An act, and when.
@@ -48,6 +49,25 @@ pub enum Act {
     ExternalKeyRevoked {
         kid: String,
     },
+    CustomerChanged {
+        customer: CustomerId,
+        what: Vec<String>,
+    },
+    /// An operator or a customer closed an account.
+    AccountRevoked {
+        account: AccountId,
+    },
+    TokenCreated {
+        token: TokenId,
+        role: String,
+    },
+    TokenRevoked {
+        token: TokenId,
+    },
+    /// A request with an `Idempotency-Key` came, was answered, or is forgotten.
+    RequestClaimed {},
+    RequestAnswered {},
+    RequestForgotten {},
     OrderCreated {
         order: OrderId,
         account: AccountId,
