@@ -19,6 +19,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Fault};
 use crate::domain::{DnsName, Identifier};
 use crate::http::{self, Dress, ServerCertificate, Site};
+use crate::post::Post;
 use crate::ra::{Parts, Ra, ServerIdentity};
 use crate::store::records::Records;
 use crate::va::Va;
@@ -68,6 +69,7 @@ impl App {
             records,
             // A site that is about to renew shows a certificate of this CA.
             va: Va::new(config.validation_settings())?.trusting(ca.root_pem())?,
+            post: Post::new(config.post_settings(), ca.root_pem())?,
             ca,
             catalog,
             clock,

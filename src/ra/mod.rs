@@ -65,6 +65,7 @@ use crate::ca::Ca;
 use crate::clock::Clock;
 use crate::domain::{AccountId, Error, Result, Timestamp};
 use crate::policy::catalog::{Catalog, Product};
+use crate::post::Post;
 use crate::store::StoreError;
 use crate::store::records::Records;
 use crate::va::Va;
@@ -121,6 +122,8 @@ pub struct Parts {
     pub va: Va,
     /// The CA.
     pub ca: Ca,
+    /// The sender of messages.
+    pub post: Post,
     /// The products.
     pub catalog: Catalog,
     /// The time.
@@ -138,6 +141,7 @@ pub struct Ra {
     records: Records,
     va: Va,
     ca: Ca,
+    post: Post,
     catalog: ArcSwap<Catalog>,
     clock: Arc<dyn Clock>,
     settings: Settings,
@@ -155,6 +159,7 @@ impl Ra {
             records: parts.records,
             va: parts.va,
             ca: parts.ca,
+            post: parts.post,
             catalog: ArcSwap::from_pointee(parts.catalog),
             clock: parts.clock,
             settings: parts.settings,

@@ -46,6 +46,8 @@ mod http_events;
 mod http_limits;
 mod http_support;
 mod http_tls;
+mod post_mail;
+mod post_webhook;
 mod power_cut;
 mod quota_races;
 mod rules_addresses;
