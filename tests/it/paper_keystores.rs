@@ -131,7 +131,7 @@ pub fn files_of(archive: &[u8]) -> BTreeMap<String, Vec<u8>> {
         let mut file = archive.by_index(n).unwrap();
         let mut content = Vec::new();
         file.read_to_end(&mut content).unwrap();
-        files.insert(file.name().to_owned(), content);
+        files.insert(file.name().unwrap().into_owned(), content);
     }
     files
 }
