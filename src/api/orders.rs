@@ -3,8 +3,9 @@
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use super::{Answer, Asked, List, Page, Path, Shared, id};
+use super::{Answer, Asked, Caller, List, Page, Path, Shared, id};
 use crate::domain::account::Holder;
 use crate::domain::authz::{Authorization, AuthzState};
 use crate::domain::order::{Purpose, ReviewCause};
@@ -12,7 +13,7 @@ use crate::domain::{AccountId, CustomerId, Identifier, OrderId, Problem, Purchas
 use crate::policy::status::Status;
 use crate::ra::OrderReport;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct OrderObject {
     id: OrderId,
     account: AccountId,
@@ -46,7 +47,7 @@ pub(super) struct OrderObject {
 }
 
 /// The validation of one name (STATUS-03).
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ValidationObject {
     name: String,
     status: &'static str,
@@ -133,15 +134,23 @@ impl ValidationObject {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
     account: Option<String>,
     after: Option<String>,
     limit: Option<usize>,
 }
 
-pub(super) async fn list(State(api): Shared, Asked(asked): Asked<Wanted>) -> Answer<Json<List<OrderObject>>> {
+/// Orders.
+#[utoipa::path(get, path = "/orders", tag = "orders", params(Wanted), responses((status = 200, body = List<OrderObject>)))]
+pub(super) async fn list(
+    State(api): Shared,
+    caller: Caller,
+    Asked(asked): Asked<Wanted>,
+) -> Answer<Json<List<OrderObject>>> {
+    caller.operator()?;
     let limit = Page::size(asked.limit)?;
     let account: Option<AccountId> = asked.account.map(|text| id("account", &text)).transpose()?;
     let after: Option<OrderId> = asked.after.map(|text| id("order", &text)).transpose()?;
@@ -149,6 +158,10 @@ pub(super) async fn list(State(api): Shared, Asked(asked): Asked<Wanted>) -> Ans
     Ok(List::of(found.into_iter().map(OrderObject::from).collect(), limit, |item| item.id.to_string()))
 }
 
-pub(super) async fn show(State(api): Shared, Path(text): Path<String>) -> Answer<Json<OrderObject>> {
-    Ok(Json(api.ra.order_report(&id("order", &text)?).await?.into()))
+/// One order, and where it stands.
+#[utoipa::path(get, path = "/orders/{id}", tag = "orders", params(("id" = String, Path)), responses((status = 200, body = OrderObject)))]
+pub(super) async fn show(State(api): Shared, caller: Caller, Path(text): Path<String>) -> Answer<Json<OrderObject>> {
+    let found = api.ra.order_report(&id("order", &text)?).await?;
+    caller.sees_of(found.holder.customer())?;
+    Ok(Json(found.into()))
 }

@@ -8,7 +8,8 @@ use super::document::DocumentKind;
 use super::order::ReviewCause;
 use super::plan::Method;
 use super::{
-    AccountId, AuthzId, CustomerId, DocumentId, JobId, Money, OrderId, PackageId, Problem, PurchaseId, Serial, TimerId, Timestamp,
+    AccountId, AuthzId, CustomerId, DocumentId, JobId, Money, OrderId, PackageId, Problem, PurchaseId, Serial,
+    TimerId, Timestamp, TokenId,
 };
 
 /// An act, and when.
@@ -49,6 +50,25 @@ pub enum Act {
     ExternalKeyRevoked {
         kid: String,
     },
+    CustomerChanged {
+        customer: CustomerId,
+        what: Vec<String>,
+    },
+    /// An operator or a customer closed an account.
+    AccountRevoked {
+        account: AccountId,
+    },
+    TokenCreated {
+        token: TokenId,
+        role: String,
+    },
+    TokenRevoked {
+        token: TokenId,
+    },
+    /// A request with an `Idempotency-Key` came, was answered, or is forgotten.
+    RequestClaimed {},
+    RequestAnswered {},
+    RequestForgotten {},
     OrderCreated {
         order: OrderId,
         account: AccountId,

@@ -50,6 +50,11 @@ pub enum Work {
         /// The order.
         order: OrderId,
     },
+    /// Forget what was answered to a request that may have come again.
+    Forget {
+        /// Its key, in hexadecimal digits.
+        key: String,
+    },
     /// Send a message to everybody who is to have it.
     Notify {
         /// The message.

@@ -18,7 +18,9 @@ pub mod order;
 pub mod plan;
 pub mod purchase;
 pub mod quota;
+pub mod repeat;
 pub mod timestamp;
+pub mod token;
 
 pub use error::{Error, Kind, Problem, Result};
 pub use id::{

@@ -35,6 +35,11 @@ impl<T> Stored<T> {
     pub fn into_value(self) -> T {
         self.value
     }
+
+    /// Which of its writings it is.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
 }
 
 impl<T> Deref for Stored<T> {

@@ -33,6 +33,8 @@ pub enum Index<'a> {
     InReview(Timestamp, &'a OrderId),
     /// A certified key and each of its certificates to that certificate.
     CertificateOfKey(&'a [u8; 32], &'a Serial),
+    /// A customer's ACME accounts.
+    AccountOfCustomer(&'a CustomerId, &'a AccountId),
 }
 
 /// Where index rows of one kind begin.
@@ -50,6 +52,8 @@ pub enum Rows<'a> {
     InReview,
     /// A certified key's certificates.
     CertificatesOfKey(&'a [u8; 32]),
+    /// A customer's ACME accounts.
+    AccountsOfCustomer(&'a CustomerId),
 }
 
 impl Rows<'_> {
@@ -61,6 +65,7 @@ impl Rows<'_> {
             Self::Held(holder, names) => (109, [holder.as_key().as_bytes(), *names].concat()),
             Self::InReview => (110, Vec::new()),
             Self::CertificatesOfKey(hash) => (111, hash.to_vec()),
+            Self::AccountsOfCustomer(customer) => (160, customer.as_str().into()),
         };
         Key { space, id }
     }
@@ -95,6 +100,9 @@ impl Index<'_> {
             }
             Self::InReview(at, order) => (110, [&at.as_millis().to_be_bytes(), order.as_str().as_bytes()].concat()),
             Self::CertificateOfKey(hash, serial) => (111, [&hash[..], serial.as_bytes()].concat()),
+            Self::AccountOfCustomer(customer, account) => {
+                (160, [customer.as_str().as_bytes(), account.as_str().as_bytes()].concat())
+            }
         };
         Key { space, id }
     }

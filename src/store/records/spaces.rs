@@ -13,6 +13,8 @@ use crate::domain::notice::Notice;
 use crate::domain::order::Order;
 use crate::domain::purchase::Purchase;
 use crate::domain::quota::{DomainLedger, HolderLedger};
+use crate::domain::repeat::Repeat;
+use crate::domain::token::Token;
 use crate::domain::{DocumentId, Serial, Timestamp};
 
 /// Something that is kept as one record.
@@ -56,7 +58,9 @@ records! {
     Clearance = 14, |r| clearance_id(&r.holder, &r.name);
     Timer = 15, |r| [&r.at.as_millis().to_be_bytes(), r.id.as_str().as_bytes()].concat();
     Notice = 16, |r| r.id.as_str().into();
+    Token = 17, |r| r.id.as_str().into();
     Document = 23, |r| r.id.as_str().into();
+    Repeat = 30, |r| r.key.into();
     DocumentPart = 142, |r| document_part_id(&r.document, r.number);
 }
 

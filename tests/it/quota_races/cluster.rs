@@ -11,7 +11,7 @@ use chancery::acme::{self, Acme, Links};
 use chancery::ca::Ca;
 use chancery::clock::TestClock;
 use chancery::config::Config;
-use chancery::domain::customer::{CustomerKind, Tier};
+use chancery::domain::customer::CustomerKind;
 use chancery::domain::{CustomerId, Timestamp};
 use chancery::ra::{NewCustomer, NewExternalKey, Parts, Ra};
 use chancery::store::records::Records;
@@ -134,7 +134,7 @@ impl Cluster {
 
     /// A new customer.
     pub async fn customer(&self) -> CustomerId {
-        let asked = NewCustomer { name: "Buyer".to_owned(), kind: CustomerKind::Individual, tier: Tier::Standard };
+        let asked = NewCustomer::new("Buyer", CustomerKind::Individual);
         self.ra().create_customer(asked).await.unwrap().id
     }
 
@@ -149,7 +149,7 @@ impl Cluster {
         match customer {
             None => client.new_account().await.expect(201),
             Some(customer) => {
-                let asked = NewExternalKey { customer: customer.clone(), product: None, days: None };
+                let asked = NewExternalKey::of(customer.clone());
                 let key = self.ra().create_external_key(asked).await.unwrap();
                 let secret = URL_SAFE_NO_PAD.decode(key.hmac_key.as_bytes()).unwrap();
                 client.new_bound_account(&key.kid, &secret).await.expect(201)
