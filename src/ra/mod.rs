@@ -7,6 +7,7 @@ mod catalogs;
 mod compromised;
 mod customers;
 mod diagnoses;
+mod documents;
 mod entitlements;
 mod hand_orders;
 mod issuance;
@@ -41,6 +42,7 @@ pub use compromised::{CompromisedKey, Report, ReportedKey};
 pub use customers::{CustomerChange, IdentityWord, NewCustomer, NewExternalKey};
 pub use hand_orders::{HandOrderView, NewApplication, ValidationRecord};
 pub use diagnoses::{Finding, NameSeen, Report as Diagnosed};
+pub use documents::NewDocument;
 pub use issuance::Download;
 pub use ledgers::{DomainView, QuotaView};
 pub use operations::{Operation, OperationFilter, OperationPage};
@@ -68,6 +70,7 @@ use crate::policy::catalog::{Catalog, Product};
 use crate::post::Post;
 use crate::store::StoreError;
 use crate::store::records::Records;
+use crate::store::vault::Vault;
 use crate::va::Va;
 use worker::Worker;
 
@@ -118,6 +121,8 @@ impl Default for Settings {
 pub struct Parts {
     /// The engine.
     pub records: Records,
+    /// What seals files and private keys.
+    pub vault: Vault,
     /// The validator.
     pub va: Va,
     /// The CA.
@@ -139,6 +144,7 @@ pub struct Parts {
 /// The registration authority.
 pub struct Ra {
     records: Records,
+    vault: Vault,
     va: Va,
     ca: Ca,
     post: Post,
@@ -157,6 +163,7 @@ impl Ra {
     pub fn new(parts: Parts) -> Arc<Self> {
         Arc::new(Self {
             records: parts.records,
+            vault: parts.vault,
             va: parts.va,
             ca: parts.ca,
             post: parts.post,

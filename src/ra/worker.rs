@@ -190,6 +190,7 @@ impl Ra {
             Work::Attend { order } => self.attend(&job, order).await,
             Work::Forget { key } => self.forget_repeat(&job, key).await,
             Work::Notify { .. } => self.drop_job(&job).await,
+            Work::ForgetDocument { document } => self.forget_document(&job, document).await,
         }
     }
 

@@ -48,6 +48,8 @@ mod http_support;
 mod http_tls;
 mod post_mail;
 mod post_webhook;
+mod paper_keystores;
+mod paper_letters;
 mod power_cut;
 mod quota_races;
 mod rules_addresses;
