@@ -44,7 +44,7 @@ pub struct OrganisationFacts {
     pub phone: String,
     /// What an EV certificate says besides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub registration: Option<EvSubject>,
+    pub registration: Option<Registration>,
 }
 
 /// What reviewers found of a profile.
@@ -117,29 +117,45 @@ pub struct PersonFacts {
     pub email: String,
 }
 
-/// What a certificate says of the organisation that stands behind it (Baseline Requirements 7.1.2.7.4). There is no
-/// organisational unit: those are forbidden since 2022-09-01.
+/// The subject of an OV or EV certificate (Baseline Requirements 7.1.2.7.4 and 7.1.2.7.5). There is no organisational unit:
+/// those are forbidden since 2022-09-01.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {
-    /// Its full name.
+    /// The full legal name, at most 64 characters.
     pub organisation: String,
     /// Street and number.
-    pub street: String,
-    /// City or place.
-    pub locality: String,
+    pub street: Option<String>,
+    /// City or town; this or `state` is there.
+    pub locality: Option<String>,
     /// State or province.
     pub state: Option<String>,
     /// Postal code.
     pub postal_code: Option<String>,
-    /// Country, two capital letters.
+    /// ISO 3166-1, two capital letters.
     pub country: String,
-    /// What EV certificates say besides.
+    /// What only EV certificates name.
     pub ev: Option<EvSubject>,
 }
 
 /// What EV certificates say of an organisation besides (EV Guidelines 7.1.4.2).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvSubject {
+    /// One of the four phrases of EV Guidelines 7.1.4.2.3.
+    pub business_category: String,
+    /// Where it is registered: ISO 3166-1, two capital letters.
+    pub jurisdiction_country: String,
+    /// State or province of the register, if it is kept at that level.
+    pub jurisdiction_state: Option<String>,
+    /// City of the register, if it is kept at that level.
+    pub jurisdiction_locality: Option<String>,
+    /// Its number in the register.
+    pub registration_number: String,
+}
+
+/// Where and as what an organisation is registered, which EV certificates tell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Registration {
     /// What kind of organisation it is.
     pub business_category: BusinessCategory,
     /// Where it is registered.
@@ -161,8 +177,9 @@ pub enum BusinessCategory {
     NonCommercial,
 }
 
-/// Where an organisation is registered; a state has a country, a place has a state.
+/// Where an organisation is registered; a place is in a state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Jurisdiction {
     /// Country, two capital letters.
     pub country: String,
@@ -268,12 +285,25 @@ impl Organisation {
             self.facts.clone();
         Subject {
             organisation: name,
-            street: address,
-            locality,
+            street: Some(address),
+            locality: Some(locality),
             state,
             postal_code,
             country,
-            ev: registration.filter(|_| ev),
+            ev: registration.filter(|_| ev).map(EvSubject::from),
+        }
+    }
+}
+
+impl From<Registration> for EvSubject {
+    fn from(Registration { business_category, jurisdiction, registration_number }: Registration) -> Self {
+        let Jurisdiction { country, state, locality } = jurisdiction;
+        Self {
+            business_category: business_category.as_str().to_owned(),
+            jurisdiction_country: country,
+            jurisdiction_state: state,
+            jurisdiction_locality: locality,
+            registration_number,
         }
     }
 }
@@ -349,7 +379,7 @@ impl Fields {
         value
     }
 
-    fn registration(&mut self, registration: EvSubject) -> EvSubject {
+    fn registration(&mut self, registration: Registration) -> Registration {
         let Jurisdiction { country, state, locality } = registration.jurisdiction;
         let jurisdiction = Jurisdiction {
             country: self.country("jurisdiction.country", &country),
@@ -361,7 +391,14 @@ impl Fields {
             self.faults.push("Field \"jurisdiction.state\" is missing: a place is in a state".to_owned());
         }
         let registration_number = self.needed("registration_number", &registration.registration_number, 64);
-        EvSubject { business_category: registration.business_category, jurisdiction, registration_number }
+        // X.520: a PrintableString.
+        let printable = |c: char| c.is_ascii_alphanumeric() || " '()+,-./:=?".contains(c);
+        if !registration_number.chars().all(printable) {
+            self.faults.push(
+                "Field \"registration_number\" has characters other than letters, digits and '()+,-./:=?".to_owned(),
+            );
+        }
+        Registration { business_category: registration.business_category, jurisdiction, registration_number }
     }
 
     fn result(self, rule: &str) -> Result<()> {
