@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::plan::Method;
-use super::{AuthzId, JobId, NoticeId, OrderId, TimerId, Timestamp};
+use super::{AuthzId, DocumentId, JobId, NoticeId, OrderId, TimerId, Timestamp};
 
 /// A piece of work that survives a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +54,11 @@ pub enum Work {
     Notify {
         /// The message.
         notice: NoticeId,
+    },
+    /// Forget a document that was kept long enough.
+    ForgetDocument {
+        /// The document.
+        document: DocumentId,
     },
 }
 

@@ -46,6 +46,8 @@ mod http_events;
 mod http_limits;
 mod http_support;
 mod http_tls;
+mod paper_keystores;
+mod paper_letters;
 mod power_cut;
 mod quota_races;
 mod rules_addresses;
