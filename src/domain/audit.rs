@@ -8,7 +8,8 @@ use super::document::DocumentKind;
 use super::order::ReviewCause;
 use super::plan::Method;
 use super::{
-    AccountId, AuthzId, CustomerId, DocumentId, JobId, Money, OrderId, PackageId, Problem, PurchaseId, Serial, TimerId, Timestamp,
+    AccountId, AuthzId, CustomerId, DocumentId, JobId, Money, OrderId, PackageId, Problem, PurchaseId, Serial, TimerId,
+    Timestamp,
 };
 
 /// An act, and when.
