@@ -16,6 +16,7 @@ pub mod key;
 pub mod money;
 pub mod notice;
 pub mod order;
+pub mod organisation;
 pub mod plan;
 pub mod purchase;
 pub mod quota;

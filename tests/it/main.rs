@@ -37,6 +37,7 @@ mod ca_issue;
 mod ca_keys;
 mod ca_lint;
 mod ca_pki;
+mod ca_subject;
 mod ca_tools;
 mod cli;
 mod client;
