@@ -157,15 +157,14 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Body<T> {
                 StatusCode::PAYLOAD_TOO_LARGE => Kind::PayloadTooLarge,
                 _ => Kind::Malformed,
             };
-            Refusal(Error::new(kind, fault.body_text()))
+            Refusal(Error::new(kind, shown(&fault.body_text())))
         })?;
         // serde would take an array for an object whose members stand in their order.
         if !body.get().starts_with('{') {
             return Err(Refusal(Error::malformed("The body is not a JSON object.")));
         }
         serde_json::from_str(body.get()).map(Self).map_err(|fault| {
-            let shown: String = fault.to_string().chars().take(200).collect();
-            Refusal(Error::malformed(format!("The body can't be read: {shown}.")))
+            Refusal(Error::malformed(format!("The body can't be read: {}.", shown(&fault.to_string()))))
         })
     }
 }
@@ -178,8 +177,13 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<Api>> for Asked<T> {
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
         let read: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, api).await;
-        read.map(|Query(asked)| Self(asked)).map_err(|fault| Refusal(Error::malformed(fault.body_text())))
+        read.map(|Query(asked)| Self(asked)).map_err(|fault| Refusal(Error::malformed(shown(&fault.body_text()))))
     }
+}
+
+/// What can be shown of a text that repeats what somebody sent.
+fn shown(text: &str) -> String {
+    text.chars().take(300).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Which page of a list.

@@ -30,6 +30,7 @@ mod api_purchases;
 mod api_quotas;
 mod api_quotes;
 mod api_reviews;
+mod api_tokens;
 mod app;
 mod ca_crl;
 mod ca_csr;
