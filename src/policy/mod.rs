@@ -12,6 +12,7 @@ pub mod keys;
 pub mod lifecycle;
 pub mod names;
 pub mod price;
+pub mod promise;
 pub mod quota;
 pub mod renewal;
 pub mod settings;

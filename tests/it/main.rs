@@ -24,6 +24,7 @@ mod acme_revocation;
 mod acme_tools;
 mod api_compromised_keys;
 mod api_customers;
+mod api_operations;
 mod api_orders;
 mod api_purchases;
 mod api_quotas;
