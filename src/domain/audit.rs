@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::account::Holder;
 use super::certificate::RevocationReason;
+use super::document::DocumentKind;
 use super::order::ReviewCause;
 use super::plan::Method;
 use super::{
-    AccountId, AuthzId, CustomerId, JobId, Money, OrderId, PackageId, Problem, PurchaseId, Serial, TimerId, Timestamp,
-    TokenId,
+    AccountId, AuthzId, CustomerId, DocumentId, JobId, Money, OrderId, PackageId, Problem, PurchaseId, Serial, TimerId, Timestamp, TokenId,
 };
 
 /// An act, and when.
@@ -144,6 +144,18 @@ pub enum Act {
         digest: String,
         products: usize,
     },
+    /// The server carries an order through for a customer.
+    OrderTakenInHand {
+        order: OrderId,
+        customer: CustomerId,
+    },
+    LookAskedFor {
+        order: OrderId,
+    },
+    OrderLookedAt {
+        order: OrderId,
+        findings: Vec<String>,
+    },
     OrderFinalized {
         order: OrderId,
         serial: Serial,
@@ -210,6 +222,16 @@ pub enum Act {
     /// A key was reported compromised, by the SHA-256 of its SubjectPublicKeyInfo in hexadecimal digits.
     KeyReported {
         spki_sha256: String,
+    },
+    /// A file was put into the vault.
+    DocumentKept {
+        document: DocumentId,
+        customer: CustomerId,
+        kind: DocumentKind,
+    },
+    /// A file was taken out of the vault for good.
+    DocumentForgotten {
+        document: DocumentId,
     },
     ServerCertificateIssued {
         serial: Serial,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::plan::Method;
-use super::{AuthzId, JobId, NoticeId, OrderId, TimerId, Timestamp};
+use super::{AuthzId, DocumentId, JobId, NoticeId, OrderId, TimerId, Timestamp};
 
 /// A piece of work that survives a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +50,11 @@ pub enum Work {
         /// The order.
         order: OrderId,
     },
+    /// Carry an order on that the server has in hand.
+    Attend {
+        /// The order.
+        order: OrderId,
+    },
     /// Forget what was answered to a request that may have come again.
     Forget {
         /// Its key, in hexadecimal digits.
@@ -59,6 +64,11 @@ pub enum Work {
     Notify {
         /// The message.
         notice: NoticeId,
+    },
+    /// Forget a document that was kept long enough.
+    ForgetDocument {
+        /// The document.
+        document: DocumentId,
     },
 }
 

@@ -7,7 +7,9 @@ mod catalogs;
 mod compromised;
 mod customers;
 mod diagnoses;
+mod documents;
 mod entitlements;
+mod hand_orders;
 mod issuance;
 mod ledgers;
 pub mod limits;
@@ -38,7 +40,9 @@ pub use accounts::{Created, ExternalProof, NewAccount};
 pub use authorizations::AuthzView;
 pub use compromised::{CompromisedKey, Report, ReportedKey};
 pub use customers::{CustomerChange, IdentityWord, NewCustomer, NewExternalKey};
+pub use hand_orders::{HandOrderView, NewApplication, ValidationRecord};
 pub use diagnoses::{Finding, NameSeen, Report as Diagnosed};
+pub use documents::NewDocument;
 pub use issuance::Download;
 pub use ledgers::{DomainView, QuotaView};
 pub use operations::{Operation, OperationFilter, OperationPage};
@@ -63,8 +67,10 @@ use crate::ca::Ca;
 use crate::clock::Clock;
 use crate::domain::{AccountId, Error, Result, Timestamp};
 use crate::policy::catalog::{Catalog, Product};
+use crate::post::Post;
 use crate::store::StoreError;
 use crate::store::records::Records;
+use crate::store::vault::Vault;
 use crate::va::Va;
 use worker::Worker;
 
@@ -115,10 +121,14 @@ impl Default for Settings {
 pub struct Parts {
     /// The engine.
     pub records: Records,
+    /// What seals files and private keys.
+    pub vault: Vault,
     /// The validator.
     pub va: Va,
     /// The CA.
     pub ca: Ca,
+    /// The sender of messages.
+    pub post: Post,
     /// The products.
     pub catalog: Catalog,
     /// The time.
@@ -134,8 +144,10 @@ pub struct Parts {
 /// The registration authority.
 pub struct Ra {
     records: Records,
+    vault: Vault,
     va: Va,
     ca: Ca,
+    post: Post,
     catalog: ArcSwap<Catalog>,
     clock: Arc<dyn Clock>,
     settings: Settings,
@@ -151,8 +163,10 @@ impl Ra {
     pub fn new(parts: Parts) -> Arc<Self> {
         Arc::new(Self {
             records: parts.records,
+            vault: parts.vault,
             va: parts.va,
             ca: parts.ca,
+            post: parts.post,
             catalog: ArcSwap::from_pointee(parts.catalog),
             clock: parts.clock,
             settings: parts.settings,

@@ -37,6 +37,8 @@ pub enum Index<'a> {
     EventOf(&'a str, &'a [u8]),
     /// A customer's ACME accounts.
     AccountOfCustomer(&'a CustomerId, &'a AccountId),
+    /// A customer to the account that the server keeps for it.
+    HouseAccount(&'a CustomerId),
 }
 
 /// Where index rows of one kind begin.
@@ -109,6 +111,7 @@ impl Index<'_> {
             Self::AccountOfCustomer(customer, account) => {
                 (160, [customer.as_str().as_bytes(), account.as_str().as_bytes()].concat())
             }
+            Self::HouseAccount(customer) => (161, customer.as_str().into()),
         };
         Key { space, id }
     }

@@ -7,6 +7,8 @@ use crate::domain::account::{Account, Holder};
 use crate::domain::authz::Authorization;
 use crate::domain::certificate::{Certificate, RevocationReason};
 use crate::domain::customer::{Clearance, Customer, ExternalKey};
+use crate::domain::hand_order::HandOrder;
+use crate::domain::document::{Document, DocumentPart};
 use crate::domain::job::{Job, Timer};
 use crate::domain::notice::Notice;
 use crate::domain::order::Order;
@@ -14,7 +16,7 @@ use crate::domain::purchase::Purchase;
 use crate::domain::quota::{DomainLedger, HolderLedger};
 use crate::domain::repeat::Repeat;
 use crate::domain::token::Token;
-use crate::domain::{Serial, Timestamp};
+use crate::domain::{DocumentId, Serial, Timestamp};
 
 /// Something that is kept as one record.
 pub trait Record: Serialize + DeserializeOwned + Send + Sync {
@@ -58,7 +60,10 @@ records! {
     Timer = 15, |r| [&r.at.as_millis().to_be_bytes(), r.id.as_str().as_bytes()].concat();
     Notice = 16, |r| r.id.as_str().into();
     Token = 17, |r| r.id.as_str().into();
+    Document = 23, |r| r.id.as_str().into();
     Repeat = 30, |r| r.key.into();
+    HandOrder = 31, |r| r.order.as_str().into();
+    DocumentPart = 142, |r| document_part_id(&r.document, r.number);
 }
 
 /// A serial number that was given out, recorded before anything is signed with it.
@@ -111,4 +116,9 @@ impl Revocation {
 /// The name of a clearance.
 pub fn clearance_id(holder: &Holder, name: &str) -> Vec<u8> {
     [holder.as_key().as_bytes(), b"/", name.as_bytes()].concat()
+}
+
+/// The name of a part of a document.
+pub fn document_part_id(document: &DocumentId, number: u32) -> Vec<u8> {
+    [document.as_str().as_bytes(), b"/", &number.to_be_bytes()].concat()
 }
