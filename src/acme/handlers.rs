@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -464,7 +465,9 @@ fn order_answer(acme: &Acme, view: &OrderView) -> Response {
     let object = Json(OrderObject::of(view, &acme.links));
     let wait = match (view.status(), &view.order.phase) {
         (OrderStatus::Processing, Phase::Review { .. }) => Some(LOOK_AFTER),
-        (OrderStatus::Processing, Phase::Issuing { since, .. }) if view.now.since(*since) >= SOON => Some(PUT_OFF_AFTER),
+        (OrderStatus::Processing, Phase::Issuing { since, .. }) if view.now.since(*since) >= SOON => {
+            Some(PUT_OFF_AFTER)
+        }
         (OrderStatus::Processing, _) => Some(POLL_AFTER),
         _ => None,
     };

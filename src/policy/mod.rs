@@ -14,6 +14,7 @@ pub mod names;
 pub mod price;
 pub mod promise;
 pub mod quota;
+pub mod recommendations;
 pub mod renewal;
 pub mod settings;
 pub mod shape;
