@@ -18,6 +18,7 @@ mod products;
 mod purchases;
 mod quotas;
 mod quotes;
+mod recommendations;
 mod reviews;
 mod schema;
 mod token;
@@ -86,6 +87,7 @@ fn open() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(products::list))
         .routes(routes!(products::show))
         .routes(routes!(quotes::of_product, quotes::of_names))
+        .routes(routes!(recommendations::create))
         .routes(routes!(help::list))
         .routes(routes!(help::show))
 }

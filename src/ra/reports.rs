@@ -7,6 +7,7 @@ use crate::domain::certificate::Certificate;
 use crate::domain::order::{Order, OrderStatus, Phase, Purpose};
 use crate::domain::purchase::Purchase;
 use crate::domain::{AccountId, CustomerId, Error, OrderId, Problem, Result, Serial};
+use crate::policy::promise::{self, Promise};
 use crate::policy::status::{self, Facts, PurchaseState, Status, TermOutcome};
 use crate::store::records::{Index, Rows, Stored, target};
 
@@ -27,6 +28,8 @@ pub struct OrderReport {
     pub problem: Option<Problem>,
     /// What to look at when it waits longer than usual.
     pub hint: Option<&'static str>,
+    /// What is promised of its time to issue, as long as it is not settled.
+    pub promise: Option<Promise>,
 }
 
 impl OrderReport {
@@ -140,8 +143,12 @@ impl Ra {
         let status = status::of_order(&facts);
         let names = authzs.iter().map(|authz| status::of_name(&view.order, authz, view.now)).collect();
         let hint = status::hint(status, &facts);
+        let promise = match view.status() {
+            OrderStatus::Valid | OrderStatus::Invalid => None,
+            _ => facts.product.and_then(|product| promise::of(&catalog, product, view.order.created)),
+        };
         let problem = view.problem().or(if status == Status::Canceled { closed } else { None });
-        Ok(OrderReport { holder: account.holder(), certificate, status, names, problem, hint, view })
+        Ok(OrderReport { holder: account.holder(), certificate, status, names, problem, hint, promise, view })
     }
 
     /// Whether a reissue of the certificate was asked for by its name (RFC 9773 section 5) and is under way.

@@ -226,6 +226,15 @@ impl World {
         events.into_iter().map(|(_, event)| event.act).collect()
     }
 
+    /// What a check of the store finds. The server is stopped for a moment, as with `restart`.
+    pub async fn checked(&mut self) -> chancery::store::Report {
+        self.stop().await;
+        let settings = self.config.store_settings();
+        let report = unlocked(|| chancery::store::check(&settings).map_err(Into::into)).await;
+        self.start().await;
+        report
+    }
+
     async fn stop(&mut self) {
         let old = self.app.take().unwrap();
         old.ra.abandon_jobs();
