@@ -72,7 +72,7 @@ pub(super) async fn create(State(api): Shared, caller: Caller, Body(asked): Body
     caller.operator()?;
     let PurchaseRequest { product, names, years, .. } = asked;
     let customer = id("customer", &asked.customer)?;
-    let made = api.ra.create_purchase(NewPurchase { customer, product, names, years }).await?;
+    let made = api.ra.create_purchase(NewPurchase { years, ..NewPurchase::of(customer, &product, names) }).await?;
     let made = api.ra.purchase(&made.id).await?;
     Ok((StatusCode::CREATED, Json(PurchaseObject::from(made))).into_response())
 }

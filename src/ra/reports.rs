@@ -162,7 +162,7 @@ impl Ra {
             Some(report) => Some(self.last_term(report).await?),
             None => None,
         };
-        let state = status::of_purchase(purchase.years, orders.len(), last);
+        let state = status::of_purchase(purchase.standing, purchase.years, orders.len(), last);
         Ok(PurchaseReport { purchase, state, orders })
     }
 
