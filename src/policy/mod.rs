@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod document;
 pub mod domains;
 pub mod fault;
+pub mod form;
 pub mod free_names;
 pub mod help;
 pub mod keys;

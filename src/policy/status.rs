@@ -132,6 +132,17 @@ impl PurchaseState {
     }
 }
 
+impl PurchaseState {
+    /// What its holder is to do next.
+    pub fn advice(self) -> Option<&'static str> {
+        match self {
+            Self::PendingSubmission => Some("Submit the application data first: order the certificate (BUY-03)."),
+            Self::Canceled => Some("Have the purchase refunded (REFUND-02)."),
+            Self::InUse | Self::Issued | Self::UsedUp | Self::Refunded => None,
+        }
+    }
+}
+
 /// The status of an order.
 pub fn of_order(facts: &Facts<'_>) -> Status {
     let Facts { order, now, .. } = *facts;

@@ -106,6 +106,12 @@ impl Ra {
         Ok(Next::Done)
     }
 
+    /// The customer that a certificate was issued to; none if it was issued to an account of nobody's.
+    pub async fn customer_of(&self, serial: &Serial) -> Result<Option<CustomerId>> {
+        let certificate = self.certificate_of(serial).await?;
+        Ok(self.closed(&certificate.account).await?.0.holder().customer().cloned())
+    }
+
     async fn ending(&self, serial: &Serial) -> Result<Ending> {
         let certificate = self.certificate_of(serial).await?;
         let order = self.order_view(&certificate.order).await?.order.into_value();
