@@ -297,6 +297,23 @@ enum PurchaseCommand {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Give up what a purchase was made for, before anything is issued; then it can be refunded
+    Cancel {
+        /// Its id
+        id: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Refund a purchase for which nothing was issued; this can't be undone
+    Refund {
+        /// Its id
+        id: String,
+        /// Agree to the refund policy: discounts and vouchers are not refunded
+        #[arg(long)]
+        consent: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
 }
 
 #[derive(Subcommand)]

@@ -99,6 +99,14 @@ pub(super) fn purchase(command: PurchaseCommand) -> Result<(), Failure> {
             list(&remote, &format!("{PURCHASES}{of}"), &columns)
         }
         PurchaseCommand::Show { id, remote } => fetch(&remote, PURCHASES, &id),
+        PurchaseCommand::Cancel { id, remote } => record(&remote, async |server| {
+            let path = format!("{PURCHASES}/{}/cancellation", segment(&id));
+            server.send(Method::POST, &path, None).await
+        }),
+        PurchaseCommand::Refund { id, consent, remote } => record(&remote, async |server| {
+            let path = format!("{PURCHASES}/{}/refunds", segment(&id));
+            server.send(Method::POST, &path, Some(json!({ "consent": consent }))).await
+        }),
     }
 }
 
