@@ -7,7 +7,8 @@ use super::certificate::RevocationReason;
 use super::order::ReviewCause;
 use super::plan::Method;
 use super::{
-    AccountId, AuthzId, CustomerId, JobId, Money, OrderId, PackageId, Problem, PurchaseId, Serial, TimerId, Timestamp,
+    AccountId, ApplicationId, AuthzId, CustomerId, DocumentId, JobId, Money, OrderId, OrganisationId, PackageId, PersonId,
+    Problem, PurchaseId, Serial, TimerId, Timestamp,
 };
 
 /// An act, and when.
@@ -90,6 +91,42 @@ pub enum Act {
     /// An order left the desk undecided: it expired, or an authorization was given up.
     ReviewLapsed {
         order: OrderId,
+    },
+    OrganisationSubmitted {
+        organisation: OrganisationId,
+        customer: CustomerId,
+    },
+    PersonSubmitted {
+        person: PersonId,
+        customer: CustomerId,
+    },
+    ApplicationSubmitted {
+        application: ApplicationId,
+        purchase: PurchaseId,
+        term: u32,
+    },
+    ApplicationReopened {
+        application: ApplicationId,
+    },
+    LetterUploaded {
+        application: ApplicationId,
+        document: DocumentId,
+    },
+    /// A reviewer's yes or no about a matter: `application:id`. Without `decided` others must agree first.
+    MatterJudged {
+        matter: String,
+        approved: bool,
+        decided: bool,
+        by: String,
+        note: String,
+    },
+    MatterNoted {
+        matter: String,
+        by: String,
+        note: String,
+    },
+    ReviewersReminded {
+        matter: String,
     },
     CatalogLoaded {
         digest: String,

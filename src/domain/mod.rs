@@ -1,6 +1,7 @@
 //! Values and state rules: no async, no I/O, no knowledge of any other module; `now` always comes as a value.
 
 pub mod account;
+pub mod application;
 pub mod audit;
 pub mod authz;
 pub mod certificate;
@@ -18,6 +19,7 @@ pub mod organisation;
 pub mod plan;
 pub mod purchase;
 pub mod quota;
+pub mod review;
 pub mod timestamp;
 
 pub use error::{Error, Kind, Problem, Result};

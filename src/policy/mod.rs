@@ -2,6 +2,8 @@
 
 pub mod admission;
 mod advice;
+pub mod applications;
+pub mod calendar;
 pub mod catalog;
 pub mod document;
 pub mod domains;
@@ -12,6 +14,7 @@ pub mod lifecycle;
 pub mod names;
 pub mod price;
 pub mod quota;
+pub mod reminders;
 pub mod renewal;
 pub mod settings;
 pub mod shape;

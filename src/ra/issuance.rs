@@ -116,7 +116,7 @@ impl Ra {
             let waiting = (*view.order).clone().submit(der, &authzs, now)?;
             let act = Act::ReviewBegun { order: id.clone(), causes: waiting.causes.clone() };
             let batch =
-                Batch::of(act, now).replace(&view.order, &waiting).index(&Index::InReview(now, id), id.as_str());
+                Batch::of(act, now).replace(&view.order, &waiting).index(&Index::InReview(now, id.as_str()), id.as_str());
             self.records.commit(checked(batch)).await?;
             return Ok(Accepted::Before(None));
         }

@@ -312,6 +312,7 @@ fn open_order(account: &Account, id: OrderId, plan: Plan, proofs: &[Proof], now:
         purpose: Purpose::New,
         earlier: None,
         purchase: None::<PurchaseId>,
+        application: None,
         causes: plan.causes,
         created: now,
         expires,

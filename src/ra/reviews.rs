@@ -47,7 +47,7 @@ impl Ra {
     /// Up to `limit` orders that wait for a person, the one that waits longest first, behind that place. Orders that can't
     /// be decided any more leave the desk.
     pub async fn reviews(&self, after: Option<&Place>, limit: usize) -> Result<Vec<Review>> {
-        let mut after = after.map(|place| Index::InReview(place.since, &place.order).id());
+        let mut after = after.map(|place| Index::InReview(place.since, place.order.as_str()).id());
         let mut found = Vec::new();
         while found.len() < limit {
             let rows = self.records.rows(&Rows::InReview, after.take(), limit - found.len()).await?;
@@ -94,7 +94,7 @@ impl Ra {
             };
             let (_, closed) = self.closed(&view.order.account).await?;
             let now = self.now();
-            let row = Index::InReview(since, id);
+            let row = Index::InReview(since, id.as_str());
             if let Some(problem) = closed {
                 // RFC 8555 section 7.3.6: what a closed account left open is cancelled.
                 let failed = (*view.order).clone().fail(problem.clone(), now);
@@ -163,7 +163,7 @@ impl Ra {
         let problem = Problem::new(Kind::Unauthorized, format!("Review refused: {note}"));
         let rejected = (*view.order).clone().reject(problem, now)?;
         let act = Act::ReviewDecided { order: id.clone(), approved: false, note: note.to_owned() };
-        let batch = Batch::of(act, now).replace(&view.order, &rejected).unindex(&Index::InReview(since, id));
+        let batch = Batch::of(act, now).replace(&view.order, &rejected).unindex(&Index::InReview(since, id.as_str()));
         self.records.commit(batch).await?;
         metrics::counter!(telemetry::ORDERS_FAILED).increment(1);
         Ok(())
@@ -184,7 +184,7 @@ impl Ra {
             .and(Act::OrderFinalized { order: id.clone(), serial }, now)
             .check(&account)
             .replace(&view.order, &approved)
-            .unindex(&Index::InReview(since, id))
+            .unindex(&Index::InReview(since, id.as_str()))
             .insert(&SerialEntry { serial, purpose: id.to_string(), at: now })
             .insert(&job);
         batch = view.authzs.iter().fold(batch, |batch, authz| batch.check(authz));

@@ -131,6 +131,7 @@ fn facts<'a>(order: &'a Order, authzs: &'a [Authorization], certificate: Option<
         authzs,
         certificate,
         product: None,
+        application: None,
         account_closed: false,
         reissuing: false,
         renewal_window_days: 30,
@@ -283,6 +284,6 @@ fn a_purchase_is_used_up_when_no_term_is_left_and_nothing_is_in_force() {
         (3, 3, Some(InForce), "issued"),
         (3, 3, Some(Over), "used-up"),
     ] {
-        assert_eq!(of_purchase(years, begun, last).as_str(), word, "{years} {begun} {last:?}");
+        assert_eq!(of_purchase(years, begun, last, None).as_str(), word, "{years} {begun} {last:?}");
     }
 }

@@ -1,7 +1,10 @@
 //! Index rows: names that lead to records, written in the set of the record that they serve.
 
 use crate::domain::account::Holder;
-use crate::domain::{AccountId, CustomerId, OrderId, PurchaseId, Serial, Timestamp};
+use crate::domain::organisation::Role;
+use crate::domain::{
+    AccountId, ApplicationId, CustomerId, OrderId, OrganisationId, PurchaseId, Serial, Timestamp,
+};
 use crate::store::Key;
 
 /// Index rows: a name that leads to the name of a record, or only exists.
@@ -29,8 +32,20 @@ pub enum Index<'a> {
     PurchaseOfCustomer(&'a CustomerId, Timestamp, &'a PurchaseId),
     /// A holder and a set of names, by its digest, and a paid product to the order that last fulfilled it, or is to begin.
     Held(&'a Holder, &'a [u8; 32], &'a str),
-    /// Orders that wait for a person, by their age.
-    InReview(Timestamp, &'a OrderId),
+    /// What waits for a person, by its age, to the matter that it is.
+    InReview(Timestamp, &'a str),
+    /// A customer's organisation profiles by their number (ORG-05).
+    OrganisationOfCustomer(&'a CustomerId, u16),
+    /// A customer's people by what they do and their number.
+    PersonOfCustomer(&'a CustomerId, Role, u16),
+    /// A year of a purchase to its application.
+    ApplicationOf(&'a PurchaseId, u32),
+    /// The applications for an organisation (ORG-08).
+    ApplicationFor(&'a OrganisationId, &'a ApplicationId),
+    /// Orders that wait until an application is decided.
+    WaitsFor(&'a ApplicationId, &'a OrderId),
+    /// An organisation and a type of certificates to the application on which one was issued last (REVIEW-09).
+    ObtainedWith(&'a OrganisationId, &'a str),
     /// A certified key and each of its certificates to that certificate.
     CertificateOfKey(&'a [u8; 32], &'a Serial),
 }
@@ -46,8 +61,18 @@ pub enum Rows<'a> {
     PurchasesOfCustomer(&'a CustomerId),
     /// What a holder has for a set of names, whatever the product.
     Held(&'a Holder, &'a [u8; 32]),
-    /// Orders that wait for a person.
+    /// What waits for a person, by its age.
     InReview,
+    /// A customer's organisation profiles.
+    OrganisationsOf(&'a CustomerId),
+    /// A customer's people of a kind.
+    PeopleOf(&'a CustomerId, Role),
+    /// The applications for an organisation.
+    ApplicationsFor(&'a OrganisationId),
+    /// The orders that wait until an application is decided.
+    WaitingFor(&'a ApplicationId),
+    /// The names that a holder has proven.
+    RetainedOf(&'a Holder),
     /// A certified key's certificates.
     CertificatesOfKey(&'a [u8; 32]),
 }
@@ -60,6 +85,11 @@ impl Rows<'_> {
             Self::PurchasesOfCustomer(customer) => (108, customer.as_str().into()),
             Self::Held(holder, names) => (109, [holder.as_key().as_bytes(), *names].concat()),
             Self::InReview => (110, Vec::new()),
+            Self::OrganisationsOf(customer) => (135, customer.as_str().into()),
+            Self::PeopleOf(customer, role) => (136, [customer.as_str().as_bytes(), &[*role as u8]].concat()),
+            Self::ApplicationsFor(organisation) => (138, organisation.as_str().into()),
+            Self::WaitingFor(application) => (139, application.as_str().into()),
+            Self::RetainedOf(holder) => (121, [holder.as_key().as_bytes(), b"/"].concat()),
             Self::CertificatesOfKey(hash) => (111, hash.to_vec()),
         };
         Key { space, id }
@@ -93,7 +123,19 @@ impl Index<'_> {
             Self::Held(holder, names, product) => {
                 (109, [holder.as_key().as_bytes(), *names, product.as_bytes()].concat())
             }
-            Self::InReview(at, order) => (110, [&at.as_millis().to_be_bytes(), order.as_str().as_bytes()].concat()),
+            Self::InReview(at, id) => (110, [&at.as_millis().to_be_bytes(), id.as_bytes()].concat()),
+            Self::OrganisationOfCustomer(customer, number) => {
+                (135, [customer.as_str().as_bytes(), &number.to_be_bytes()].concat())
+            }
+            Self::PersonOfCustomer(customer, role, number) => {
+                (136, [customer.as_str().as_bytes(), &[*role as u8], &number.to_be_bytes()].concat())
+            }
+            Self::ApplicationOf(purchase, term) => (137, [purchase.as_str().as_bytes(), &term.to_be_bytes()].concat()),
+            Self::ApplicationFor(organisation, application) => {
+                (138, [organisation.as_str(), application.as_str()].concat().into())
+            }
+            Self::WaitsFor(application, order) => (139, [application.as_str(), order.as_str()].concat().into()),
+            Self::ObtainedWith(organisation, class) => (140, [organisation.as_str(), class].concat().into()),
             Self::CertificateOfKey(hash, serial) => (111, [&hash[..], serial.as_bytes()].concat()),
         };
         Key { space, id }
