@@ -21,6 +21,7 @@ use crate::domain::{DnsName, Identifier};
 use crate::http::{self, Dress, ServerCertificate, Site};
 use crate::ra::{Parts, Ra, ServerIdentity};
 use crate::store::records::Records;
+use crate::store::vault::Vault;
 use crate::va::Va;
 use crate::{pki, store, telemetry};
 
@@ -63,9 +64,11 @@ impl App {
         let records = Records::new(store::open(&config.store_settings())?);
         let ca = Ca::open(&data_dir.join("keys"), &config.ca, &config.pki.public_url, clock.now())?;
         write_public(&data_dir.join("root.pem"), ca.root_pem())?;
+        let vault = Vault::open(&data_dir.join("keys").join("vault.key"))?;
         let links = Links::new(&config.server.public_url);
         let ra = Ra::new(Parts {
             records,
+            vault,
             // A site that is about to renew shows a certificate of this CA.
             va: Va::new(config.validation_settings())?.trusting(ca.root_pem())?,
             ca,

@@ -4,11 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::account::Holder;
 use super::certificate::RevocationReason;
+use super::document::DocumentKind;
 use super::order::ReviewCause;
 use super::plan::Method;
 use super::{
-    AccountId, ApplicationId, AuthzId, CustomerId, DocumentId, JobId, Money, OrderId, OrganisationId, PackageId, PersonId,
-    Problem, PurchaseId, Serial, TimerId, Timestamp,
+    AccountId, ApplicationId, AuthzId, CustomerId, DocumentId, JobId, Money, OrderId, OrganisationId, PackageId,
+    PersonId, Problem, PurchaseId, Serial, TimerId, Timestamp,
 };
 
 /// An act, and when.
@@ -198,6 +199,16 @@ pub enum Act {
     /// A key was reported compromised, by the SHA-256 of its SubjectPublicKeyInfo in hexadecimal digits.
     KeyReported {
         spki_sha256: String,
+    },
+    /// A file was put into the vault.
+    DocumentKept {
+        document: DocumentId,
+        customer: CustomerId,
+        kind: DocumentKind,
+    },
+    /// A file was taken out of the vault for good.
+    DocumentForgotten {
+        document: DocumentId,
     },
     ServerCertificateIssued {
         serial: Serial,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::plan::Method;
-use super::{ApplicationId, AuthzId, JobId, NoticeId, OrderId, TimerId, Timestamp};
+use super::{ApplicationId, AuthzId, DocumentId, JobId, NoticeId, OrderId, TimerId, Timestamp};
 
 /// A piece of work that survives a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +59,11 @@ pub enum Work {
     Notify {
         /// The message.
         notice: NoticeId,
+    },
+    /// Forget a document that was kept long enough.
+    ForgetDocument {
+        /// The document.
+        document: DocumentId,
     },
 }
 

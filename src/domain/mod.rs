@@ -7,6 +7,7 @@ pub mod authz;
 pub mod certificate;
 pub mod csr;
 pub mod customer;
+pub mod document;
 pub mod error;
 pub mod id;
 pub mod identifier;

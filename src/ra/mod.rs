@@ -6,6 +6,7 @@ mod calendar;
 mod catalogs;
 mod compromised;
 mod customers;
+mod documents;
 mod entitlements;
 mod issuance;
 mod ledgers;
@@ -34,6 +35,7 @@ pub use accounts::{Created, ExternalProof, NewAccount};
 pub use authorizations::AuthzView;
 pub use compromised::{CompromisedKey, Report, ReportedKey};
 pub use customers::{NewCustomer, NewExternalKey};
+pub use documents::NewDocument;
 pub use issuance::Download;
 pub use ledgers::{DomainView, QuotaView};
 pub use orders::{OrderPage, OrderView};
@@ -57,6 +59,7 @@ use crate::domain::{AccountId, Error, Result, Timestamp};
 use crate::policy::catalog::{Catalog, Product};
 use crate::store::StoreError;
 use crate::store::records::Records;
+use crate::store::vault::Vault;
 use crate::va::Va;
 use worker::Worker;
 
@@ -107,6 +110,8 @@ impl Default for Settings {
 pub struct Parts {
     /// The engine.
     pub records: Records,
+    /// What seals files and private keys.
+    pub vault: Vault,
     /// The validator.
     pub va: Va,
     /// The CA.
@@ -126,6 +131,7 @@ pub struct Parts {
 /// The registration authority.
 pub struct Ra {
     records: Records,
+    vault: Vault,
     va: Va,
     ca: Ca,
     catalog: ArcSwap<Catalog>,
@@ -143,6 +149,7 @@ impl Ra {
     pub fn new(parts: Parts) -> Arc<Self> {
         Arc::new(Self {
             records: parts.records,
+            vault: parts.vault,
             va: parts.va,
             ca: parts.ca,
             catalog: ArcSwap::from_pointee(parts.catalog),

@@ -188,6 +188,7 @@ impl Ra {
             Work::Validate { authz, method } => self.validate(&job, authz, *method).await,
             Work::Issue { order } => self.issue(&job, order, ticket).await,
             Work::Notify { .. } => self.drop_job(&job).await,
+            Work::ForgetDocument { document } => self.forget_document(&job, document).await,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Durability: an ordered key-value store of three calls, which knows nothing of what its records mean.
 
 pub mod records;
+pub mod vault;
 
 use std::fmt;
 use std::future::Future;

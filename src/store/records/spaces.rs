@@ -8,6 +8,7 @@ use crate::domain::application::Application;
 use crate::domain::authz::Authorization;
 use crate::domain::certificate::{Certificate, RevocationReason};
 use crate::domain::customer::{Clearance, Customer, ExternalKey};
+use crate::domain::document::{Document, DocumentPart};
 use crate::domain::job::{Job, Timer};
 use crate::domain::notice::Notice;
 use crate::domain::order::Order;
@@ -15,7 +16,7 @@ use crate::domain::organisation::{Organisation, Person};
 use crate::domain::purchase::Purchase;
 use crate::domain::quota::{DomainLedger, HolderLedger};
 use crate::domain::review::CaseFile;
-use crate::domain::{Serial, Timestamp};
+use crate::domain::{DocumentId, Serial, Timestamp};
 
 /// Something that is kept as one record.
 pub trait Record: Serialize + DeserializeOwned + Send + Sync {
@@ -61,7 +62,9 @@ records! {
     Organisation = 20, |r| r.id.as_str().into();
     Person = 21, |r| r.id.as_str().into();
     Application = 22, |r| r.id.as_str().into();
+    Document = 23, |r| r.id.as_str().into();
     CaseFile = 34, |r| r.id.as_bytes().into();
+    DocumentPart = 142, |r| document_part_id(&r.document, r.number);
 }
 
 /// A serial number that was given out, recorded before anything is signed with it.
@@ -114,4 +117,9 @@ impl Revocation {
 /// The name of a clearance.
 pub fn clearance_id(holder: &Holder, name: &str) -> Vec<u8> {
     [holder.as_key().as_bytes(), b"/", name.as_bytes()].concat()
+}
+
+/// The name of a part of a document.
+pub fn document_part_id(document: &DocumentId, number: u32) -> Vec<u8> {
+    [document.as_str().as_bytes(), b"/", &number.to_be_bytes()].concat()
 }
