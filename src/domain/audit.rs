@@ -111,7 +111,6 @@ pub enum Act {
     },
     LetterUploaded {
         application: ApplicationId,
-        document: DocumentId,
     },
     /// A reviewer's yes or no about a matter: `application:id`. Without `decided` others must agree first.
     MatterJudged {

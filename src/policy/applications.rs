@@ -57,6 +57,13 @@ pub fn letter<'a>(catalog: &'a Catalog, product: &Product, facts: &Facts) -> Res
     Ok(catalog.paperwork().letter(name, purpose).filter(needed))
 }
 
+/// The letter of that kind of application, also where this one needs none.
+pub fn letter_kind<'a>(catalog: &'a Catalog, product: &Product, renewal: bool) -> Option<&'a Letter> {
+    let (name, _) = flow(catalog, product).ok()?;
+    let purpose = if renewal { Purpose::Renewal } else { Purpose::Application };
+    catalog.paperwork().letter(name, purpose)
+}
+
 /// What is to be done about an application before the domains alone decide.
 pub fn route(catalog: &Catalog, product: &Product, facts: &Facts) -> Result<Route> {
     let (_, flow) = flow(catalog, product)?;
@@ -130,6 +137,77 @@ pub fn expected(catalog: &Catalog, product: &Product, task: Task, since: Timesta
             Some(Expected { first: after(first), last: after(last) })
         }
     }
+}
+
+/// How long an approval serves (Baseline Requirements 4.2.1).
+pub const APPROVAL_DAYS: u32 = 398;
+
+/// What a customer should know about what is to be done now.
+pub fn hints(catalog: &Catalog, product: &Product, task: Option<Task>) -> Vec<String> {
+    let Ok((_, flow)) = flow(catalog, product) else { return Vec::new() };
+    let kinds = [false, true].into_iter().filter_map(|renewal| letter_kind(catalog, product, renewal));
+    match task {
+        None => Vec::new(),
+        Some(Task::PreReview) => {
+            let [least, most] = flow.pre_review_minutes.unwrap_or_default();
+            vec![format!("The pre-review takes {least} minutes to {} hours; order when it has passed (REVIEW-04).", most / 60)]
+        }
+        Some(Task::Letter) => kinds.take(1).map(|letter| letter_hint(catalog, letter)).collect(),
+        Some(Task::Review) => review_hints(catalog, product, flow),
+    }
+}
+
+fn review_hints(catalog: &Catalog, product: &Product, flow: &Flow) -> Vec<String> {
+    let mut hints = Vec::new();
+    if let Some([first, last]) = catalog.paperwork().review.business_days.get(&product.class) {
+        hints.push(format!(
+            "The review of {} takes {first} to {last} business days (REVIEW-01, REVIEW-02, ISSUE-02).",
+            product.class
+        ));
+    }
+    // ORG-12
+    hints.push("Watch the telephone and the e-mail of the organisation and its contact: reviewers use them (ORG-12).".to_owned());
+    hints.push(match flow.steps.contains(&Step::PreReview) {
+        true => "The reviewer calls from the US, at the number of the business registration (ORG-11).".to_owned(),
+        false if flow.same_data_skips_review => {
+            "It is issued when domain validation and manual approval have both passed (REVIEW-08).".to_owned()
+        }
+        false => "Expect the reviewer's call and the domain confirmation e-mail; the letter is confirmed offline by the \
+                  seller's staff and the CA (REVIEW-07, REVIEW-10, REVIEW-14)."
+            .to_owned(),
+    });
+    let mails = letter_kind(catalog, product, false)
+        .is_some_and(|letter| product.brand.as_ref().is_some_and(|brand| letter.never_exempt.contains(brand)));
+    if mails && is_extended(product) {
+        hints.push(
+            "The CA mails review papers of its own within 2 to 3 business days; answer them by mail, they are not uploaded \
+             here (DOC-06)."
+                .to_owned(),
+        );
+    }
+    hints.push("E-mails of the CA can arrive before the status changes; it follows (REVIEW-12).".to_owned());
+    hints
+}
+
+fn letter_hint(catalog: &Catalog, letter: &Letter) -> String {
+    let photo = if letter.photo { "; a clear photo is accepted in place of a scan (DOC-12)" } else { "" };
+    let again = match letter.reupload {
+        Reupload::Never => "It can be uploaded once and not be replaced (DOC-07)",
+        Reupload::WhileInReview => "While it is being reviewed it may be uploaded again (DOC-03)",
+    };
+    format!("{}{photo}. {again}.", letter_files(catalog, letter))
+}
+
+/// What files a letter may be: "Use JPG, PNG or PDF up to 1.4 MB".
+pub fn letter_files(catalog: &Catalog, letter: &Letter) -> String {
+    let names: Vec<String> = letter.formats.iter().map(|format| format!("{format:?}").to_uppercase()).collect();
+    let listed = match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => names.concat(),
+    };
+    let bytes = catalog.settings().letter_max_bytes;
+    let rule = if letter.reupload == Reupload::Never { "DOC-07" } else { "DOC-02" };
+    format!("Use {listed} up to {:.1} MB ({rule})", f64::from(bytes) / 1_000_000.0)
 }
 
 /// How many reviewers must approve what is of that type.

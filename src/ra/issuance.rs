@@ -3,20 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::profiles::requeued;
 use super::worker::Next;
 use super::{OrderView, Ra, Stop, settle};
 use crate::ca::{self, LeafPlan, Signed};
 use crate::domain::account::{Account, Holder};
+use crate::domain::application::{Application, Stage};
 use crate::domain::audit::Act;
 use crate::domain::authz::{Authorization, AuthzState, AuthzStatus};
 use crate::domain::certificate::{Certificate, CertificateStanding};
 use crate::domain::csr::{Csr, SubjectKey};
 use crate::domain::customer::Clearance;
+use crate::domain::error::Help;
 use crate::domain::job::{Job, Work};
 use crate::domain::order::{Order, Phase, Purpose};
+use crate::domain::organisation::{Organisation, Standing};
+use crate::domain::review::Matter;
 use crate::domain::{Error, Identifier, JobId, Kind, OrderId, Problem, Result, Serial};
 use crate::policy::catalog::{Product, Sale};
-use crate::policy::{admission, keys, validity};
+use crate::policy::{admission, applications, keys, validity};
 use crate::store::records::{Batch, BlockedKey, Index, SerialEntry, Stored, clearance_id, target};
 use crate::telemetry;
 
@@ -98,8 +103,44 @@ impl Ra {
         keys::accept_csr(&csr, &order, &product, self.catalog().weak_keys())?;
         self.check_subject_key(account, &csr).await?;
         self.check_key_reuse(&account.holder(), &order, &csr, &product).await?;
+        let application = self.application_to_finalize(&view.order, &product).await?;
+        let checked = |batch: Batch| view.authzs.iter().fold(batch.check(account), |batch, authz| batch.check(authz));
+        let undecided = application.as_ref().filter(|application| !application.serves(now));
+        let cleared = self.is_cleared(&account.holder(), &order).await?;
+        if undecided.is_some() || !cleared {
+            // Design decision 5: a person looks at it first.
+            let waiting = (*view.order).clone().submit(der, &authzs, now)?;
+            let act = Act::ReviewBegun { order: id.clone(), causes: waiting.causes.clone() };
+            let mut batch = Batch::of(act, now).replace(&view.order, &waiting);
+            if !cleared {
+                batch = batch.index(&Index::InReview(now, id.as_str()), id.as_str());
+            }
+            if let Some(application) = undecided {
+                batch = self.wait_for(batch, application, id)?;
+            }
+            self.records.commit(checked(batch)).await?;
+            return Ok(Accepted::Before(None));
+        }
+        let batch = Batch::of(Act::OrderFinalized { order: id.clone(), serial }, now)
+            .replace(&view.order, &order)
+            .insert(&SerialEntry { serial, purpose: id.to_string(), at: now })
+            .insert(&job);
+        let batch = application.iter().fold(batch, |batch, application| batch.check(application));
+        self.records.commit(checked(batch)).await?;
+        Ok(Accepted::Now(job, Box::new(Ticket { csr })))
+    }
+
+    /// The application of an order that names an organisation, if everything for it was handed in; none for other orders.
+    async fn application_to_finalize(
+        &self,
+        order: &Order,
+        product: &Product,
+    ) -> Result<Option<Stored<Application>>, Stop> {
+        if !product.class.needs_organisation() {
+            return Ok(None);
+        }
         // ORG-10, VAL-38: what names an organisation needs one that was vetted; of DV a validated order is issued.
-        if product.class.needs_organisation() {
+        let Some(id) = &order.application else {
             return Err(Error::new(
                 Kind::UserActionRequired,
                 format!(
@@ -109,27 +150,49 @@ impl Ra {
                 ),
             )
             .into());
+        };
+        let application = self.stored_application(id).await?;
+        match applications::stops_finalize(&application) {
+            Some(error) => Err(error.help(Help::Letter(application.purchase.clone())).into()),
+            None => Ok(Some(application)),
         }
-        let checked = |batch: Batch| view.authzs.iter().fold(batch.check(account), |batch, authz| batch.check(authz));
-        if !self.is_cleared(&account.holder(), &order).await? {
-            // Design decision 5: a person looks at it first.
-            let waiting = (*view.order).clone().submit(der, &authzs, now)?;
-            let act = Act::ReviewBegun { order: id.clone(), causes: waiting.causes.clone() };
-            let batch =
-                Batch::of(act, now).replace(&view.order, &waiting).index(&Index::InReview(now, id.as_str()), id.as_str());
-            self.records.commit(checked(batch)).await?;
-            return Ok(Accepted::Before(None));
+    }
+
+    /// Has a batch keep an order until its application is decided; one whose approval is too old goes before reviewers again.
+    fn wait_for(&self, batch: Batch, application: &Stored<Application>, order: &OrderId) -> Result<Batch> {
+        let batch = batch.index(&Index::WaitsFor(&application.id, order), order.as_str());
+        let Stage::Approved { .. } = application.stage else { return Ok(batch.check(application)) };
+        let now = self.now();
+        let reopened = (**application).clone().reopen(now)?;
+        let act = Act::ApplicationReopened { application: application.id.clone() };
+        let matter = Matter::Application(application.id.clone());
+        Ok(requeued(batch.and(act, now).replace(application, &reopened), &matter, None, Some(now)))
+    }
+
+    /// The application on which an order is signed, and what certificates say of its organisation: never what the CSR says.
+    async fn vetted(
+        &self,
+        order: &Order,
+        product: &Product,
+    ) -> Result<Option<(Stored<Application>, Stored<Organisation>)>> {
+        if !product.class.needs_organisation() {
+            return Ok(None);
         }
-        let batch = Batch::of(Act::OrderFinalized { order: id.clone(), serial }, now)
-            .replace(&view.order, &order)
-            .insert(&SerialEntry { serial, purpose: id.to_string(), at: now })
-            .insert(&job);
-        self.records.commit(checked(batch)).await?;
-        Ok(Accepted::Now(job, Box::new(Ticket { csr })))
+        let none = || Error::unauthorized("The application was not approved; place a new order (REVIEW-08).");
+        let id = order.application.as_ref().ok_or_else(none)?;
+        let application = self.stored_application(id).await?;
+        if !application.serves(self.now()) {
+            return Err(none());
+        }
+        let organisation = self.stored_organisation(&application.form.organisation).await?;
+        match &organisation.standing {
+            Standing::Refused { .. } => Err(none()),
+            Standing::Approved { .. } | Standing::Submitted { .. } => Ok(Some((application, organisation))),
+        }
     }
 
     /// Whether nothing about the order's names needs a person's look, or a person has cleared it meanwhile.
-    async fn is_cleared(&self, holder: &Holder, order: &Order) -> Result<bool> {
+    pub(super) async fn is_cleared(&self, holder: &Holder, order: &Order) -> Result<bool> {
         let ids = order.causes.iter().map(|cause| clearance_id(holder, &cause.name));
         let found = self.records.find_all::<Clearance>(ids).await?;
         Ok(found.iter().all(Option::is_some))
@@ -273,6 +336,7 @@ impl Ra {
         self.check_subject_key(&account, &csr).await?;
         self.check_slot(&account.holder(), &order, &product).await?;
         let purchase = self.check_term(&order).await?;
+        let vetted = self.vetted(&order, &product).await?;
         let key_row = self.check_key_reuse(&account.holder(), &order, &csr, &product).await?;
         let now = self.now();
         let (span, earlier) = self.span(&order, &product, csr.key).await?;
@@ -281,7 +345,7 @@ impl Ra {
             serial,
             issuer: product.issuer.clone(),
             names: order.identifiers.clone(),
-            subject: None,
+            subject: vetted.as_ref().map(|(_, found)| found.subject(applications::is_extended(&product))),
             common_name: product.common_name.then(|| common_name(&order)).flatten(),
             spki: csr.spki,
             key: csr.key,
@@ -324,6 +388,14 @@ impl Ra {
             false => batch.index(&key, &target),
         };
         let batch = purchase.iter().fold(batch, |batch, purchase| batch.check(purchase));
+        let batch = match &vetted {
+            // REVIEW-09: what was obtained with these data.
+            Some((application, organisation)) => batch
+                .check(application)
+                .check(organisation)
+                .index(&Index::ObtainedWith(&organisation.id, product.class.id()), application.id.as_str()),
+            None => batch,
+        };
         let batch = self.settle_purchase(&account.holder(), &fulfilled, &certificate, batch).await?;
         self.records.commit(batch).await?;
         let (product, issuer) = (certificate.product, certificate.issuer);

@@ -1,22 +1,27 @@
 //! Use cases: the only conductor, which asks policy, validator, CA and store; the only one that commits.
 
 mod accounts;
+mod applications;
 mod authorizations;
 mod calendar;
 mod catalogs;
 mod compromised;
 mod customers;
+mod desk;
 mod documents;
 mod entitlements;
 mod issuance;
 mod ledgers;
+mod letters;
 pub mod limits;
 mod orders;
 mod placing;
+mod profiles;
 mod proofs;
 mod publication;
 mod purchases;
 mod quotas;
+mod reminders;
 mod renewal;
 mod reports;
 mod reviews;
@@ -32,22 +37,26 @@ use arc_swap::ArcSwap;
 use serde::Deserialize;
 
 pub use accounts::{Created, ExternalProof, NewAccount};
+pub use applications::{ApplicationReport, NewApplication, Pick};
 pub use authorizations::AuthzView;
 pub use compromised::{CompromisedKey, Report, ReportedKey};
 pub use customers::{NewCustomer, NewExternalKey};
 pub use documents::NewDocument;
+pub use desk::{Case, Decision, Details, DuePlace, Place, Sort, Verdict};
 pub use issuance::Download;
 pub use ledgers::{DomainView, QuotaView};
 pub use orders::{OrderPage, OrderView};
 pub use placing::NewOrder;
+pub use profiles::ProvenName;
 pub use purchases::{NamesQuote, NewPurchase, QuotedNames};
+pub use reminders::Reminder;
 pub use renewal::Renewal;
 pub use reports::{OrderReport, PurchaseReport};
-pub use reviews::{Decision, Place, Review};
 pub use revocation::Authority;
 pub use server_certificate::ServerIdentity;
 
 pub use crate::policy::admission::Request;
+pub use crate::policy::applications::Expected;
 pub use crate::policy::free_names::Counted;
 pub use crate::policy::price::Quote;
 pub use crate::policy::quota::{DomainUsage, HolderUsage, Usage};

@@ -7,6 +7,7 @@ use crate::domain::certificate::Certificate;
 use crate::domain::order::{Order, OrderStatus, Phase, Purpose};
 use crate::domain::purchase::Purchase;
 use crate::domain::{AccountId, Error, OrderId, Problem, Result, Serial};
+use crate::policy::applications;
 use crate::policy::status::{self, Facts, PurchaseState, Status, TermOutcome};
 use crate::store::records::{Index, Rows, Stored, target};
 
@@ -33,6 +34,11 @@ impl OrderReport {
     /// Whether it waits for a person.
     pub fn waits_for_review(&self) -> bool {
         self.status == Status::PendingIssue && matches!(self.view.order.phase, Phase::Review { .. })
+    }
+
+    /// Whether control of a name was tried to be shown: its method is chosen (BUY-09).
+    pub fn is_attempted(&self) -> bool {
+        self.names.iter().any(|name| *name != Status::PendingValidation)
     }
 }
 
@@ -96,12 +102,17 @@ impl Ra {
             Phase::Issued { serial, .. } => (Some(self.certificate_of(serial).await?), self.reissuing(serial).await?),
             _ => (None, false),
         };
+        let application = match &view.order.application {
+            Some(id) => Some(self.stored_application(id).await?.into_value()),
+            None => None,
+        };
         let (authzs, catalog) = (view.plain_authzs(), self.catalog());
         let facts = Facts {
             order: &view.order,
             authzs: &authzs,
             certificate: certificate.as_ref(),
             product: catalog.product(&view.order.product),
+            application: application.as_ref(),
             account_closed: closed.is_some(),
             reissuing,
             renewal_window_days: catalog.settings().renewal_window_days,
@@ -132,7 +143,11 @@ impl Ra {
             Some(report) => Some(self.last_term(report).await?),
             None => None,
         };
-        let state = status::of_purchase(purchase.years, orders.len(), last);
+        let next = match self.application_of(&purchase.id, self.term_due(&purchase).await?).await? {
+            Some(application) => Some(applications::status(Some(&application))),
+            None => None,
+        };
+        let state = status::of_purchase(purchase.years, orders.len(), last, next);
         Ok(PurchaseReport { purchase, state, orders })
     }
 

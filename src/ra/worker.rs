@@ -187,6 +187,7 @@ impl Ra {
         match &job.work {
             Work::Validate { authz, method } => self.validate(&job, authz, *method).await,
             Work::Issue { order } => self.issue(&job, order, ticket).await,
+            Work::Release { application } => self.release(&job, application).await,
             Work::Notify { .. } => self.drop_job(&job).await,
             Work::ForgetDocument { document } => self.forget_document(&job, document).await,
         }

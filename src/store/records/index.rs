@@ -69,7 +69,9 @@ pub enum Rows<'a> {
     PeopleOf(&'a CustomerId, Role),
     /// The applications for an organisation.
     ApplicationsFor(&'a OrganisationId),
-    /// The orders that wait until an application is decided.
+    /// The orders that wait until their application is decided.
+    Waiting,
+    /// Those that wait for one application.
     WaitingFor(&'a ApplicationId),
     /// The names that a holder has proven.
     RetainedOf(&'a Holder),
@@ -88,6 +90,7 @@ impl Rows<'_> {
             Self::OrganisationsOf(customer) => (135, customer.as_str().into()),
             Self::PeopleOf(customer, role) => (136, [customer.as_str().as_bytes(), &[*role as u8]].concat()),
             Self::ApplicationsFor(organisation) => (138, organisation.as_str().into()),
+            Self::Waiting => (139, Vec::new()),
             Self::WaitingFor(application) => (139, application.as_str().into()),
             Self::RetainedOf(holder) => (121, [holder.as_key().as_bytes(), b"/"].concat()),
             Self::CertificatesOfKey(hash) => (111, hash.to_vec()),
