@@ -64,6 +64,8 @@ const fn on_the_wire(kind: Kind) -> (&'static str, StatusCode) {
         Kind::Conflict => ("malformed", S::CONFLICT),
         Kind::MethodNotAllowed => ("malformed", S::METHOD_NOT_ALLOWED),
         Kind::NotFound => ("malformed", S::NOT_FOUND),
+        Kind::PreconditionFailed => ("malformed", S::PRECONDITION_FAILED),
+        Kind::Unprocessable => ("malformed", S::UNPROCESSABLE_ENTITY),
         Kind::PayloadTooLarge => ("malformed", S::PAYLOAD_TOO_LARGE),
         Kind::UnsupportedMediaType => ("malformed", S::UNSUPPORTED_MEDIA_TYPE),
         Kind::Unavailable => ("serverInternal", S::SERVICE_UNAVAILABLE),

@@ -3,13 +3,14 @@
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::{Answer, Body, List, Page, Path, Shared};
+use super::{Answer, Body, Caller, List, Page, Path, Shared};
 use crate::domain::certificate::{Certificate, CertificateStanding, RevocationReason};
 use crate::domain::{Error, Identifier, Serial, Timestamp};
 use crate::ra::Authority;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct CertificateObject {
     serial: Serial,
     product: String,
@@ -49,7 +50,10 @@ impl CertificateObject {
     }
 }
 
-pub(super) async fn list(State(api): Shared, page: Page) -> Answer<Json<List<CertificateObject>>> {
+/// Issued certificates.
+#[utoipa::path(get, path = "/certificates", tag = "certificates", params(super::Wanted), responses((status = 200, body = List<CertificateObject>)))]
+pub(super) async fn list(State(api): Shared, caller: Caller, page: Page) -> Answer<Json<List<CertificateObject>>> {
+    caller.operator()?;
     let after = page.after.as_deref().map(serial).transpose()?;
     let now = api.ra.now();
     let found = api.ra.certificates(after.as_ref(), page.limit).await?;
@@ -57,23 +61,34 @@ pub(super) async fn list(State(api): Shared, page: Page) -> Answer<Json<List<Cer
     Ok(List::of(items, page.limit, |item| item.serial.to_string()))
 }
 
-pub(super) async fn show(State(api): Shared, Path(text): Path<String>) -> Answer<Json<CertificateObject>> {
+/// One certificate.
+#[utoipa::path(get, path = "/certificates/{serial}", tag = "certificates", params(("serial" = String, Path)), responses((status = 200, body = CertificateObject)))]
+pub(super) async fn show(
+    State(api): Shared,
+    caller: Caller,
+    Path(text): Path<String>,
+) -> Answer<Json<CertificateObject>> {
+    caller.operator()?;
     let found = api.ra.certificate_of(&serial(&text)?).await?;
     Ok(Json(CertificateObject::of(found, api.ra.now())))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RevocationRequest {
     #[serde(default)]
     reason: u64,
 }
 
+/// Revokes at once, on the operator's authority.
+#[utoipa::path(post, path = "/certificates/{serial}/revoke", tag = "certificates", params(("serial" = String, Path)), request_body = RevocationRequest, responses((status = 200, body = CertificateObject)))]
 pub(super) async fn revoke(
     State(api): Shared,
+    caller: Caller,
     Path(text): Path<String>,
     Body(asked): Body<RevocationRequest>,
 ) -> Answer<Json<CertificateObject>> {
+    caller.operator()?;
     let serial = serial(&text)?;
     let reason = RevocationReason::from_code(asked.reason)?;
     api.ra.revoke_serial(Authority::Operator, &serial, reason).await?;

@@ -5,13 +5,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use super::{Answer, Asked, Body, List, Page, Shared, id};
+use super::{Answer, Asked, Body, Caller, List, Page, Shared, id};
 use crate::domain::account::Holder;
 use crate::domain::customer::Clearance;
 use crate::domain::{AccountId, CustomerId, Error};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ClearanceObject {
     #[serde(skip_serializing_if = "Option::is_none")]
     customer: Option<CustomerId>,
@@ -41,7 +42,7 @@ fn holder(customer: Option<&str>, account: Option<&str>) -> Result<Holder, Error
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ClearanceRequest {
     customer: Option<String>,
@@ -50,14 +51,22 @@ pub(super) struct ClearanceRequest {
     note: String,
 }
 
-pub(super) async fn create(State(api): Shared, Body(asked): Body<ClearanceRequest>) -> Answer<Response> {
+/// Clears a name for a customer or an account (WORD-04).
+#[utoipa::path(post, path = "/clearances", tag = "review", request_body = ClearanceRequest, responses((status = 201, body = ClearanceObject)))]
+pub(super) async fn create(
+    State(api): Shared,
+    caller: Caller,
+    Body(asked): Body<ClearanceRequest>,
+) -> Answer<Response> {
+    caller.reviewer()?;
     let holder = holder(asked.customer.as_deref(), asked.account.as_deref())?;
     let made = api.ra.clear_name(&holder, &asked.name, &asked.note).await?;
     Ok((StatusCode::CREATED, Json(ClearanceObject::from(made))).into_response())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
     customer: Option<String>,
     account: Option<String>,
@@ -65,22 +74,33 @@ pub(super) struct Wanted {
     limit: Option<usize>,
 }
 
-pub(super) async fn list(State(api): Shared, Asked(asked): Asked<Wanted>) -> Answer<Json<List<ClearanceObject>>> {
+/// The cleared names of a customer or an account.
+#[utoipa::path(get, path = "/clearances", tag = "review", params(Wanted), responses((status = 200, body = List<ClearanceObject>)))]
+pub(super) async fn list(
+    State(api): Shared,
+    caller: Caller,
+    Asked(asked): Asked<Wanted>,
+) -> Answer<Json<List<ClearanceObject>>> {
+    caller.reviewer()?;
     let holder = holder(asked.customer.as_deref(), asked.account.as_deref())?;
     let limit = Page::size(asked.limit)?;
     let found = api.ra.clearances(&holder, asked.after.as_deref(), limit).await?;
     Ok(List::of(found.into_iter().map(ClearanceObject::from).collect(), limit, |item| item.name.clone()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Withdrawn {
     customer: Option<String>,
     account: Option<String>,
     name: String,
 }
 
-pub(super) async fn withdraw(State(api): Shared, Asked(asked): Asked<Withdrawn>) -> Answer<StatusCode> {
+/// Takes a clearance back.
+#[utoipa::path(delete, path = "/clearances", tag = "review", params(Withdrawn), responses((status = 204)))]
+pub(super) async fn withdraw(State(api): Shared, caller: Caller, Asked(asked): Asked<Withdrawn>) -> Answer<StatusCode> {
+    caller.reviewer()?;
     let holder = holder(asked.customer.as_deref(), asked.account.as_deref())?;
     api.ra.withdraw_clearance(&holder, &asked.name).await?;
     Ok(StatusCode::NO_CONTENT)

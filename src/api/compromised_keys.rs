@@ -5,14 +5,15 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::{Answer, Body, List, Page, Shared};
+use super::{Answer, Body, Caller, List, Page, Shared};
 use crate::domain::certificate::hex32;
 use crate::domain::{Error, Serial};
 use crate::ra::{CompromisedKey, ReportedKey};
 
 /// One of three ways to name a key; serde refuses an object with none, with two or with another.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ReportRequest {
     SpkiSha256(String),
@@ -20,7 +21,7 @@ pub(super) enum ReportRequest {
     Certificate(String),
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct CompromisedKeyObject {
     spki_sha256: String,
     since: String,
@@ -35,8 +36,10 @@ impl From<CompromisedKey> for CompromisedKeyObject {
     }
 }
 
-/// 201 for a key that was not known, 200 for one that was.
-pub(super) async fn report(State(api): Shared, Body(asked): Body<ReportRequest>) -> Answer<Response> {
+/// Reports a key. 201 for a key that was not known, 200 for one that was.
+#[utoipa::path(post, path = "/compromised-keys", tag = "keys", request_body = ReportRequest, responses((status = 201, body = CompromisedKeyObject), (status = 200, body = CompromisedKeyObject)))]
+pub(super) async fn report(State(api): Shared, caller: Caller, Body(asked): Body<ReportRequest>) -> Answer<Response> {
+    caller.operator()?;
     let reported = match asked {
         ReportRequest::SpkiSha256(digits) => ReportedKey::Hash(hash(&digits)?),
         ReportRequest::PublicKey(text) => ReportedKey::PublicKey(text.into_bytes()),
@@ -48,7 +51,10 @@ pub(super) async fn report(State(api): Shared, Body(asked): Body<ReportRequest>)
     Ok((status, Json(CompromisedKeyObject { live_certificates, ..report.key.into() })).into_response())
 }
 
-pub(super) async fn list(State(api): Shared, page: Page) -> Answer<Json<List<CompromisedKeyObject>>> {
+/// Keys that no certificate is issued for.
+#[utoipa::path(get, path = "/compromised-keys", tag = "keys", params(super::Wanted), responses((status = 200, body = List<CompromisedKeyObject>)))]
+pub(super) async fn list(State(api): Shared, caller: Caller, page: Page) -> Answer<Json<List<CompromisedKeyObject>>> {
+    caller.operator()?;
     let after = page.after.as_deref().map(hash).transpose()?;
     let found = api.ra.compromised_keys(after, page.limit).await?;
     let items = found.into_iter().map(CompromisedKeyObject::from).collect();

@@ -1,115 +1,184 @@
-//! Customers and the keys that bind ACME accounts to them.
+//! Customers, and the ACME accounts that are bound to them.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::{Answer, Body, List, Page, Path, Shared, id};
-use crate::domain::customer::{Customer, CustomerKind, ExternalKey, Tier};
-use crate::domain::{CustomerId, Timestamp};
-use crate::ra::{NewCustomer, NewExternalKey};
+use super::{Answer, Body, Caller, List, Page, Path, Shared, Tag, Tagged, id};
+use crate::domain::account::Standing;
+use crate::domain::customer::{Customer, CustomerKind, Identity, Tier};
+use crate::domain::{AccountId, CustomerId, Error};
+use crate::ra::{CustomerChange, IdentityWord, NewCustomer};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct CustomerObject {
     id: CustomerId,
     name: String,
     kind: CustomerKind,
     tier: Tier,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+    /// `pending`, `checked` or `refused` (ACCT-01).
+    identity: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity_note: Option<String>,
     created: String,
 }
 
 impl From<Customer> for CustomerObject {
     fn from(customer: Customer) -> Self {
+        let (identity, identity_note) = match customer.identity {
+            Identity::Pending => ("pending", None),
+            Identity::Checked { note, .. } => ("checked", note),
+            Identity::Refused { note, .. } => ("refused", Some(note)),
+        };
         Self {
             id: customer.id,
             name: customer.name,
             kind: customer.kind,
             tier: customer.tier,
+            email: customer.email,
+            identity,
+            identity_note,
             created: customer.created.to_string(),
         }
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CustomerRequest {
     name: String,
     kind: CustomerKind,
     #[serde(default)]
     tier: Tier,
+    email: Option<String>,
+    /// Whether the identity check is still to be done; else whoever makes the customer has done it.
+    #[serde(default)]
+    identity_pending: bool,
 }
 
-pub(super) async fn create(State(api): Shared, Body(asked): Body<CustomerRequest>) -> Answer<Response> {
-    let made = api.ra.create_customer(NewCustomer { name: asked.name, kind: asked.kind, tier: asked.tier }).await?;
+/// Makes a customer.
+#[utoipa::path(post, path = "/customers", tag = "customers", request_body = CustomerRequest, responses((status = 201, body = CustomerObject)))]
+pub(super) async fn create(State(api): Shared, caller: Caller, Body(asked): Body<CustomerRequest>) -> Answer<Response> {
+    caller.operator()?;
+    let CustomerRequest { name, kind, tier, email, identity_pending } = asked;
+    let made = api.ra.create_customer(NewCustomer { name, kind, tier, email, identity_pending }).await?;
     Ok((StatusCode::CREATED, Json(CustomerObject::from(made))).into_response())
 }
 
-pub(super) async fn list(State(api): Shared, page: Page) -> Answer<Json<List<CustomerObject>>> {
+/// Customers; for a customer the own one.
+#[utoipa::path(get, path = "/customers", tag = "customers", params(super::Wanted), responses((status = 200, body = List<CustomerObject>)))]
+pub(super) async fn list(State(api): Shared, caller: Caller, page: Page) -> Answer<Json<List<CustomerObject>>> {
+    if let Some(own) = caller.scope(None)? {
+        let items = vec![api.ra.customer(&own).await?.into()];
+        return Ok(Json(List { items, next: None }));
+    }
     let after = page.after.as_deref().map(|text| id("customer", text)).transpose()?;
     let found = api.ra.customers(after.as_ref(), page.limit).await?;
     Ok(List::of(found.into_iter().map(CustomerObject::from).collect(), page.limit, |item| item.id.to_string()))
 }
 
-pub(super) async fn show(State(api): Shared, Path(text): Path<String>) -> Answer<Json<CustomerObject>> {
-    Ok(Json(api.ra.customer(&id("customer", &text)?).await?.into()))
+/// One customer.
+#[utoipa::path(get, path = "/customers/{id}", tag = "customers", params(("id" = String, Path)), responses((status = 200, body = CustomerObject)))]
+pub(super) async fn show(State(api): Shared, caller: Caller, Path(text): Path<String>) -> Answer<Response> {
+    let customer = id("customer", &text)?;
+    caller.sees(&customer)?;
+    let read = api.ra.stored_customer(&customer).await?;
+    Ok(Tagged(read.version(), CustomerObject::from(read.into_value())).into_response())
 }
 
-#[derive(Serialize)]
-pub(super) struct ExternalKeyObject {
-    kid: String,
-    /// Shown once, when the key is made.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hmac_key: Option<String>,
-    customer: CustomerId,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    product: Option<String>,
-    created: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expires: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    revoked: Option<String>,
-}
-
-impl ExternalKeyObject {
-    fn of(key: ExternalKey, show_secret: bool) -> Self {
-        let text = |moment: Option<Timestamp>| moment.map(|moment| moment.to_string());
-        Self {
-            hmac_key: show_secret.then(|| key.hmac_key.to_string()),
-            kid: key.kid,
-            customer: key.customer,
-            product: key.product,
-            created: key.created.to_string(),
-            expires: text(key.expires),
-            revoked: text(key.revoked),
-        }
-    }
-}
-
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ExternalKeyRequest {
-    customer: String,
-    product: Option<String>,
-    expires_days: Option<u32>,
+pub(super) struct CustomerEdit {
+    name: Option<String>,
+    email: Option<String>,
+    /// For operators.
+    tier: Option<Tier>,
+    /// For operators: `pending`, `checked` or `refused`.
+    identity: Option<Checked>,
+    /// What the check came to; a refusal needs one.
+    identity_note: Option<String>,
 }
 
-pub(super) async fn create_key(State(api): Shared, Body(asked): Body<ExternalKeyRequest>) -> Answer<Response> {
-    let customer = id("customer", &asked.customer)?;
-    let made = api
-        .ra
-        .create_external_key(NewExternalKey { customer, product: asked.product, days: asked.expires_days })
-        .await?;
-    Ok((StatusCode::CREATED, Json(ExternalKeyObject::of(made, true))).into_response())
+#[derive(Deserialize, ToSchema, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum Checked {
+    Pending,
+    Checked,
+    Refused,
 }
 
-pub(super) async fn list_keys(State(api): Shared, page: Page) -> Answer<Json<List<ExternalKeyObject>>> {
-    let found = api.ra.external_keys(page.after.as_deref(), page.limit).await?;
-    let items = found.into_iter().map(|key| ExternalKeyObject::of(key, false)).collect();
-    Ok(List::of(items, page.limit, |item| item.kid.clone()))
+/// Edits a customer: the e-mail address; by operators also name, standing and identity check.
+#[utoipa::path(patch, path = "/customers/{id}", tag = "customers", params(("id" = String, Path)), request_body = CustomerEdit, responses((status = 200, body = CustomerObject)))]
+pub(super) async fn edit(
+    State(api): Shared,
+    caller: Caller,
+    Path(text): Path<String>,
+    tag: Tag,
+    Body(asked): Body<CustomerEdit>,
+) -> Answer<Response> {
+    let customer = id("customer", &text)?;
+    caller.sees(&customer)?;
+    if asked.tier.is_some() || asked.identity.is_some() || asked.name.is_some() || asked.identity_note.is_some() {
+        caller.operator()?;
+    }
+    let identity = asked.identity.map(|word| match word {
+        Checked::Pending => IdentityWord::Pending,
+        Checked::Checked => IdentityWord::Checked,
+        Checked::Refused => IdentityWord::Refused,
+    });
+    let change = CustomerChange {
+        name: asked.name,
+        email: asked.email,
+        tier: asked.tier,
+        identity,
+        identity_note: asked.identity_note,
+    };
+    let unchanged = |version| tag.demand(version);
+    let read = api.ra.edit_customer(&customer, &change, &unchanged).await?;
+    Ok(Tagged(read.version(), CustomerObject::from(read.into_value())).into_response())
 }
 
-pub(super) async fn revoke_key(State(api): Shared, Path(kid): Path<String>) -> Answer<Json<ExternalKeyObject>> {
-    Ok(Json(ExternalKeyObject::of(api.ra.revoke_external_key(&kid).await?, false)))
+#[derive(Serialize, ToSchema)]
+pub(super) struct AccountObject {
+    id: AccountId,
+    /// The external account key that bound it.
+    kid: String,
+    /// `valid`, `deactivated` or `revoked`.
+    status: &'static str,
+    contact: Vec<String>,
+    created: String,
+}
+
+/// The ACME accounts that are bound to a customer.
+#[utoipa::path(get, path = "/customers/{id}/accounts", tag = "customers", params(("id" = String, Path), super::Wanted), responses((status = 200, body = List<AccountObject>)))]
+pub(super) async fn accounts(
+    State(api): Shared,
+    caller: Caller,
+    Path(text): Path<String>,
+    page: Page,
+) -> Answer<Json<List<AccountObject>>> {
+    let customer = id("customer", &text)?;
+    caller.sees(&customer)?;
+    let after: Option<AccountId> = page.after.as_deref().map(|text| id("account", text)).transpose()?;
+    let found = api.ra.accounts_of(&customer, after.as_ref(), page.limit).await?;
+    let items = found.into_iter().map(|account| {
+        let kid = account.external.as_ref().map(|external| external.kid.clone());
+        Ok(AccountObject {
+            kid: kid.ok_or_else(|| Error::internal("an account of a customer has no binding"))?,
+            id: account.id,
+            status: match account.standing {
+                Standing::Valid => "valid",
+                Standing::Deactivated { .. } => "deactivated",
+                Standing::Revoked { .. } => "revoked",
+            },
+            contact: account.contact,
+            created: account.created.to_string(),
+        })
+    });
+    Ok(List::of(items.collect::<Result<_, Error>>()?, page.limit, |item: &AccountObject| item.id.to_string()))
 }

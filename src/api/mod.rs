@@ -1,9 +1,17 @@
-//! REST under `/api/v1`: what the command line speaks. Knows nothing of store, validator and CA.
+//! REST under `/api/v1`: what the command line, programs and the console speak. Knows nothing of store, validator and CA.
 
+mod access;
 mod certificates;
 mod clearances;
 mod compromised_keys;
 mod customers;
+mod diagnoses;
+mod edit;
+mod help;
+mod idempotency;
+mod keys;
+mod openapi;
+mod operations;
 mod orders;
 mod problem;
 mod products;
@@ -11,7 +19,9 @@ mod purchases;
 mod quotas;
 mod quotes;
 mod reviews;
+mod schema;
 mod token;
+mod tokens;
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -19,19 +29,23 @@ use std::sync::Arc;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request, State};
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
-use axum::routing::{delete, get, post};
+use axum::http::{Method, StatusCode};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
 use axum::{Json, Router};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 pub use token::OperatorToken;
 
 use crate::domain::{Error, Kind};
 use crate::ra::Ra;
+use access::Caller;
+use edit::{Tag, Tagged};
 use problem::Refusal;
 
 /// What the handlers share.
@@ -50,50 +64,63 @@ impl Api {
 type Shared = State<Arc<Api>>;
 type Answer<T> = Result<T, Refusal>;
 
-/// Every resource.
+/// Every resource, and the document that describes them (OpenAPI 3.1), which is made from the handlers.
 pub fn router(api: Arc<Api>) -> Router {
-    // The price list is for everybody.
-    let open = Router::new()
-        .route("/products", get(products::list))
-        .route("/products/{id}", get(products::show))
-        .route("/quotes", get(quotes::of_product).post(quotes::of_names))
+    let (open, open_document) = open().split_for_parts();
+    let (closed, closed_document) = closed().split_for_parts();
+    let document = Json(openapi::document(open_document, closed_document));
+    let open = open
+        .route("/openapi.json", get(move || async move { document.clone() }))
         .method_not_allowed_fallback(method_not_allowed);
-    let closed = Router::new()
-        .route("/customers", get(customers::list).post(customers::create))
-        .route("/customers/{id}", get(customers::show))
-        .route("/external-account-keys", get(customers::list_keys).post(customers::create_key))
-        .route("/external-account-keys/{kid}", delete(customers::revoke_key))
-        .route("/purchases", get(purchases::list).post(purchases::create))
-        .route("/purchases/{id}", get(purchases::show))
-        .route("/orders", get(orders::list))
-        .route("/orders/{id}", get(orders::show))
-        .route("/reviews", get(reviews::list))
-        .route("/reviews/{order}", get(reviews::show))
-        .route("/reviews/{order}/decision", post(reviews::decide))
-        .route("/clearances", get(clearances::list).post(clearances::create).delete(clearances::withdraw))
-        .route("/certificates", get(certificates::list))
-        .route("/certificates/{serial}", get(certificates::show))
-        .route("/certificates/{serial}/revoke", post(certificates::revoke))
-        .route("/compromised-keys", get(compromised_keys::list).post(compromised_keys::report))
-        .route("/quotas", get(quotas::quota))
-        .route("/packages", get(quotas::packages).post(quotas::grant_package))
-        .route("/domains/{domain}", get(quotas::domain).put(quotas::set_registrar))
-        .route("/domains/{domain}/elsewhere", post(quotas::count_elsewhere).delete(quotas::forget_elsewhere))
+    let closed = closed
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(|| async { Refusal(nothing_here()) })
-        .layer(from_fn_with_state(api.clone(), authorize));
-    open.merge(closed).with_state(api)
+        .layer(from_fn_with_state(api.clone(), idempotency::repeatable))
+        .layer(from_fn_with_state(api.clone(), access::authorize));
+    open.merge(closed).layer(from_fn(openapi::closed_to_sniffing)).with_state(api)
 }
 
-/// Lets nobody in without the operator's token.
-async fn authorize(State(api): Shared, request: Request, next: Next) -> Response {
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    // RFC 9110 section 11.1: the scheme's case does not matter.
-    let given = given.and_then(|value| value.split_once(' '));
-    if given.is_some_and(|(scheme, token)| scheme.eq_ignore_ascii_case("Bearer") && api.operator.is(token)) {
-        return next.run(request).await;
-    }
-    problem::unauthenticated()
+/// What everybody may ask for.
+fn open() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(products::list))
+        .routes(routes!(products::show))
+        .routes(routes!(quotes::of_product, quotes::of_names))
+        .routes(routes!(help::list))
+        .routes(routes!(help::show))
+}
+
+/// What needs a token; the handlers say whose.
+fn closed() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(customers::list, customers::create))
+        .routes(routes!(customers::show, customers::edit))
+        .routes(routes!(customers::accounts))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::revoke))
+        .routes(routes!(purchases::list, purchases::create))
+        .routes(routes!(purchases::show))
+        .routes(routes!(orders::list, orders::create))
+        .routes(routes!(orders::show))
+        .routes(routes!(orders::validation_records))
+        .routes(routes!(orders::validate))
+        .routes(routes!(operations::of_order))
+        .routes(routes!(operations::list))
+        .routes(routes!(diagnoses::create))
+        .routes(routes!(reviews::list))
+        .routes(routes!(reviews::show))
+        .routes(routes!(reviews::decide))
+        .routes(routes!(clearances::list, clearances::create, clearances::withdraw))
+        .routes(routes!(certificates::list))
+        .routes(routes!(certificates::show))
+        .routes(routes!(certificates::revoke))
+        .routes(routes!(compromised_keys::list, compromised_keys::report))
+        .routes(routes!(quotas::quota))
+        .routes(routes!(quotas::packages, quotas::grant_package))
+        .routes(routes!(quotas::domain, quotas::set_registrar))
+        .routes(routes!(quotas::count_elsewhere, quotas::forget_elsewhere))
 }
 
 fn nothing_here() -> Error {
@@ -156,10 +183,14 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<Api>> for Asked<T> {
 }
 
 /// Which page of a list.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct Wanted {
+    /// Behind which item it begins: `next` of the page before.
     after: Option<String>,
+    /// How many items it has at most.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<usize>,
 }
 
@@ -188,7 +219,7 @@ impl FromRequestParts<Arc<Api>> for Page {
 }
 
 /// A page of a list.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct List<T> {
     items: Vec<T>,
     /// What `after` must be for the next page; none on the last.

@@ -37,8 +37,7 @@ impl IntoResponse for Refusal {
 
 /// 401 with what to do about it.
 pub(super) fn unauthenticated() -> Response {
-    let detail =
-        "Send the operator's token as \"Authorization: Bearer ..\"; it is in operator.token in the data directory.";
+    let detail = "Send a token that is in use as \"Authorization: Bearer ..\"; the operator's is in operator.token in the data directory.";
     let mut answer = document(StatusCode::UNAUTHORIZED, &Problem::new(Kind::Unauthorized, detail));
     answer.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
     answer
@@ -66,6 +65,8 @@ fn status(kind: Kind) -> StatusCode {
         Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Kind::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Kind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Kind::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+        Kind::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
         Kind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Kind::ServerInternal => StatusCode::INTERNAL_SERVER_ERROR,
         Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,

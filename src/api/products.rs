@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Answer, List, Path, Shared};
 use crate::domain::csr::SubjectKey;
@@ -11,7 +12,7 @@ use crate::domain::{Error, Money};
 use crate::policy::catalog::{Catalog, Class, Product, Sale, Shape};
 use crate::policy::settings::WordOutcome;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ProductObject {
     id: String,
     title: String,
@@ -43,7 +44,7 @@ pub(super) struct ProductObject {
 }
 
 /// For one year (PRICE-30).
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct PriceObject {
     base: Money,
     included: u32,
@@ -95,12 +96,16 @@ impl ProductObject {
     }
 }
 
+/// Every product of the catalogue (CAT-02).
+#[utoipa::path(get, path = "/products", tag = "catalogue", responses((status = 200, body = List<ProductObject>)))]
 pub(super) async fn list(State(api): Shared) -> Json<List<ProductObject>> {
     let catalog = api.ra.catalog();
     let items = catalog.products().map(|product| ProductObject::of(&catalog, product)).collect();
     Json(List { items, next: None })
 }
 
+/// One product with all its rules.
+#[utoipa::path(get, path = "/products/{id}", tag = "catalogue", params(("id" = String, Path, description = "Its id")), responses((status = 200, body = ProductObject)))]
 pub(super) async fn show(State(api): Shared, Path(id): Path<String>) -> Answer<Json<ProductObject>> {
     let catalog = api.ra.catalog();
     let found = catalog.product(&id).ok_or_else(|| Error::not_found("There is no such product."))?;

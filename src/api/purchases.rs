@@ -5,13 +5,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use super::{Answer, Asked, Body, List, Page, Path, Shared, id};
+use super::{Answer, Asked, Body, Caller, List, Page, Path, Shared, id};
 use crate::domain::money::CURRENCY;
 use crate::domain::{CustomerId, Money, OrderId, PurchaseId, Serial};
 use crate::ra::{NewPurchase, PurchaseReport};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct PurchaseObject {
     id: PurchaseId,
     customer: CustomerId,
@@ -26,7 +27,7 @@ pub(super) struct PurchaseObject {
     orders: Vec<TermObject>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct TermObject {
     order: OrderId,
     status: &'static str,
@@ -56,7 +57,7 @@ impl From<PurchaseReport> for PurchaseObject {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PurchaseRequest {
     customer: String,
@@ -65,7 +66,10 @@ pub(super) struct PurchaseRequest {
     years: Option<u32>,
 }
 
-pub(super) async fn create(State(api): Shared, Body(asked): Body<PurchaseRequest>) -> Answer<Response> {
+/// Buys (BUY-01).
+#[utoipa::path(post, path = "/purchases", tag = "purchases", request_body = PurchaseRequest, responses((status = 201, body = PurchaseObject)))]
+pub(super) async fn create(State(api): Shared, caller: Caller, Body(asked): Body<PurchaseRequest>) -> Answer<Response> {
+    caller.operator()?;
     let PurchaseRequest { product, names, years, .. } = asked;
     let customer = id("customer", &asked.customer)?;
     let made = api.ra.create_purchase(NewPurchase { customer, product, names, years }).await?;
@@ -73,22 +77,34 @@ pub(super) async fn create(State(api): Shared, Body(asked): Body<PurchaseRequest
     Ok((StatusCode::CREATED, Json(PurchaseObject::from(made))).into_response())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
     customer: Option<String>,
     after: Option<String>,
     limit: Option<usize>,
 }
 
-pub(super) async fn list(State(api): Shared, Asked(asked): Asked<Wanted>) -> Answer<Json<List<PurchaseObject>>> {
+/// Purchases, oldest first.
+#[utoipa::path(get, path = "/purchases", tag = "purchases", params(Wanted), responses((status = 200, body = List<PurchaseObject>)))]
+pub(super) async fn list(
+    State(api): Shared,
+    caller: Caller,
+    Asked(asked): Asked<Wanted>,
+) -> Answer<Json<List<PurchaseObject>>> {
     let limit = Page::size(asked.limit)?;
     let customer: Option<CustomerId> = asked.customer.map(|text| id("customer", &text)).transpose()?;
+    let customer = caller.scope(customer)?;
     let after: Option<PurchaseId> = asked.after.map(|text| id("purchase", &text)).transpose()?;
     let found = api.ra.purchases(customer.as_ref(), after.as_ref(), limit).await?;
     Ok(List::of(found.into_iter().map(PurchaseObject::from).collect(), limit, |item| item.id.to_string()))
 }
 
-pub(super) async fn show(State(api): Shared, Path(text): Path<String>) -> Answer<Json<PurchaseObject>> {
-    Ok(Json(api.ra.purchase(&id("purchase", &text)?).await?.into()))
+/// One purchase with its orders.
+#[utoipa::path(get, path = "/purchases/{id}", tag = "purchases", params(("id" = String, Path)), responses((status = 200, body = PurchaseObject)))]
+pub(super) async fn show(State(api): Shared, caller: Caller, Path(text): Path<String>) -> Answer<Json<PurchaseObject>> {
+    let found = api.ra.purchase(&id("purchase", &text)?).await?;
+    caller.sees(&found.purchase.customer)?;
+    Ok(Json(found.into()))
 }

@@ -5,8 +5,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use super::{Answer, Api, Asked, Body, List, Path, Shared, id};
+use super::{Answer, Api, Asked, Body, Caller, List, Path, Shared, id};
 use crate::domain::account::Holder;
 use crate::domain::quota::{Elsewhere, Package, Pool, Slot};
 use crate::domain::{Error, OrderId, PackageId, Timestamp};
@@ -14,15 +15,23 @@ use crate::policy::quota;
 use crate::ra::{DomainView, QuotaView, Usage};
 
 /// Whose quota or packages: a customer's, or those of whoever stands behind an ACME account.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Whose {
     customer: Option<String>,
     account: Option<String>,
 }
 
 impl Whose {
-    async fn holder(&self, api: &Api) -> Result<Holder, Error> {
+    async fn holder(&self, api: &Api, caller: &Caller) -> Result<Holder, Error> {
+        if let Some(own) = caller.role.customer()
+            && self.account.is_none()
+            && self.customer.as_deref().is_none_or(|asked| asked == own.as_str())
+        {
+            return Ok(Holder::Customer(own.clone()));
+        }
+        caller.operator()?;
         match (&self.customer, &self.account) {
             (Some(customer), None) => Ok(Holder::Customer(api.ra.customer(&id("customer", customer)?).await?.id)),
             (None, Some(account)) => api.ra.holder_of(&id("account", account)?).await,
@@ -31,7 +40,7 @@ impl Whose {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct UsageObject {
     used: u32,
     /// None for no limit.
@@ -48,7 +57,7 @@ impl From<Usage> for UsageObject {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct SlotObject {
     order: OrderId,
     domain: String,
@@ -69,7 +78,7 @@ fn slots(slots: Vec<Slot>, until: Vec<Timestamp>) -> Vec<SlotObject> {
     slots.into_iter().zip(until).map(told).collect()
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct QuotaObject {
     holder: Holder,
     #[serde(flatten)]
@@ -97,11 +106,13 @@ impl From<QuotaView> for QuotaObject {
     }
 }
 
-pub(super) async fn quota(State(api): Shared, Asked(whose): Asked<Whose>) -> Answer<Json<QuotaObject>> {
-    Ok(Json(api.ra.quota_of(&whose.holder(&api).await?).await?.into()))
+/// How many free certificates are in use (QUOTA-01).
+#[utoipa::path(get, path = "/quotas", tag = "quotas", params(Whose), responses((status = 200, body = QuotaObject)))]
+pub(super) async fn quota(State(api): Shared, caller: Caller, Asked(whose): Asked<Whose>) -> Answer<Json<QuotaObject>> {
+    Ok(Json(api.ra.quota_of(&whose.holder(&api, &caller).await?).await?.into()))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct PackageObject {
     id: PackageId,
     size: u32,
@@ -130,14 +141,20 @@ impl PackageObject {
     }
 }
 
-pub(super) async fn packages(State(api): Shared, Asked(whose): Asked<Whose>) -> Answer<Json<List<PackageObject>>> {
-    let view = api.ra.quota_of(&whose.holder(&api).await?).await?;
+/// Packages of free certificates (QUOTA-07).
+#[utoipa::path(get, path = "/packages", tag = "quotas", params(Whose), responses((status = 200, body = List<PackageObject>)))]
+pub(super) async fn packages(
+    State(api): Shared,
+    caller: Caller,
+    Asked(whose): Asked<Whose>,
+) -> Answer<Json<List<PackageObject>>> {
+    let view = api.ra.quota_of(&whose.holder(&api, &caller).await?).await?;
     let now = api.ra.now();
     let items = view.ledger.packages.iter().map(|package| PackageObject::of(package, now)).collect();
     Ok(Json(List { items, next: None }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PackageRequest {
     customer: Option<String>,
@@ -147,20 +164,27 @@ pub(super) struct PackageRequest {
     days: Option<u32>,
 }
 
-pub(super) async fn grant_package(State(api): Shared, Body(asked): Body<PackageRequest>) -> Answer<Response> {
-    let holder = Whose { customer: asked.customer, account: asked.account }.holder(&api).await?;
+/// Grants a package.
+#[utoipa::path(post, path = "/packages", tag = "quotas", request_body = PackageRequest, responses((status = 201, body = PackageObject)))]
+pub(super) async fn grant_package(
+    State(api): Shared,
+    caller: Caller,
+    Body(asked): Body<PackageRequest>,
+) -> Answer<Response> {
+    caller.operator()?;
+    let holder = Whose { customer: asked.customer, account: asked.account }.holder(&api, &caller).await?;
     let granted = api.ra.grant_package(&holder, asked.size, asked.days).await?;
     Ok((StatusCode::CREATED, Json(PackageObject::of(&granted, api.ra.now()))).into_response())
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ElsewhereObject {
     count: u32,
     not_after: String,
     note: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct DomainObject {
     domain: String,
     #[serde(flatten)]
@@ -194,26 +218,37 @@ async fn shown(api: &Api, domain: &str) -> Answer<Json<DomainObject>> {
     Ok(Json(api.ra.domain_quota(domain).await?.into()))
 }
 
-pub(super) async fn domain(State(api): Shared, Path(domain): Path<String>) -> Answer<Json<DomainObject>> {
+/// How many free certificates a primary domain has (QUOTA-02).
+#[utoipa::path(get, path = "/domains/{domain}", tag = "quotas", params(("domain" = String, Path)), responses((status = 200, body = DomainObject)))]
+pub(super) async fn domain(
+    State(api): Shared,
+    caller: Caller,
+    Path(domain): Path<String>,
+) -> Answer<Json<DomainObject>> {
+    caller.operator()?;
     shown(&api, &domain).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RegistrarRequest {
     provider: bool,
 }
 
+/// Says whether it is registered with the provider (QUOTA-13).
+#[utoipa::path(put, path = "/domains/{domain}", tag = "quotas", params(("domain" = String, Path)), request_body = RegistrarRequest, responses((status = 200, body = DomainObject)))]
 pub(super) async fn set_registrar(
     State(api): Shared,
+    caller: Caller,
     Path(domain): Path<String>,
     Body(asked): Body<RegistrarRequest>,
 ) -> Answer<Json<DomainObject>> {
+    caller.operator()?;
     api.ra.set_provider_domain(&domain, asked.provider).await?;
     shown(&api, &domain).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ElsewhereRequest {
     count: u32,
@@ -221,11 +256,15 @@ pub(super) struct ElsewhereRequest {
     note: String,
 }
 
+/// Counts certificates of other platforms (QUOTA-04).
+#[utoipa::path(post, path = "/domains/{domain}/elsewhere", tag = "quotas", params(("domain" = String, Path)), request_body = ElsewhereRequest, responses((status = 201, body = DomainObject)))]
 pub(super) async fn count_elsewhere(
     State(api): Shared,
+    caller: Caller,
     Path(domain): Path<String>,
     Body(asked): Body<ElsewhereRequest>,
 ) -> Answer<Response> {
+    caller.operator()?;
     let not_after = Timestamp::parse_rfc3339(&asked.not_after).ok_or_else(|| {
         let shown: String = asked.not_after.chars().take(40).collect();
         Error::malformed(format!("\"not_after\" is \"{}\", not a moment of RFC 3339.", shown.escape_debug()))
@@ -234,7 +273,14 @@ pub(super) async fn count_elsewhere(
     Ok((StatusCode::CREATED, shown(&api, &domain).await?).into_response())
 }
 
-pub(super) async fn forget_elsewhere(State(api): Shared, Path(domain): Path<String>) -> Answer<Json<DomainObject>> {
+/// Forgets what was counted of other platforms.
+#[utoipa::path(delete, path = "/domains/{domain}/elsewhere", tag = "quotas", params(("domain" = String, Path)), responses((status = 200, body = DomainObject)))]
+pub(super) async fn forget_elsewhere(
+    State(api): Shared,
+    caller: Caller,
+    Path(domain): Path<String>,
+) -> Answer<Json<DomainObject>> {
+    caller.operator()?;
     api.ra.forget_elsewhere(&domain).await?;
     shown(&api, &domain).await
 }

@@ -2,8 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::{Answer, Asked, Body, List, Shared};
 use crate::domain::error::Named;
@@ -14,7 +14,7 @@ use crate::ra::{NamesQuote, Quote, QuotedNames};
 /// Most names of one request: more than any certificate has.
 const MOST_NAMES: usize = 100;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct QuoteObject {
     product: String,
     names: u32,
@@ -62,15 +62,24 @@ impl From<NamesQuote> for QuoteObject {
     }
 }
 
-#[derive(Deserialize)]
+/// One quote where a product was named, else one for each product that takes the names.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum QuotesObject {
+    One(Box<QuoteObject>),
+    All(List<QuoteObject>),
+}
+
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
     product: String,
     names: u32,
     years: Option<u32>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct QuoteRequest {
     product: Option<String>,
@@ -79,21 +88,25 @@ pub(super) struct QuoteRequest {
     years: Option<u32>,
 }
 
+/// What so many chargeable names of a product cost (PRICE-30).
+#[utoipa::path(get, path = "/quotes", tag = "catalogue", params(Wanted), responses((status = 200, body = QuoteObject)))]
 pub(super) async fn of_product(State(api): Shared, Asked(asked): Asked<Wanted>) -> Answer<Json<QuoteObject>> {
     Ok(Json(api.ra.quote(&asked.product, asked.names, asked.years)?.into()))
 }
 
-pub(super) async fn of_names(State(api): Shared, Body(asked): Body<QuoteRequest>) -> Answer<Response> {
+/// What these names cost: of one product, or of each that takes them.
+#[utoipa::path(post, path = "/quotes", tag = "catalogue", request_body = QuoteRequest, responses((status = 200, body = QuotesObject)))]
+pub(super) async fn of_names(State(api): Shared, Body(asked): Body<QuoteRequest>) -> Answer<Json<QuotesObject>> {
     let product = asked.product.as_deref();
     match (product, asked.names, asked.identifiers) {
         (Some(product), Some(names), None) => {
-            Ok(Json(QuoteObject::from(api.ra.quote(product, names, asked.years)?)).into_response())
+            Ok(Json(QuotesObject::One(Box::new(api.ra.quote(product, names, asked.years)?.into()))))
         }
         (_, None, Some(texts)) => {
             let mut quotes = api.ra.quote_names(product, &read(&texts, asked.years)?)?.into_iter().map(QuoteObject::from);
             Ok(match product.and_then(|_| quotes.next()) {
-                Some(quote) => Json(quote).into_response(),
-                None => Json(List { items: quotes.collect(), next: None }).into_response(),
+                Some(quote) => Json(QuotesObject::One(Box::new(quote))),
+                None => Json(QuotesObject::All(List { items: quotes.collect(), next: None })),
             })
         }
         _ => Err(Error::malformed(

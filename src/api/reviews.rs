@@ -3,16 +3,17 @@
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::customers::CustomerObject;
 use super::orders::{ValidationObject, validations};
-use super::{Answer, Body, List, Page, Path, Shared, id};
+use super::{Answer, Body, Caller, List, Page, Path, Shared, id};
 use crate::domain::order::ReviewCause;
 use crate::domain::{AccountId, Error, Identifier, OrderId, Problem, PurchaseId, Serial, Timestamp};
 use crate::ra::{Decision, Place, Review};
 
 /// An order in the queue.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ReviewObject {
     order: OrderId,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,7 +34,7 @@ pub(super) struct ReviewObject {
 }
 
 /// All that a reviewer needs of an order.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ReviewPage {
     #[serde(flatten)]
     review: ReviewObject,
@@ -81,36 +82,46 @@ impl From<Review> for ReviewPage {
     }
 }
 
-pub(super) async fn list(State(api): Shared, page: Page) -> Answer<Json<List<ReviewObject>>> {
+/// What waits for a person, the longest first.
+#[utoipa::path(get, path = "/reviews", tag = "review", params(super::Wanted), responses((status = 200, body = List<ReviewObject>)))]
+pub(super) async fn list(State(api): Shared, caller: Caller, page: Page) -> Answer<Json<List<ReviewObject>>> {
+    caller.reviewer()?;
     let after = page.after.as_deref().map(place).transpose()?;
     let found = api.ra.reviews(after.as_ref(), page.limit).await?;
     let items = found.into_iter().map(ReviewObject::from).collect();
     Ok(List::of(items, page.limit, |item: &ReviewObject| item.place.as_ref().map(cursor).unwrap_or_default()))
 }
 
-pub(super) async fn show(State(api): Shared, Path(text): Path<String>) -> Answer<Json<ReviewPage>> {
+/// All that a reviewer needs.
+#[utoipa::path(get, path = "/reviews/{order}", tag = "review", params(("order" = String, Path)), responses((status = 200, body = ReviewPage)))]
+pub(super) async fn show(State(api): Shared, caller: Caller, Path(text): Path<String>) -> Answer<Json<ReviewPage>> {
+    caller.reviewer()?;
     Ok(Json(api.ra.review(&id("order", &text)?).await?.into()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DecisionRequest {
     decision: Decided,
     note: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Decided {
     Approve,
     Reject,
 }
 
+/// Approves or rejects.
+#[utoipa::path(post, path = "/reviews/{order}/decision", tag = "review", params(("order" = String, Path)), request_body = DecisionRequest, responses((status = 200, body = ReviewPage)))]
 pub(super) async fn decide(
     State(api): Shared,
+    caller: Caller,
     Path(text): Path<String>,
     Body(asked): Body<DecisionRequest>,
 ) -> Answer<Json<ReviewPage>> {
+    caller.reviewer()?;
     let decision = match asked.decision {
         Decided::Approve => Decision::Approve,
         Decided::Reject => Decision::Reject,

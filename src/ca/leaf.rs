@@ -70,9 +70,9 @@ fn distinguished_name(plan: &LeafPlan) -> Result<DistinguishedName> {
         name.push(DnType::CountryName, printable(&subject.country)?);
         let texts = [
             (DnType::StateOrProvinceName, subject.state.as_ref()),
-            (DnType::LocalityName, Some(&subject.locality)),
+            (DnType::LocalityName, subject.locality.as_ref()),
             (DnType::from_oid(POSTAL_CODE), subject.postal_code.as_ref()),
-            (DnType::from_oid(STREET_ADDRESS), Some(&subject.street)),
+            (DnType::from_oid(STREET_ADDRESS), subject.street.as_ref()),
             (DnType::OrganizationName, Some(&subject.organisation)),
         ];
         push_texts(&mut name, texts);
@@ -81,11 +81,11 @@ fn distinguished_name(plan: &LeafPlan) -> Result<DistinguishedName> {
         name.push(DnType::CommonName, common.to_string());
     }
     if let Some(ev) = plan.subject.as_ref().and_then(|subject| subject.ev.as_ref()) {
-        name.push(DnType::from_oid(BUSINESS_CATEGORY), ev.business_category.as_str());
-        name.push(DnType::from_oid(JURISDICTION_COUNTRY), printable(&ev.jurisdiction.country)?);
+        name.push(DnType::from_oid(BUSINESS_CATEGORY), ev.business_category.clone());
+        name.push(DnType::from_oid(JURISDICTION_COUNTRY), printable(&ev.jurisdiction_country)?);
         let texts = [
-            (DnType::from_oid(JURISDICTION_STATE), ev.jurisdiction.state.as_ref()),
-            (DnType::from_oid(JURISDICTION_LOCALITY), ev.jurisdiction.locality.as_ref()),
+            (DnType::from_oid(JURISDICTION_STATE), ev.jurisdiction_state.as_ref()),
+            (DnType::from_oid(JURISDICTION_LOCALITY), ev.jurisdiction_locality.as_ref()),
         ];
         push_texts(&mut name, texts);
         name.push(DnType::from_oid(SERIAL_NUMBER), printable(&ev.registration_number)?);

@@ -37,6 +37,9 @@ pub struct ExternalBinding {
     /// The only product that accounts bound by this key may order, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub product: Option<String>,
+    /// The only domains for which accounts bound by this key may order; none for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub domains: Vec<String>,
     /// The binding as the client sent it, shown in the account object: a flattened JWS as JSON text.
     pub jws: String,
 }
@@ -71,6 +74,14 @@ pub enum Holder {
 }
 
 impl Holder {
+    /// The customer, if it is one.
+    pub fn customer(&self) -> Option<&CustomerId> {
+        match self {
+            Self::Customer(id) => Some(id),
+            Self::Account(_) => None,
+        }
+    }
+
     /// The holder as a name in the store: never a prefix of another.
     pub fn as_key(&self) -> String {
         match self {
@@ -112,6 +123,13 @@ impl Account {
     pub fn deactivate(mut self, now: Timestamp) -> Result<Self> {
         self.active()?;
         self.standing = Standing::Deactivated { at: now };
+        Ok(self)
+    }
+
+    /// Closes an account for the server (RFC 8555 section 7.1.6).
+    pub fn revoke(mut self, now: Timestamp) -> Result<Self> {
+        self.active()?;
+        self.standing = Standing::Revoked { at: now };
         Ok(self)
     }
 

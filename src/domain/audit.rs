@@ -1,5 +1,7 @@
 //! Legal acts, as the audit log keeps them (Baseline Requirements 5.4.1): one event for each, in the batch of the change.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::account::Holder;
@@ -8,8 +10,7 @@ use super::document::DocumentKind;
 use super::order::ReviewCause;
 use super::plan::Method;
 use super::{
-    AccountId, ApplicationId, AuthzId, CustomerId, DocumentId, JobId, Money, OrderId, OrganisationId, PackageId,
-    PersonId, Problem, PurchaseId, Serial, TimerId, Timestamp,
+    AccountId, ApplicationId, AuthzId, CustomerId, DocumentId, JobId, Money, OrderId, OrganisationId, PackageId, PersonId, Problem, PurchaseId, Serial, TimerId, Timestamp, TokenId,
 };
 
 /// An act, and when.
@@ -19,6 +20,33 @@ pub struct AuditEvent {
     pub at: Timestamp,
     /// What was done.
     pub act: Act,
+    /// By whom: `server`, `operator`, `customer ..`, `account ..`; empty in events of older versions.
+    #[serde(default)]
+    pub who: String,
+    /// The address that the request came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<IpAddr>,
+}
+
+impl Act {
+    /// The order, or the authorization of an order, in whose history the act stands.
+    pub fn subject(&self) -> Option<&str> {
+        match self {
+            Self::OrderCreated { order, .. }
+            | Self::ReviewBegun { order, .. }
+            | Self::ReviewDecided { order, .. }
+            | Self::ReviewLapsed { order }
+            | Self::OrderFinalized { order, .. }
+            | Self::OrderFailed { order, .. }
+            | Self::CaaChecked { order, .. }
+            | Self::IssuancePutOff { order, .. }
+            | Self::CertificateIssued { order, .. } => Some(order.as_str()),
+            Self::ValidationRetried { authz, .. }
+            | Self::ValidationSettled { authz, .. }
+            | Self::AuthorizationDeactivated { authz } => Some(authz.as_str()),
+            _ => None,
+        }
+    }
 }
 
 /// What was done.
@@ -50,6 +78,25 @@ pub enum Act {
     ExternalKeyRevoked {
         kid: String,
     },
+    CustomerChanged {
+        customer: CustomerId,
+        what: Vec<String>,
+    },
+    /// An operator or a customer closed an account.
+    AccountRevoked {
+        account: AccountId,
+    },
+    TokenCreated {
+        token: TokenId,
+        role: String,
+    },
+    TokenRevoked {
+        token: TokenId,
+    },
+    /// A request with an `Idempotency-Key` came, was answered, or is forgotten.
+    RequestClaimed {},
+    RequestAnswered {},
+    RequestForgotten {},
     OrderCreated {
         order: OrderId,
         account: AccountId,
@@ -131,6 +178,18 @@ pub enum Act {
     CatalogLoaded {
         digest: String,
         products: usize,
+    },
+    /// The server carries an order through for a customer.
+    OrderTakenInHand {
+        order: OrderId,
+        customer: CustomerId,
+    },
+    LookAskedFor {
+        order: OrderId,
+    },
+    OrderLookedAt {
+        order: OrderId,
+        findings: Vec<String>,
     },
     OrderFinalized {
         order: OrderId,

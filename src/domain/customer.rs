@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::account::Holder;
-use super::{CustomerId, Timestamp};
+use super::{CustomerId, Error, Identifier, Kind, Result, Timestamp};
 
 /// A customer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -18,8 +18,61 @@ pub struct Customer {
     /// Its standing with the service, on which the older quotas depend (ACCT-05).
     #[serde(default)]
     pub tier: Tier,
+    /// Where messages about its account go (ACCT-04).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// How far its identity check is (ACCT-01).
+    #[serde(default)]
+    pub identity: Identity,
     /// When it was made.
     pub created: Timestamp,
+}
+
+/// How far the identity check of a customer is (ACCT-01). Whoever was there before it was kept was checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "lowercase")]
+pub enum Identity {
+    /// It is to be done.
+    Pending,
+    /// The customer is who it says it is.
+    Checked {
+        /// When that was found; none for customers of an earlier version.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Timestamp>,
+        /// What it rests on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
+    /// It is not.
+    Refused {
+        /// When that was found.
+        at: Timestamp,
+        /// Why.
+        note: String,
+    },
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self::Checked { at: None, note: None }
+    }
+}
+
+impl Customer {
+    /// The customer, if its identity was checked (ACCT-01).
+    pub fn checked(&self) -> Result<&Self> {
+        match &self.identity {
+            Identity::Checked { .. } => Ok(self),
+            Identity::Pending => Err(Error::new(
+                Kind::UserActionRequired,
+                "Complete the identity verification of your account first (ACCT-01).",
+            )),
+            Identity::Refused { note, .. } => Err(Error::new(
+                Kind::UserActionRequired,
+                format!("The identity verification of your account failed: {note} Ask the service (ACCT-01)."),
+            )),
+        }
+    }
 }
 
 /// A customer's standing (ACCT-05, QUOTA-08, QUOTA-09).
@@ -68,6 +121,15 @@ pub struct ExternalKey {
     /// The only product it may be used for, if it is bound to one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub product: Option<String>,
+    /// The only domains for which accounts bound with it may order, each with everything below it; none for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub domains: Vec<String>,
+    /// How many accounts it has bound.
+    #[serde(default)]
+    pub uses: u32,
+    /// How many it may bind; none for any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most_uses: Option<u32>,
     /// The MAC key, base64url.
     pub hmac_key: Zeroizing<String>,
     /// When it was made.
@@ -83,8 +145,18 @@ pub struct ExternalKey {
 impl ExternalKey {
     /// Whether a new account may be bound with it at `now`.
     pub fn usable(&self, now: Timestamp) -> bool {
-        self.revoked.is_none() && self.expires.is_none_or(|end| now < end)
+        let left = self.most_uses.is_none_or(|most| self.uses < most);
+        left && self.revoked.is_none() && self.expires.is_none_or(|end| now < end)
     }
+}
+
+/// Whether a name lies in one of those domains; no domains are all.
+pub fn within(domains: &[String], name: &Identifier) -> bool {
+    let Identifier::Dns(name) = name else { return domains.is_empty() };
+    let name = name.as_str().trim_start_matches("*.");
+    let below =
+        |domain: &String| name.strip_suffix(domain.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    domains.is_empty() || domains.iter().any(below)
 }
 
 impl std::fmt::Debug for ExternalKey {

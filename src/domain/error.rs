@@ -48,6 +48,10 @@ pub enum Kind {
     AccountClosed,
     /// Something else already holds what was asked for (RFC 8555 section 7.3.5: 409).
     Conflict,
+    /// Something was changed since the caller read it (412).
+    PreconditionFailed,
+    /// It is understood and can't be carried out as it is (422).
+    Unprocessable,
     /// A method that this resource does not have (405).
     MethodNotAllowed,
     /// No such resource (404).

@@ -55,6 +55,16 @@ pub enum Work {
         /// The application.
         application: ApplicationId,
     },
+    /// Carry an order on that the server has in hand.
+    Attend {
+        /// The order.
+        order: OrderId,
+    },
+    /// Forget what was answered to a request that may have come again.
+    Forget {
+        /// Its key, in hexadecimal digits.
+        key: String,
+    },
     /// Send a message to everybody who is to have it.
     Notify {
         /// The message.

@@ -9,6 +9,7 @@ pub mod csr;
 pub mod customer;
 pub mod document;
 pub mod error;
+pub mod hand_order;
 pub mod id;
 pub mod identifier;
 pub mod job;
@@ -21,7 +22,9 @@ pub mod plan;
 pub mod purchase;
 pub mod quota;
 pub mod review;
+pub mod repeat;
 pub mod timestamp;
+pub mod token;
 
 pub use error::{Error, Kind, Problem, Result};
 pub use id::{

@@ -23,6 +23,7 @@ const MOST_DISCARDED: usize = 16 << 20;
 #[derive(Debug, Clone, Copy)]
 struct BodyLimits {
     most: usize,
+    most_uploaded: usize,
     within: Duration,
 }
 
@@ -48,7 +49,8 @@ impl From<Router> for Site {
 /// (413, 408), and a panic turned into a 500. Routes are known here, so that metrics can name them.
 pub fn with_layers(site: impl Into<Site>, limits: &Limits) -> Router {
     let Site { router, dress } = site.into();
-    let body = BodyLimits { most: limits.max_body_bytes, within: limits.body_timeout };
+    let body =
+        BodyLimits { most: limits.max_body_bytes, most_uploaded: limits.max_upload_bytes, within: limits.body_timeout };
     router.layer(from_fn_with_state((body, dress), attend))
 }
 
@@ -59,6 +61,8 @@ async fn attend(
 ) -> Response {
     let open = Open::begin(&mut request);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let most = if path.ends_with("/letter") { limits.most_uploaded } else { limits.most };
+    let limits = BodyLimits { most, ..limits };
     let dressed = |answer: Response| match &dress {
         Some(dress) => dress(&method, &path, answer),
         None => answer,

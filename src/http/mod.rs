@@ -40,6 +40,8 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// Largest body of a request, in bytes; then 413.
     pub max_body_bytes: usize,
+    /// Most octets of the body of a request that uploads a file: one whose path ends in `/letter`.
+    pub max_upload_bytes: usize,
     /// How long requests may go on when the server stops; then their connections are cut.
     pub stop_timeout: Duration,
 }
@@ -53,6 +55,7 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(30),
             max_body_bytes: 131_072,
+            max_upload_bytes: 2_097_152,
             stop_timeout: Duration::from_secs(10),
         }
     }

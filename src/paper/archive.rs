@@ -55,7 +55,10 @@ impl FromStr for Format {
         let known = FORMATS.iter().find(|(name, _)| *name == text).map(|(_, format)| *format);
         known.ok_or_else(|| {
             let names: Vec<&str> = FORMATS.iter().map(|(name, _)| *name).collect();
-            Error::malformed(format!("Unknown format \"{text}\"; there are: {} (INSTALL-01, INSTALL-02).", names.join(", ")))
+            Error::malformed(format!(
+                "Unknown format \"{text}\"; there are: {} (INSTALL-01, INSTALL-02).",
+                names.join(", ")
+            ))
         })
     }
 }
@@ -135,7 +138,9 @@ pub fn bundle(format: Format, bundle: &Bundle<'_>) -> Result<Vec<u8>> {
     let mut files = match format.shape() {
         Shape::Pem => pem_files(format, bundle, &name),
         Shape::Pfx => store_files(bundle, &format!("{name}.pfx"), keystore::pfx)?,
-        Shape::Jks => store_files(bundle, &format!("{name}.jks"), |id, password| keystore::jks(id, password, bundle.now))?,
+        Shape::Jks => {
+            store_files(bundle, &format!("{name}.jks"), |id, password| keystore::jks(id, password, bundle.now))?
+        }
     };
     files.push(("README.txt".to_owned(), Zeroizing::new(read_me(format, bundle).into_bytes())));
     zipped(&files)
@@ -200,7 +205,8 @@ fn read_me(format: Format, bundle: &Bundle<'_>) -> String {
     lines.extend(bundle.notes.iter().cloned());
     lines.extend([
         // INSTALL-09 to INSTALL-13, HOST-04.
-        "It may be installed on servers of every region (INSTALL-09), for WebSocket services too (INSTALL-12).".to_owned(),
+        "It may be installed on servers of every region (INSTALL-09), for WebSocket services too (INSTALL-12)."
+            .to_owned(),
         "A changed address of the server does not matter while its name still leads there (INSTALL-10).".to_owned(),
         "Which versions of TLS are spoken is set on the server, not in the certificate (INSTALL-11).".to_owned(),
         "For servers that are not named here, installation is offered by others (INSTALL-13).".to_owned(),

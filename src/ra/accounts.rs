@@ -10,8 +10,8 @@ use crate::domain::account::{Account, ExternalBinding, Standing, check_contacts}
 use crate::domain::audit::Act;
 use crate::domain::customer::ExternalKey;
 use crate::domain::key::AccountKey;
-use crate::domain::{AccountId, Error, Kind, Result};
-use crate::store::records::{Batch, Index, Stored, target};
+use crate::domain::{AccountId, CustomerId, Error, Kind, Result};
+use crate::store::records::{Batch, Index, Rows, Stored, target};
 use crate::telemetry;
 
 /// A request for an account, its signature verified with the key that it brings.
@@ -118,8 +118,11 @@ impl Ra {
             .claim(&Index::AccountByKey(account.key.thumbprint()), account.id.as_str())
             .claim(&Index::AccountBySpki(&spki), account.id.as_str())
             .absent(&Index::CertifiedKey(&spki));
-        if let Some((key, _)) = &binding {
-            batch = batch.check(key);
+        if let Some((key, binding)) = &binding {
+            let used = ExternalKey { uses: key.uses + 1, ..(**key).clone() };
+            batch = batch
+                .replace(key, &used)
+                .index(&Index::AccountOfCustomer(&binding.customer, &account.id), account.id.as_str());
         }
         self.records.commit(batch).await?;
         metrics::counter!(telemetry::ACCOUNTS_CREATED).increment(1);
@@ -151,7 +154,7 @@ impl Ra {
         let kid: String = proof.kid().chars().take(100).collect();
         let refused = || {
             Error::unauthorized(format!(
-                "The external account key \"{}\" is unknown, expired or withdrawn; ask the service for another.",
+                "The external account key \"{}\" is unknown, expired, used up or withdrawn; ask the service for another.",
                 kid.escape_debug()
             ))
         };
@@ -165,6 +168,7 @@ impl Ra {
             customer: key.customer.clone(),
             kid: key.kid.clone(),
             product: key.product.clone(),
+            domains: key.domains.clone(),
             jws: proof.as_json(),
         };
         Ok(Some((key, binding)))
@@ -200,6 +204,34 @@ impl Ra {
             tracing::error!(account = %id, error = ?error, "orders of a closed account stay on the review desk for now");
         }
         Ok(closed)
+    }
+
+    /// Closes an account on the service's word.
+    pub async fn revoke_account(&self, id: &AccountId) -> Result<()> {
+        settle(|| async {
+            let read = self.account(id).await?;
+            let now = self.now();
+            let closed = (*read).clone().revoke(now)?;
+            let act = Act::AccountRevoked { account: id.clone() };
+            Ok(self.records.commit(Batch::of(act, now).replace(&read, &closed)).await?)
+        })
+        .await?;
+        self.cancel_reviews_of(id).await
+    }
+
+    /// Up to `limit` ACME accounts of a customer, behind that one.
+    pub async fn accounts_of(
+        &self,
+        customer: &CustomerId,
+        after: Option<&AccountId>,
+        limit: usize,
+    ) -> Result<Vec<Account>> {
+        self.customer(customer).await?;
+        let after = after.map(|account| Index::AccountOfCustomer(customer, account).id());
+        let rows = self.records.rows(&Rows::AccountsOfCustomer(customer), after, limit).await?;
+        let ids = rows.iter().map(|(_, id)| target::<AccountId>(id)).collect::<Result<Vec<_>, _>>()?;
+        let found = self.records.find_all::<Account>(&ids).await?;
+        Ok(found.into_iter().flatten().map(Stored::into_value).collect())
     }
 
     /// Gives an account another key; orders and authorizations go on (RFC 8555 section 7.3.5).

@@ -112,7 +112,9 @@ impl Ra {
         };
         let Holder::Customer(id) = &standing.holder else { return Ok(standing) };
         let found = self.records.find::<Customer>(id).await?;
-        standing.customer = Some(found.ok_or_else(|| Error::internal(format!("customer {id} is gone")))?);
+        let found = found.ok_or_else(|| Error::internal(format!("customer {id} is gone")))?;
+        found.checked()?;
+        standing.customer = Some(found);
         standing.open = self.open_purchases(id).await?;
         let unused = standing.open.iter().filter(|open| open.is_unused());
         standing.offers =

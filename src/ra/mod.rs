@@ -8,12 +8,15 @@ mod catalogs;
 mod compromised;
 mod customers;
 mod desk;
+mod diagnoses;
 mod documents;
 mod entitlements;
+mod hand_orders;
 mod issuance;
 mod ledgers;
 mod letters;
 pub mod limits;
+mod operations;
 mod orders;
 mod placing;
 mod profiles;
@@ -23,10 +26,12 @@ mod purchases;
 mod quotas;
 mod reminders;
 mod renewal;
+mod repeats;
 mod reports;
 mod reviews;
 mod revocation;
 mod server_certificate;
+mod tokens;
 mod turns;
 mod worker;
 
@@ -40,20 +45,25 @@ pub use accounts::{Created, ExternalProof, NewAccount};
 pub use applications::{ApplicationReport, NewApplication, Pick};
 pub use authorizations::AuthzView;
 pub use compromised::{CompromisedKey, Report, ReportedKey};
-pub use customers::{NewCustomer, NewExternalKey};
+pub use customers::{CustomerChange, IdentityWord, NewCustomer, NewExternalKey};
+pub use hand_orders::{HandOrderView, NewApplication, ValidationRecord};
+pub use diagnoses::{Finding, NameSeen, Report as Diagnosed};
 pub use documents::NewDocument;
 pub use desk::{Case, Decision, Details, DuePlace, Place, Sort, Verdict};
 pub use issuance::Download;
 pub use ledgers::{DomainView, QuotaView};
+pub use operations::{Operation, OperationFilter, OperationPage};
 pub use orders::{OrderPage, OrderView};
 pub use placing::NewOrder;
 pub use profiles::ProvenName;
 pub use purchases::{NamesQuote, NewPurchase, QuotedNames};
 pub use reminders::Reminder;
 pub use renewal::Renewal;
+pub use repeats::{Claim, Claimed, Repeatable, StoredAnswer};
 pub use reports::{OrderReport, PurchaseReport};
 pub use revocation::Authority;
 pub use server_certificate::ServerIdentity;
+pub use tokens::NewToken;
 
 pub use crate::policy::admission::Request;
 pub use crate::policy::applications::Expected;
@@ -66,6 +76,7 @@ use crate::ca::Ca;
 use crate::clock::Clock;
 use crate::domain::{AccountId, Error, Result, Timestamp};
 use crate::policy::catalog::{Catalog, Product};
+use crate::post::Post;
 use crate::store::StoreError;
 use crate::store::records::Records;
 use crate::store::vault::Vault;
@@ -125,6 +136,8 @@ pub struct Parts {
     pub va: Va,
     /// The CA.
     pub ca: Ca,
+    /// The sender of messages.
+    pub post: Post,
     /// The products.
     pub catalog: Catalog,
     /// The time.
@@ -143,6 +156,7 @@ pub struct Ra {
     vault: Vault,
     va: Va,
     ca: Ca,
+    post: Post,
     catalog: ArcSwap<Catalog>,
     clock: Arc<dyn Clock>,
     settings: Settings,
@@ -161,6 +175,7 @@ impl Ra {
             vault: parts.vault,
             va: parts.va,
             ca: parts.ca,
+            post: parts.post,
             catalog: ArcSwap::from_pointee(parts.catalog),
             clock: parts.clock,
             settings: parts.settings,

@@ -15,10 +15,11 @@ use crate::domain::account::Account;
 use crate::domain::application::Application;
 use crate::domain::audit::Act;
 use crate::domain::certificate::{CertId, Certificate};
+use crate::domain::customer::within;
 use crate::domain::order::{Order, OrderStatus, Phase, Purpose};
 use crate::domain::plan::Plan;
 use crate::domain::purchase::LastTerm;
-use crate::domain::{Error, Identifier, Kind, OrderId, PurchaseId, Result, Timestamp};
+use crate::domain::{Error, Identifier, Kind, OrderId, Problem, PurchaseId, Result, Timestamp};
 use crate::policy::admission::{self, Request};
 use crate::policy::catalog::{Catalog, Class, Product, Sale, days};
 use crate::policy::lifecycle::{self, Predecessor};
@@ -90,6 +91,7 @@ impl Ra {
         let now = self.now();
         let catalog = self.catalog();
         let NewOrder { request, replaces } = asked;
+        refuse_outside(account, &request.identifiers)?;
         let standing = self.standing(account, &catalog, &request).await?;
         let terms = standing.terms(self.settings(), account);
         let product = admission::choose(&catalog, &request, &terms)?;
@@ -324,6 +326,20 @@ impl Ra {
             }
         }
         Ok(row)
+    }
+}
+
+/// What the external account key of an account is not for.
+fn refuse_outside(account: &Account, names: &[Identifier]) -> Result<()> {
+    let Some(external) = &account.external else { return Ok(()) };
+    match names.iter().find(|name| !within(&external.domains, name)) {
+        None => Ok(()),
+        Some(name) => Err(Problem::new(
+            Kind::RejectedIdentifier,
+            format!("{name} is not among what the key of this account is for: {}.", external.domains.join(", ")),
+        )
+        .of(name)
+        .into()),
     }
 }
 

@@ -188,6 +188,8 @@ impl Ra {
             Work::Validate { authz, method } => self.validate(&job, authz, *method).await,
             Work::Issue { order } => self.issue(&job, order, ticket).await,
             Work::Release { application } => self.release(&job, application).await,
+            Work::Attend { order } => self.attend(&job, order).await,
+            Work::Forget { key } => self.forget_repeat(&job, key).await,
             Work::Notify { .. } => self.drop_job(&job).await,
             Work::ForgetDocument { document } => self.forget_document(&job, document).await,
         }

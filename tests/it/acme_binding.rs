@@ -17,10 +17,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// A MAC key of a new customer.
 async fn external_key(world: &World, days: Option<u32>) -> (ExternalKey, Vec<u8>) {
-    let customer =
-        NewCustomer { name: "Example Ltd".to_owned(), kind: CustomerKind::Enterprise, tier: Default::default() };
+    let customer = NewCustomer::new("Example Ltd", CustomerKind::Enterprise);
     let customer = world.ra().create_customer(customer).await.unwrap().id;
-    let key = world.ra().create_external_key(NewExternalKey { customer, product: None, days }).await.unwrap();
+    let key = world.ra().create_external_key(NewExternalKey { days, ..NewExternalKey::of(customer) }).await.unwrap();
     let octets = URL_SAFE_NO_PAD.decode(key.hmac_key.as_bytes()).expect("EAB-11");
     (key, octets)
 }
@@ -193,7 +192,7 @@ async fn expired_and_withdrawn_keys_bind_no_more_and_what_they_bound_stays() {
     bound.new_bound_account(&lasting.kid, &lasting_mac).await.expect(201);
     let mut bound_too = world.stranger();
     bound_too.new_bound_account(&withdrawn.kid, &withdrawn_mac).await.expect(201);
-    world.ra().revoke_external_key(&withdrawn.kid).await.unwrap();
+    world.ra().revoke_external_key(&withdrawn.kid, false).await.unwrap();
     world.clock.advance(2 * DAY - Duration::from_secs(1));
     world.stranger().new_bound_account(&lasting.kid, &lasting_mac).await.expect(201);
     world.clock.advance(Duration::from_secs(1));

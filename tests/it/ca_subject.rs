@@ -1,15 +1,15 @@
 //! Subjects of OV and EV certificates: what openssl reads in them, and what is never signed.
 
 use chancery::ca::LeafPlan;
-use chancery::domain::organisation::{BusinessCategory, EvSubject, Jurisdiction, Subject};
+use chancery::domain::organisation::{EvSubject, Subject};
 
 use crate::ca_tools::{P256, TestCa, names, openssl, pem, plan, request};
 
 fn organisation() -> Subject {
     Subject {
         organisation: "深圳市例子有限公司".to_owned(),
-        street: "1 Example Road".to_owned(),
-        locality: "Shenzhen".to_owned(),
+        street: Some("1 Example Road".to_owned()),
+        locality: Some("Shenzhen".to_owned()),
         state: Some("Guangdong".to_owned()),
         postal_code: Some("518000".to_owned()),
         country: "CN".to_owned(),
@@ -19,12 +19,10 @@ fn organisation() -> Subject {
 
 fn registered() -> EvSubject {
     EvSubject {
-        business_category: BusinessCategory::Private,
-        jurisdiction: Jurisdiction {
-            country: "CN".to_owned(),
-            state: Some("Guangdong".to_owned()),
-            locality: Some("Shenzhen".to_owned()),
-        },
+        business_category: "Private Organization".to_owned(),
+        jurisdiction_country: "CN".to_owned(),
+        jurisdiction_state: Some("Guangdong".to_owned()),
+        jurisdiction_locality: Some("Shenzhen".to_owned()),
         registration_number: "91440300MA5EXAMPLE".to_owned(),
     }
 }
@@ -77,11 +75,10 @@ fn an_ev_subject_names_its_register_too() {
 #[test]
 fn what_is_not_known_is_left_out_and_a_subject_without_common_name_is_not_empty() {
     let test = TestCa::new();
-    let least = Subject { state: None, postal_code: None, ..organisation() };
+    let least = Subject { street: None, state: None, postal_code: None, ..organisation() };
     let least = LeafPlan { common_name: None, ..planned(least) };
     let said = openssl_says(&test, &least);
-    let subject = "subject=C = PRINTABLESTRING:CN, L = UTF8STRING:Shenzhen, street = UTF8STRING:1 Example Road, O = \
-                   UTF8STRING:深圳市例子有限公司\n";
+    let subject = "subject=C = PRINTABLESTRING:CN, L = UTF8STRING:Shenzhen, O = UTF8STRING:深圳市例子有限公司\n";
     assert!(said.contains(subject), "{said}");
     assert!(said.contains("X509v3 Subject Alternative Name: \n"), "{said}");
 }
@@ -109,10 +106,10 @@ fn a_subject_other_than_the_planned_one_is_refused() {
         &|subject| subject.organisation = "Another".to_owned(),
         &|subject| subject.country = "HK".to_owned(),
         &|subject| subject.state = None,
-        &|subject| subject.street = "2 Example Road".to_owned(),
+        &|subject| subject.street = None,
         &|subject| subject.ev.as_mut().unwrap().registration_number = "2".to_owned(),
-        &|subject| subject.ev.as_mut().unwrap().jurisdiction.locality = None,
-        &|subject| subject.ev.as_mut().unwrap().business_category = BusinessCategory::Business,
+        &|subject| subject.ev.as_mut().unwrap().jurisdiction_locality = None,
+        &|subject| subject.ev.as_mut().unwrap().business_category = "Business Entity".to_owned(),
     ];
     for (place, change) in changes.into_iter().enumerate() {
         let mut other = plan.clone();
@@ -134,15 +131,16 @@ fn a_plan_that_the_profile_does_not_permit_is_never_signed() {
     let ov = planned(organisation());
     let ev = planned(Subject { ev: Some(registered()), ..organisation() });
     type Change<'a> = &'a dyn Fn(&mut Subject);
-    let cases: [(&str, Change<'_>); 9] = [
+    let cases: [(&str, Change<'_>); 10] = [
+        ("subject_place", &|subject| (subject.state, subject.locality) = (None, None)),
         ("countryName (\"China\") is not two capital letters", &|subject| subject.country = "China".to_owned()),
         ("countryName (\"cn\")", &|subject| subject.country = "cn".to_owned()),
         ("organizationName", &|subject| subject.organisation = "长".repeat(65)),
-        ("localityName (\"-\") says nothing", &|subject| subject.locality = "-".to_owned()),
+        ("localityName (\"-\") says nothing", &|subject| subject.locality = Some("-".to_owned())),
         ("postalCode", &|subject| subject.postal_code = Some(" 1".to_owned())),
-        ("streetAddress", &|subject| subject.street = "a\nb".to_owned()),
+        ("streetAddress", &|subject| subject.street = Some("a\nb".to_owned())),
         ("stateOrProvinceName (\"\") says nothing", &|subject| subject.state = Some(String::new())),
-        ("streetAddress", &|subject| subject.street = "x".repeat(129)),
+        ("streetAddress", &|subject| subject.street = Some("x".repeat(129))),
         ("postalCode", &|subject| subject.postal_code = Some("1".repeat(41))),
     ];
     for (expected, change) in cases {
@@ -152,10 +150,11 @@ fn a_plan_that_the_profile_does_not_permit_is_never_signed() {
         assert!(found.contains(expected), "{expected}: {found}");
     }
     type EvChange<'a> = &'a dyn Fn(&mut EvSubject);
-    let cases: [(&str, EvChange<'_>); 3] = [
-        ("jurisdictionCountry", &|ev| ev.jurisdiction.country = "C".to_owned()),
+    let cases: [(&str, EvChange<'_>); 4] = [
+        ("subject_business_category", &|ev| ev.business_category = "Private".to_owned()),
+        ("jurisdictionCountry", &|ev| ev.jurisdiction_country = "C".to_owned()),
         ("PrintableString", &|ev| ev.registration_number = "编号".to_owned()),
-        ("jurisdictionState", &|ev| ev.jurisdiction.state = Some("x".repeat(129))),
+        ("jurisdictionState", &|ev| ev.jurisdiction_state = Some("x".repeat(129))),
     ];
     for (expected, change) in cases {
         let mut plan = ev.clone();

@@ -31,6 +31,7 @@ pub fn patient() -> Limits {
         idle_timeout: FAR_TOO_LONG,
         body_timeout: FAR_TOO_LONG,
         max_body_bytes: 1000,
+        max_upload_bytes: 4_096,
         stop_timeout: FAR_TOO_LONG,
     }
 }

@@ -23,7 +23,8 @@ impl Made {
     fn new(algorithm: &[&str]) -> Self {
         let directory = TempDir::new().unwrap();
         let made = Self { directory, key: Vec::new(), chain: Vec::new() };
-        let ca = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "ca.key"];
+        let ca =
+            ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "ca.key"];
         made.openssl(&[&ca[..], &["-out", "ca.pem", "-subj", "/CN=The CA", "-days", "10"]].concat());
         let request = ["-nodes", "-keyout", "leaf.key", "-out", "leaf.csr", "-subj", "/CN=www.example.com"];
         made.openssl(&[&["req", "-newkey"], algorithm, &request].concat());
@@ -131,7 +132,7 @@ pub fn files_of(archive: &[u8]) -> BTreeMap<String, Vec<u8>> {
         let mut file = archive.by_index(n).unwrap();
         let mut content = Vec::new();
         file.read_to_end(&mut content).unwrap();
-        files.insert(file.name().to_owned(), content);
+        files.insert(file.name().unwrap().into_owned(), content);
     }
     files
 }

@@ -30,7 +30,7 @@ pub fn figures(account: u32, domain: u32) -> String {
 
 /// A customer, and a client of theirs.
 pub async fn buyer(world: &World, kind: CustomerKind, tier: Tier) -> (CustomerId, Client) {
-    let asked = NewCustomer { name: "Buyer".to_owned(), kind, tier };
+    let asked = NewCustomer { tier, ..NewCustomer::new("Buyer", kind) };
     let customer = world.ra().create_customer(asked).await.unwrap().id;
     let client = world.client_of(&customer).await;
     (customer, client)

@@ -21,6 +21,10 @@ const JURISDICTION_LOCALITY: &[u8] = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0x82, 0x37,
 const JURISDICTION_STATE: &[u8] = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0x82, 0x37, 0x3c, 0x02, 0x01, 0x02];
 const JURISDICTION_COUNTRY: &[u8] = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0x82, 0x37, 0x3c, 0x02, 0x01, 0x03];
 
+/// EV Guidelines 7.1.4.2.3.
+const BUSINESS_CATEGORIES: [&str; 4] =
+    ["Private Organization", "Government Entity", "Business Entity", "Non-Commercial Entity"];
+
 /// An attribute: its type, the tag of its string, its text, and the most characters that it may have (Baseline
 /// Requirements 7.1.4.2).
 struct Attribute<'a> {
@@ -44,11 +48,13 @@ pub(super) fn expected(plan: &LeafPlan) -> Vec<u8> {
 /// What no plan may say of an organisation (CABF-OVE-01, -02 and -04).
 pub(super) fn check_plan(plan: &LeafPlan) -> Result<(), Fault> {
     let Some(subject) = &plan.subject else { return Ok(()) };
+    let placed = subject.state.is_some() || subject.locality.is_some();
+    ensure(placed, "subject_place", "neither state nor locality of the organisation is known")?;
     let further = subject.ev.iter().flat_map(of_ev);
     of_organisation(subject).into_iter().chain(further).try_for_each(|attribute| attribute.check())?;
-    if subject.ev.is_none() {
-        return Ok(());
-    }
+    let Some(ev) = &subject.ev else { return Ok(()) };
+    let known = BUSINESS_CATEGORIES.contains(&ev.business_category.as_str());
+    ensure(known, "subject_business_category", "the business category is none of the four of the EV Guidelines")?;
     ensure(!plan.names.iter().any(Identifier::is_wildcard), "ev_names", "an EV certificate holds no wildcards")
 }
 
@@ -56,9 +62,9 @@ fn of_organisation(subject: &Subject) -> Vec<Attribute<'_>> {
     [
         Some(printable("countryName", COUNTRY, 2, &subject.country)),
         subject.state.as_deref().map(|state| text("stateOrProvinceName", STATE, 128, state)),
-        Some(text("localityName", LOCALITY, 128, &subject.locality)),
+        subject.locality.as_deref().map(|town| text("localityName", LOCALITY, 128, town)),
         subject.postal_code.as_deref().map(|code| text("postalCode", POSTAL_CODE, 40, code)),
-        Some(text("streetAddress", STREET, 128, &subject.street)),
+        subject.street.as_deref().map(|street| text("streetAddress", STREET, 128, street)),
         Some(text("organizationName", ORGANIZATION, 64, &subject.organisation)),
     ]
     .into_iter()
@@ -68,10 +74,10 @@ fn of_organisation(subject: &Subject) -> Vec<Attribute<'_>> {
 
 fn of_ev(ev: &EvSubject) -> Vec<Attribute<'_>> {
     [
-        Some(text("businessCategory", BUSINESS_CATEGORY, 128, ev.business_category.as_str())),
-        Some(printable("jurisdictionCountry", JURISDICTION_COUNTRY, 2, &ev.jurisdiction.country)),
-        ev.jurisdiction.state.as_deref().map(|state| text("jurisdictionState", JURISDICTION_STATE, 128, state)),
-        ev.jurisdiction.locality.as_deref().map(|town| text("jurisdictionLocality", JURISDICTION_LOCALITY, 128, town)),
+        Some(text("businessCategory", BUSINESS_CATEGORY, 128, &ev.business_category)),
+        Some(printable("jurisdictionCountry", JURISDICTION_COUNTRY, 2, &ev.jurisdiction_country)),
+        ev.jurisdiction_state.as_deref().map(|state| text("jurisdictionState", JURISDICTION_STATE, 128, state)),
+        ev.jurisdiction_locality.as_deref().map(|town| text("jurisdictionLocality", JURISDICTION_LOCALITY, 128, town)),
         Some(printable("serialNumber", SERIAL_NUMBER, 64, &ev.registration_number)),
     ]
     .into_iter()

@@ -48,6 +48,12 @@ pub enum Index<'a> {
     ObtainedWith(&'a OrganisationId, &'a str),
     /// A certified key and each of its certificates to that certificate.
     CertificateOfKey(&'a [u8; 32], &'a Serial),
+    /// An order or an authorization and each audit event of its history; leads to nothing more.
+    EventOf(&'a str, &'a [u8]),
+    /// A customer's ACME accounts.
+    AccountOfCustomer(&'a CustomerId, &'a AccountId),
+    /// A customer to the account that the server keeps for it.
+    HouseAccount(&'a CustomerId),
 }
 
 /// Where index rows of one kind begin.
@@ -77,6 +83,10 @@ pub enum Rows<'a> {
     RetainedOf(&'a Holder),
     /// A certified key's certificates.
     CertificatesOfKey(&'a [u8; 32]),
+    /// The audit events in the history of an order or an authorization.
+    EventsOf(&'a str),
+    /// A customer's ACME accounts.
+    AccountsOfCustomer(&'a CustomerId),
 }
 
 impl Rows<'_> {
@@ -94,6 +104,8 @@ impl Rows<'_> {
             Self::WaitingFor(application) => (139, application.as_str().into()),
             Self::RetainedOf(holder) => (121, [holder.as_key().as_bytes(), b"/"].concat()),
             Self::CertificatesOfKey(hash) => (111, hash.to_vec()),
+            Self::EventsOf(subject) => (157, subject.as_bytes().to_vec()),
+            Self::AccountsOfCustomer(customer) => (160, customer.as_str().into()),
         };
         Key { space, id }
     }
@@ -140,6 +152,11 @@ impl Index<'_> {
             Self::WaitsFor(application, order) => (139, [application.as_str(), order.as_str()].concat().into()),
             Self::ObtainedWith(organisation, class) => (140, [organisation.as_str(), class].concat().into()),
             Self::CertificateOfKey(hash, serial) => (111, [&hash[..], serial.as_bytes()].concat()),
+            Self::EventOf(subject, event) => (157, [subject.as_bytes(), event].concat()),
+            Self::AccountOfCustomer(customer, account) => {
+                (160, [customer.as_str().as_bytes(), account.as_str().as_bytes()].concat())
+            }
+            Self::HouseAccount(customer) => (161, customer.as_str().into()),
         };
         Key { space, id }
     }

@@ -8,6 +8,7 @@ use crate::domain::application::Application;
 use crate::domain::authz::Authorization;
 use crate::domain::certificate::{Certificate, RevocationReason};
 use crate::domain::customer::{Clearance, Customer, ExternalKey};
+use crate::domain::hand_order::HandOrder;
 use crate::domain::document::{Document, DocumentPart};
 use crate::domain::job::{Job, Timer};
 use crate::domain::notice::Notice;
@@ -16,6 +17,8 @@ use crate::domain::organisation::{Organisation, Person};
 use crate::domain::purchase::Purchase;
 use crate::domain::quota::{DomainLedger, HolderLedger};
 use crate::domain::review::CaseFile;
+use crate::domain::repeat::Repeat;
+use crate::domain::token::Token;
 use crate::domain::{DocumentId, Serial, Timestamp};
 
 /// Something that is kept as one record.
@@ -64,6 +67,10 @@ records! {
     Application = 22, |r| r.id.as_str().into();
     Document = 23, |r| r.id.as_str().into();
     CaseFile = 34, |r| r.id.as_bytes().into();
+    Token = 17, |r| r.id.as_str().into();
+    Document = 23, |r| r.id.as_str().into();
+    Repeat = 30, |r| r.key.into();
+    HandOrder = 31, |r| r.order.as_str().into();
     DocumentPart = 142, |r| document_part_id(&r.document, r.number);
 }
 

@@ -11,8 +11,9 @@ use chancery::acme::{self, Acme, Links};
 use chancery::ca::Ca;
 use chancery::clock::TestClock;
 use chancery::config::Config;
-use chancery::domain::customer::{CustomerKind, Tier};
+use chancery::domain::customer::CustomerKind;
 use chancery::domain::{CustomerId, Timestamp};
+use chancery::post::Post;
 use chancery::ra::{NewCustomer, NewExternalKey, Parts, Ra};
 use chancery::store::records::Records;
 use chancery::store::{self, EngineName, OpenError};
@@ -100,6 +101,7 @@ impl Cluster {
             let ra = Ra::new(Parts {
                 records: records.clone(),
                 va: Va::new(config.validation_settings()).unwrap(),
+                post: Post::new(config.post_settings(), "").unwrap(),
                 ca: Ca::open(&config.server.data_dir.join("keys"), &config.ca, &config.pki.public_url, now).unwrap(),
                 catalog: config.load_catalog().unwrap().catalog,
                 clock: self.clock.clone(),
@@ -134,7 +136,7 @@ impl Cluster {
 
     /// A new customer.
     pub async fn customer(&self) -> CustomerId {
-        let asked = NewCustomer { name: "Buyer".to_owned(), kind: CustomerKind::Individual, tier: Tier::Standard };
+        let asked = NewCustomer::new("Buyer", CustomerKind::Individual);
         self.ra().create_customer(asked).await.unwrap().id
     }
 
@@ -149,7 +151,7 @@ impl Cluster {
         match customer {
             None => client.new_account().await.expect(201),
             Some(customer) => {
-                let asked = NewExternalKey { customer: customer.clone(), product: None, days: None };
+                let asked = NewExternalKey::of(customer.clone());
                 let key = self.ra().create_external_key(asked).await.unwrap();
                 let secret = URL_SAFE_NO_PAD.decode(key.hmac_key.as_bytes()).unwrap();
                 client.new_bound_account(&key.kid, &secret).await.expect(201)

@@ -13,7 +13,7 @@ use chancery::app::{App, Failure};
 use chancery::clock::{Clock as _, TestClock};
 use chancery::config::Config;
 use chancery::domain::audit::Act;
-use chancery::domain::customer::{CustomerKind, Tier};
+use chancery::domain::customer::CustomerKind;
 use chancery::domain::purchase::Purchase;
 use chancery::domain::{CustomerId, Timestamp};
 use chancery::ra::{NewCustomer, NewExternalKey, NewPurchase, Ra};
@@ -268,14 +268,12 @@ impl World {
 
     /// A new customer.
     pub async fn customer(&self, kind: CustomerKind) -> CustomerId {
-        let asked = NewCustomer { name: "Buyer".to_owned(), kind, tier: Tier::Standard };
-        self.ra().create_customer(asked).await.unwrap().id
+        self.ra().create_customer(NewCustomer::new("Buyer", kind)).await.unwrap().id
     }
 
     /// A client whose account is bound to a customer, and whose http-01 challenges are met at every name.
     pub async fn client_of(&self, customer: &CustomerId) -> Client {
-        let asked = NewExternalKey { customer: customer.clone(), product: None, days: None };
-        let key = self.ra().create_external_key(asked).await.unwrap();
+        let key = self.ra().create_external_key(NewExternalKey::of(customer.clone())).await.unwrap();
         let mut client = self.stranger();
         client.new_bound_account(&key.kid, &URL_SAFE_NO_PAD.decode(key.hmac_key.as_bytes()).unwrap()).await.expect(201);
         self.web.serve_any(&client.thumbprint());
