@@ -21,8 +21,8 @@ pub mod organisation;
 pub mod plan;
 pub mod purchase;
 pub mod quota;
-pub mod review;
 pub mod repeat;
+pub mod review;
 pub mod timestamp;
 pub mod token;
 

@@ -150,7 +150,10 @@ pub fn hints(catalog: &Catalog, product: &Product, task: Option<Task>) -> Vec<St
         None => Vec::new(),
         Some(Task::PreReview) => {
             let [least, most] = flow.pre_review_minutes.unwrap_or_default();
-            vec![format!("The pre-review takes {least} minutes to {} hours; order when it has passed (REVIEW-04).", most / 60)]
+            vec![format!(
+                "The pre-review takes {least} minutes to {} hours; order when it has passed (REVIEW-04).",
+                most / 60
+            )]
         }
         Some(Task::Letter) => kinds.take(1).map(|letter| letter_hint(catalog, letter)).collect(),
         Some(Task::Review) => review_hints(catalog, product, flow),
@@ -166,15 +169,20 @@ fn review_hints(catalog: &Catalog, product: &Product, flow: &Flow) -> Vec<String
         ));
     }
     // ORG-12
-    hints.push("Watch the telephone and the e-mail of the organisation and its contact: reviewers use them (ORG-12).".to_owned());
+    hints.push(
+        "Watch the telephone and the e-mail of the organisation and its contact: reviewers use them (ORG-12)."
+            .to_owned(),
+    );
     hints.push(match flow.steps.contains(&Step::PreReview) {
         true => "The reviewer calls from the US, at the number of the business registration (ORG-11).".to_owned(),
         false if flow.same_data_skips_review => {
             "It is issued when domain validation and manual approval have both passed (REVIEW-08).".to_owned()
         }
-        false => "Expect the reviewer's call and the domain confirmation e-mail; the letter is confirmed offline by the \
+        false => {
+            "Expect the reviewer's call and the domain confirmation e-mail; the letter is confirmed offline by the \
                   seller's staff and the CA (REVIEW-07, REVIEW-10, REVIEW-14)."
-            .to_owned(),
+                .to_owned()
+        }
     });
     let mails = letter_kind(catalog, product, false)
         .is_some_and(|letter| product.brand.as_ref().is_some_and(|brand| letter.never_exempt.contains(brand)));
@@ -228,8 +236,7 @@ pub fn status(application: Option<&Application>) -> Status {
 }
 
 /// The five stages that a customer sees (BUY-09).
-pub const STAGES: [&str; 5] =
-    ["information", "choice of method", "domain validation", "waiting for the CA", "issue"];
+pub const STAGES: [&str; 5] = ["information", "choice of method", "domain validation", "waiting for the CA", "issue"];
 
 /// How many of the five stages are done.
 pub fn stages_done(application: Option<&Application>, order: Option<(OrderStatus, bool)>) -> usize {

@@ -5,19 +5,15 @@ use std::sync::Arc;
 use super::profiles::{organisation_kept, person_kept, requeued};
 use super::reports::OrderReport;
 use super::{Ra, Stop, settle};
-use crate::domain::application::{Application, Form, Known, Route, Stage, Subject, Task};
+use crate::domain::application::{Application, Form, Known, Stage, Subject, Task};
 use crate::domain::audit::Act;
-use crate::domain::certificate::Certificate;
 use crate::domain::customer::CustomerKind;
-use crate::domain::error::Help;
 use crate::domain::notice::{Notice, Topic};
-use crate::domain::order::{Order, OrderStatus};
+use crate::domain::order::OrderStatus;
 use crate::domain::organisation::{Organisation, OrganisationFacts, Person, PersonFacts, Role};
 use crate::domain::purchase::{LastTerm, Purchase};
 use crate::domain::review::{CaseFile, Matter};
-use crate::domain::{
-    ApplicationId, Error, Identifier, Kind, OrganisationId, PersonId, PurchaseId, Result, Timestamp,
-};
+use crate::domain::{ApplicationId, Error, Identifier, Kind, OrganisationId, PersonId, PurchaseId, Result, Timestamp};
 use crate::policy::applications::{self, Expected, Facts};
 use crate::policy::catalog::{Letter, Product};
 use crate::policy::{reminders, status};
@@ -34,7 +30,7 @@ pub enum Pick<I, F> {
 
 /// What a customer sends for an application.
 #[derive(Debug, Clone)]
-pub struct NewApplication {
+pub struct ApplicationRequest {
     /// For whom the certificate is (ORG-10).
     pub applicant: CustomerKind,
     /// The organisation.
@@ -47,8 +43,6 @@ pub struct NewApplication {
     pub names: Vec<Identifier>,
     /// The purchase whose application is continued: what is left out here is taken over from there (RENEW-05).
     pub renews: Option<PurchaseId>,
-    /// The revision that is changed; none: whatever it is.
-    pub revision: Option<u32>,
     /// Whether support sends it.
     pub support: bool,
 }
@@ -123,7 +117,11 @@ impl Profiles {
 
 impl Ra {
     /// Submits the application for the next term of a purchase, or changes it (BUY-03, REVIEW-11).
-    pub async fn submit_application(&self, purchase: &PurchaseId, asked: NewApplication) -> Result<ApplicationReport> {
+    pub async fn submit_application(
+        &self,
+        purchase: &PurchaseId,
+        asked: ApplicationRequest,
+    ) -> Result<ApplicationReport> {
         // ORG-10
         if asked.applicant == CustomerKind::Individual {
             let told = "Individuals can order DV only; an application names an organisation (CAT-15, ORG-10).";
@@ -133,13 +131,12 @@ impl Ra {
         self.application_report(purchase).await
     }
 
-    async fn submit_application_once(&self, purchase: &PurchaseId, asked: NewApplication) -> Result<(), Stop> {
+    async fn submit_application_once(&self, purchase: &PurchaseId, asked: ApplicationRequest) -> Result<(), Stop> {
         let (purchase, product) = self.purchase_and_product(purchase).await?;
         let catalog = self.catalog();
         applications::flow(&catalog, &product)?;
         let term = self.term_due(&purchase).await?;
         let read = self.application_of(&purchase.id, term).await?;
-        check_revision(asked.revision, read.as_deref())?;
         let base = match &asked.renews {
             Some(earlier) => Some(self.continued(&purchase, earlier).await?),
             None => None,
@@ -235,11 +232,7 @@ impl Ra {
     }
 
     /// The application for a year of a purchase.
-    pub(super) async fn application_of(
-        &self,
-        purchase: &PurchaseId,
-        term: u32,
-    ) -> Result<Option<Stored<Application>>> {
+    pub(super) async fn application_of(&self, purchase: &PurchaseId, term: u32) -> Result<Option<Stored<Application>>> {
         match self.records.follow(&Index::ApplicationOf(purchase, term)).await? {
             Some(row) => Ok(Some(self.stored_application(&target(&row)?).await?)),
             None => Ok(None),
@@ -253,7 +246,8 @@ impl Ra {
 
     /// The application that a customer continues with another purchase.
     async fn continued(&self, purchase: &Purchase, earlier: &PurchaseId) -> Result<Application> {
-        let none = || Error::not_found(format!("There is no application of purchase {earlier} to continue (RENEW-05)."));
+        let none =
+            || Error::not_found(format!("There is no application of purchase {earlier} to continue (RENEW-05)."));
         let earlier = self.records.find::<Purchase>(earlier).await?.ok_or_else(none)?;
         if earlier.customer != purchase.customer || earlier.product != purchase.product || earlier.id == purchase.id {
             return Err(none());
@@ -282,7 +276,7 @@ impl Ra {
         }
     }
 
-    async fn pick(&self, of: &Purchase, asked: NewApplication, base: Option<&Application>) -> Result<Profiles> {
+    async fn pick(&self, of: &Purchase, asked: ApplicationRequest, base: Option<&Application>) -> Result<Profiles> {
         let base = base.map(|base| &base.form);
         let organisation = asked.organisation.or_else(|| base.map(|form| Pick::Existing(form.organisation.clone())));
         let administrator = asked.administrator.or_else(|| base.map(|form| Pick::Existing(form.administrator.clone())));
@@ -330,8 +324,7 @@ impl Ra {
                     person.customer == of.customer && (person.role == role || role == Role::Contact)
                 };
                 let found = self.records.find::<Person>(&id).await?.filter(fits);
-                let none =
-                    || Error::not_found(format!("There is no {} {id}; see /profiles (ORG-13).", role.as_str()));
+                let none = || Error::not_found(format!("There is no {} {id}; see /profiles (ORG-13).", role.as_str()));
                 Ok((found.ok_or_else(none)?.into_value(), None))
             }
         }
@@ -339,7 +332,7 @@ impl Ra {
 
     /// The approval of an application with the same organisation on which a certificate of the same type was issued
     /// (REVIEW-09, X-23).
-    async fn same_data(&self, organisation: &OrganisationId, product: &Product) -> Result<Option<Known>> {
+    pub(super) async fn same_data(&self, organisation: &OrganisationId, product: &Product) -> Result<Option<Known>> {
         let row = Index::ObtainedWith(organisation, product.class.id());
         let Some(row) = self.records.follow(&row).await? else { return Ok(None) };
         let earlier = self.stored_application(&target(&row)?).await?;
@@ -348,84 +341,6 @@ impl Ra {
             Stage::Approved { until, .. } if self.now() < until => Some(Known { by, until }),
             _ => None,
         })
-    }
-
-    /// The application on which an order that needs an organisation may be placed. One that is continued is carried over
-    /// first, and the order judged again.
-    pub(super) async fn application_for_order(
-        &self,
-        product: &Product,
-        (purchase, term): (&Purchase, u32),
-        earlier: Option<&Certificate>,
-        reissue: bool,
-    ) -> Result<Stored<Application>, Stop> {
-        let before = match earlier {
-            Some(earlier) => self.application_behind(earlier).await?,
-            None => None,
-        };
-        // Design decision 7: a reissue rests on the application of what it reissues.
-        let found = match before {
-            Some(ref of_original) if reissue => Some(self.stored_application(&of_original.id).await?),
-            _ => self.application_of(&purchase.id, term).await?,
-        };
-        if let Some(found) = found {
-            return match applications::stops_order(&found) {
-                Some(error) => Err(error.help(Help::Application(purchase.id.clone())).into()),
-                None => Ok(found),
-            };
-        }
-        let before = match before {
-            None if term > 1 => self.application_of(&purchase.id, term - 1).await?,
-            before => before,
-        };
-        match before {
-            Some(before) => {
-                self.carry_over(product, purchase, term, &before).await?;
-                Err(Stop::Overtaken)
-            }
-            // BUY-03
-            None => Err(Error::new(
-                Kind::UserActionRequired,
-                format!(
-                    "Submit the application data first: PUT /api/v1/purchases/{}/application (BUY-03).",
-                    purchase.id
-                ),
-            )
-            .help(Help::Application(purchase.id.clone()))
-            .into()),
-        }
-    }
-
-    async fn application_behind(&self, certificate: &Certificate) -> Result<Option<Stored<Application>>> {
-        let order = self.records.find::<Order>(&certificate.order).await?;
-        match order.as_ref().and_then(|order| order.application.as_ref()) {
-            Some(id) => Ok(Some(self.stored_application(id).await?)),
-            None => Ok(None),
-        }
-    }
-
-    /// RENEW-05: the next term takes over the data of the last one, and starts where its brand's flow says (RENEW-07,
-    /// RENEW-09).
-    async fn carry_over(
-        &self,
-        product: &Product,
-        purchase: &Purchase,
-        term: u32,
-        before: &Application,
-    ) -> Result<(), Stop> {
-        let catalog = self.catalog();
-        let facts = Facts {
-            renewal: true,
-            approved_profile: true,
-            same_data: self.same_data(&before.form.organisation, product).await?,
-        };
-        let route: Route = applications::route(&catalog, product, &facts)?;
-        let now = self.now();
-        let of = subject(purchase, term, Some(before.id.clone()));
-        let made = Application::submit(of, Form { names: Vec::new(), ..before.form.clone() }, route, now);
-        let batch = Batch::of(submitted(&made), now);
-        self.records.commit(self.keep_application(batch, None, &made, product)).await?;
-        Ok(())
     }
 
     /// The application for the term of a purchase that is due, and where it stands; also while there is none.
@@ -500,18 +415,7 @@ pub(super) fn waiting(application: &Application, file: &CaseFile) -> Option<remi
     })
 }
 
-fn check_revision(wanted: Option<u32>, read: Option<&Application>) -> Result<()> {
-    let is = read.map_or(0, |read| read.revision);
-    match wanted {
-        Some(wanted) if wanted != is => Err(Error::new(
-            Kind::Conflict,
-            format!("The application is at revision {is} and not {wanted} any more; look at it again first."),
-        )),
-        _ => Ok(()),
-    }
-}
-
-fn subject(purchase: &Purchase, term: u32, renews: Option<ApplicationId>) -> Subject {
+pub(super) fn subject(purchase: &Purchase, term: u32, renews: Option<ApplicationId>) -> Subject {
     Subject {
         customer: purchase.customer.clone(),
         purchase: purchase.id.clone(),
@@ -521,10 +425,6 @@ fn subject(purchase: &Purchase, term: u32, renews: Option<ApplicationId>) -> Sub
     }
 }
 
-fn submitted(made: &Application) -> Act {
-    Act::ApplicationSubmitted {
-        application: made.id.clone(),
-        purchase: made.purchase.clone(),
-        term: made.term,
-    }
+pub(super) fn submitted(made: &Application) -> Act {
+    Act::ApplicationSubmitted { application: made.id.clone(), purchase: made.purchase.clone(), term: made.term }
 }

@@ -178,7 +178,12 @@ impl Ra {
 
     /// What has that id and can be before reviewers.
     async fn matter(&self, id: &str) -> Result<Matter> {
-        let none = || Error::not_found(format!("There is nothing to review called \"{}\".", id.escape_debug()));
+        let none = || {
+            Error::not_found({
+                let shown = id.chars().take(40).collect::<String>().escape_debug().to_string();
+                format!("There is no order, application or profile \"{shown}\" to review.")
+            })
+        };
         if let Ok(order) = id.parse()
             && self.records.find::<Order>(&order).await?.is_some()
         {
@@ -239,12 +244,19 @@ impl Ra {
             Matter::Administrator(id) => {
                 let person = self.person(id).await?;
                 let since = person.standing.waits_since();
-                (Some(person.customer.clone()), since, since.map(profile_due), 1, Details::Administrator(Box::new(person)))
+                (
+                    Some(person.customer.clone()),
+                    since,
+                    since.map(profile_due),
+                    1,
+                    Details::Administrator(Box::new(person)),
+                )
             }
             Matter::Application(id) => {
                 let application = self.stored_application(id).await?.into_value();
                 let (purchase, product) = self.purchase_and_product(&application.purchase).await?;
-                let (since, customer, term) = (application.waits_since(), application.customer.clone(), application.term);
+                let (since, customer, term) =
+                    (application.waits_since(), application.customer.clone(), application.term);
                 let approvers = self.approvers_of(&application)?;
                 let report = self.report_application(purchase, product, term, Some(application)).await?;
                 (Some(customer), since, report.expected, approvers, Details::Application(Box::new(report)))

@@ -3,22 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::profiles::requeued;
 use super::worker::Next;
 use super::{OrderView, Ra, Stop, settle};
 use crate::ca::{self, LeafPlan, Signed};
 use crate::domain::account::{Account, Holder};
-use crate::domain::application::{Application, Stage};
 use crate::domain::audit::Act;
 use crate::domain::authz::{Authorization, AuthzState, AuthzStatus};
 use crate::domain::certificate::{Certificate, CertificateStanding};
 use crate::domain::csr::{Csr, SubjectKey};
 use crate::domain::customer::Clearance;
-use crate::domain::error::Help;
 use crate::domain::job::{Job, Work};
 use crate::domain::order::{Order, Phase, Purpose};
-use crate::domain::organisation::{Organisation, Standing};
-use crate::domain::review::Matter;
 use crate::domain::{Error, Identifier, JobId, Kind, OrderId, Problem, Result, Serial};
 use crate::policy::catalog::{Product, Sale};
 use crate::policy::{admission, applications, keys, validity};
@@ -128,67 +123,6 @@ impl Ra {
         let batch = application.iter().fold(batch, |batch, application| batch.check(application));
         self.records.commit(checked(batch)).await?;
         Ok(Accepted::Now(job, Box::new(Ticket { csr })))
-    }
-
-    /// The application of an order that names an organisation, if everything for it was handed in; none for other orders.
-    async fn application_to_finalize(
-        &self,
-        order: &Order,
-        product: &Product,
-    ) -> Result<Option<Stored<Application>>, Stop> {
-        if !product.class.needs_organisation() {
-            return Ok(None);
-        }
-        // ORG-10, VAL-38: what names an organisation needs one that was vetted; of DV a validated order is issued.
-        let Some(id) = &order.application else {
-            return Err(Error::new(
-                Kind::UserActionRequired,
-                format!(
-                    "\"{}\" needs an organisation that was vetted, and none is on file for this customer. The order stays \
-                     ready; finalize it again when there is one (CAT-15).",
-                    product.id
-                ),
-            )
-            .into());
-        };
-        let application = self.stored_application(id).await?;
-        match applications::stops_finalize(&application) {
-            Some(error) => Err(error.help(Help::Letter(application.purchase.clone())).into()),
-            None => Ok(Some(application)),
-        }
-    }
-
-    /// Has a batch keep an order until its application is decided; one whose approval is too old goes before reviewers again.
-    fn wait_for(&self, batch: Batch, application: &Stored<Application>, order: &OrderId) -> Result<Batch> {
-        let batch = batch.index(&Index::WaitsFor(&application.id, order), order.as_str());
-        let Stage::Approved { .. } = application.stage else { return Ok(batch.check(application)) };
-        let now = self.now();
-        let reopened = (**application).clone().reopen(now)?;
-        let act = Act::ApplicationReopened { application: application.id.clone() };
-        let matter = Matter::Application(application.id.clone());
-        Ok(requeued(batch.and(act, now).replace(application, &reopened), &matter, None, Some(now)))
-    }
-
-    /// The application on which an order is signed, and what certificates say of its organisation: never what the CSR says.
-    async fn vetted(
-        &self,
-        order: &Order,
-        product: &Product,
-    ) -> Result<Option<(Stored<Application>, Stored<Organisation>)>> {
-        if !product.class.needs_organisation() {
-            return Ok(None);
-        }
-        let none = || Error::unauthorized("The application was not approved; place a new order (REVIEW-08).");
-        let id = order.application.as_ref().ok_or_else(none)?;
-        let application = self.stored_application(id).await?;
-        if !application.serves(self.now()) {
-            return Err(none());
-        }
-        let organisation = self.stored_organisation(&application.form.organisation).await?;
-        match &organisation.standing {
-            Standing::Refused { .. } => Err(none()),
-            Standing::Approved { .. } | Standing::Submitted { .. } => Ok(Some((application, organisation))),
-        }
     }
 
     /// Whether nothing about the order's names needs a person's look, or a person has cleared it meanwhile.

@@ -23,10 +23,16 @@ impl Ra {
         let (Some(application), Some(organisation), Some(administrator)) =
             (&report.application, &report.organisation, &report.administrator)
         else {
-            return Err(Error::new(Kind::Conflict, "Submit the application data first; the letter is made from them (BUY-03)."));
+            return Err(Error::new(
+                Kind::Conflict,
+                "Submit the application data first; the letter is made from them (BUY-03).",
+            ));
         };
         if report.letter.is_none() {
-            return Err(Error::new(Kind::Conflict, "No letter is needed for this application (DOC-04, DOC-08, DOC-09)."));
+            return Err(Error::new(
+                Kind::Conflict,
+                "No letter is needed for this application (DOC-04, DOC-08, DOC-09).",
+            ));
         }
         let catalog = self.catalog();
         let names = match &report.order {
@@ -98,13 +104,16 @@ impl Ra {
             return Err(Error::new(Kind::PayloadTooLarge, format!("The file has {} octets. {told}.", content.len())));
         }
         let kind = sniff(content).filter(|kind| rules.formats.contains(&format_of(*kind)));
-        kind.ok_or_else(|| Error::new(Kind::UnsupportedMediaType, format!("The file is none of these by its content. {told}.")))
+        kind.ok_or_else(|| {
+            Error::new(Kind::UnsupportedMediaType, format!("The file is none of these by its content. {told}."))
+        })
     }
 
     /// The letter that an application needs, or needed.
     pub(super) fn letter_rules(&self, application: &Application, product: &Product) -> Result<Option<Letter>> {
         let kind = applications::letter_kind(&self.catalog(), product, application.renews.is_some()).cloned();
-        let asked = application.letter.is_some() || application.task() == Some(crate::domain::application::Task::Letter);
+        let asked =
+            application.letter.is_some() || application.task() == Some(crate::domain::application::Task::Letter);
         Ok(kind.filter(|_| asked))
     }
 
@@ -147,11 +156,7 @@ pub(super) fn organisation_fields(organisation: &Organisation) -> Vec<Field> {
 /// A person as letters show them.
 pub(super) fn person_fields(person: &Person) -> Vec<Field> {
     let facts = &person.facts;
-    let fields = [
-        ("Name", &facts.name),
-        ("Position", &facts.position),
-        ("Telephone", &facts.phone),
-        ("E-mail", &facts.email),
-    ];
+    let fields =
+        [("Name", &facts.name), ("Position", &facts.position), ("Telephone", &facts.phone), ("E-mail", &facts.email)];
     fields.into_iter().map(|(label, value)| (label.to_owned(), value.clone())).collect()
 }

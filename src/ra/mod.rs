@@ -33,6 +33,7 @@ mod revocation;
 mod server_certificate;
 mod tokens;
 mod turns;
+mod vetting;
 mod worker;
 
 use std::sync::Arc;
@@ -42,14 +43,14 @@ use arc_swap::ArcSwap;
 use serde::Deserialize;
 
 pub use accounts::{Created, ExternalProof, NewAccount};
-pub use applications::{ApplicationReport, NewApplication, Pick};
+pub use applications::{ApplicationReport, ApplicationRequest, Pick};
 pub use authorizations::AuthzView;
 pub use compromised::{CompromisedKey, Report, ReportedKey};
 pub use customers::{CustomerChange, IdentityWord, NewCustomer, NewExternalKey};
-pub use hand_orders::{HandOrderView, NewApplication, ValidationRecord};
+pub use desk::{Case, Decision, Details, DuePlace, Place, Sort, Verdict};
 pub use diagnoses::{Finding, NameSeen, Report as Diagnosed};
 pub use documents::NewDocument;
-pub use desk::{Case, Decision, Details, DuePlace, Place, Sort, Verdict};
+pub use hand_orders::{HandOrderView, NewApplication, ValidationRecord};
 pub use issuance::Download;
 pub use ledgers::{DomainView, QuotaView};
 pub use operations::{Operation, OperationFilter, OperationPage};

@@ -127,7 +127,9 @@ impl Ra {
 
     pub(super) async fn stored_organisation(&self, id: &OrganisationId) -> Result<Stored<Organisation>> {
         let found = self.records.find::<Organisation>(id).await?;
-        found.ok_or_else(|| Error::not_found(format!("There is no organisation {id}; see /profiles/organisations (ORG-13).")))
+        found.ok_or_else(|| {
+            Error::not_found(format!("There is no organisation {id}; see /profiles/organisations (ORG-13)."))
+        })
     }
 
     /// The person of that id.
@@ -137,7 +139,8 @@ impl Ra {
 
     pub(super) async fn stored_person(&self, id: &PersonId) -> Result<Stored<Person>> {
         let found = self.records.find::<Person>(id).await?;
-        found.ok_or_else(|| Error::not_found(format!("There is no person {id}; see /profiles/administrators (ORG-13).")))
+        found
+            .ok_or_else(|| Error::not_found(format!("There is no person {id}; see /profiles/administrators (ORG-13).")))
     }
 
     /// The names that a customer's accounts have proven (ORG-14).
@@ -190,4 +193,3 @@ pub(super) fn requeued(batch: Batch, matter: &Matter, had: Option<Timestamp>, ha
         None => batch,
     }
 }
-

@@ -6,8 +6,8 @@ use crate::domain::account::{Account, Holder};
 use crate::domain::certificate::Certificate;
 use crate::domain::order::{Order, OrderStatus, Phase, Purpose};
 use crate::domain::purchase::Purchase;
-use crate::policy::applications;
 use crate::domain::{AccountId, CustomerId, Error, OrderId, Problem, Result, Serial};
+use crate::policy::applications;
 use crate::policy::status::{self, Facts, PurchaseState, Status, TermOutcome};
 use crate::store::records::{Index, Rows, Stored, target};
 

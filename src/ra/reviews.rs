@@ -14,9 +14,7 @@ use crate::domain::customer::Clearance;
 use crate::domain::job::{Job, Work};
 use crate::domain::order::{Order, OrderStatus, Phase};
 use crate::domain::review::Matter;
-use crate::domain::{
-    AccountId, ApplicationId, DnsName, Error, Kind, OrderId, Problem, Result, Serial, Timestamp,
-};
+use crate::domain::{AccountId, ApplicationId, DnsName, Error, Kind, OrderId, Problem, Result, Serial, Timestamp};
 use crate::policy::applications;
 use crate::store::records::{Batch, Index, Rows, SerialEntry, Stored, clearance_id, target};
 use crate::telemetry;
@@ -32,7 +30,7 @@ impl Ra {
     }
 
     /// Takes an order off the desk if it can't be decided any more. Why, if so.
-    async fn settle_lapsed(&self, id: &OrderId) -> Result<Option<Problem>> {
+    pub(super) async fn settle_lapsed(&self, id: &OrderId) -> Result<Option<Problem>> {
         settle(|| async {
             let view = self.order_view(id).await?;
             let Phase::Review { since, .. } = view.order.phase else {
@@ -236,7 +234,8 @@ impl Ra {
         if !application.serves(now) || !self.is_cleared(&account.holder(), &view.order).await? {
             return Ok(None);
         }
-        let act = Act::ReviewDecided { order: id.clone(), approved: true, note: format!("application {}", application.id) };
+        let act =
+            Act::ReviewDecided { order: id.clone(), approved: true, note: format!("application {}", application.id) };
         let batch = Batch::of(act, now).check(&account).check(&application);
         let (batch, job, ticket) = self.approved(batch, &view, since)?;
         self.records.commit(batch).await?;

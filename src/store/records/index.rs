@@ -2,9 +2,7 @@
 
 use crate::domain::account::Holder;
 use crate::domain::organisation::Role;
-use crate::domain::{
-    AccountId, ApplicationId, CustomerId, OrderId, OrganisationId, PurchaseId, Serial, Timestamp,
-};
+use crate::domain::{AccountId, ApplicationId, CustomerId, OrderId, OrganisationId, PurchaseId, Serial, Timestamp};
 use crate::store::Key;
 
 /// Index rows: a name that leads to the name of a record, or only exists.

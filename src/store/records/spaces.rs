@@ -8,16 +8,16 @@ use crate::domain::application::Application;
 use crate::domain::authz::Authorization;
 use crate::domain::certificate::{Certificate, RevocationReason};
 use crate::domain::customer::{Clearance, Customer, ExternalKey};
-use crate::domain::hand_order::HandOrder;
 use crate::domain::document::{Document, DocumentPart};
+use crate::domain::hand_order::HandOrder;
 use crate::domain::job::{Job, Timer};
 use crate::domain::notice::Notice;
 use crate::domain::order::Order;
 use crate::domain::organisation::{Organisation, Person};
 use crate::domain::purchase::Purchase;
 use crate::domain::quota::{DomainLedger, HolderLedger};
-use crate::domain::review::CaseFile;
 use crate::domain::repeat::Repeat;
+use crate::domain::review::CaseFile;
 use crate::domain::token::Token;
 use crate::domain::{DocumentId, Serial, Timestamp};
 
@@ -65,7 +65,6 @@ records! {
     Organisation = 20, |r| r.id.as_str().into();
     Person = 21, |r| r.id.as_str().into();
     Application = 22, |r| r.id.as_str().into();
-    Document = 23, |r| r.id.as_str().into();
     CaseFile = 34, |r| r.id.as_bytes().into();
     Token = 17, |r| r.id.as_str().into();
     Document = 23, |r| r.id.as_str().into();
