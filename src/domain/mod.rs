@@ -12,15 +12,18 @@ pub mod id;
 pub mod identifier;
 pub mod job;
 pub mod key;
+pub mod key_pair;
 pub mod money;
 pub mod notice;
 pub mod order;
 pub mod plan;
+pub mod portfolio;
 pub mod purchase;
 pub mod quota;
 pub mod repeat;
 pub mod timestamp;
 pub mod token;
+pub mod upload;
 
 pub use error::{Error, Kind, Problem, Result};
 pub use id::{
