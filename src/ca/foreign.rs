@@ -169,3 +169,9 @@ fn address(octets: &[u8]) -> Option<String> {
     let four = <[u8; 4]>::try_from(octets).map(|octets| std::net::IpAddr::from(octets).to_string());
     four.or_else(|_| <[u8; 16]>::try_from(octets).map(|octets| std::net::IpAddr::from(octets).to_string())).ok()
 }
+
+/// Reads a private key alone, PKCS#8 (DER), from PEM.
+pub fn private_key(text: &str) -> Result<Zeroizing<Vec<u8>>> {
+    let found = armour::blocks(text).into_iter().find_map(|(label, der)| private::read(&label, &der));
+    Ok(found.ok_or_else(|| unparseable("Not a PEM key without a password"))?.pkcs8)
+}

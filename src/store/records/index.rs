@@ -1,7 +1,8 @@
 //! Index rows: names that lead to records, written in the set of the record that they serve.
 
 use crate::domain::account::Holder;
-use crate::domain::{AccountId, CustomerId, OrderId, PurchaseId, Serial, Timestamp};
+use crate::domain::portfolio::CertificateRef;
+use crate::domain::{AccountId, CustomerId, KeyPairId, OrderId, PurchaseId, Serial, Timestamp};
 use crate::store::Key;
 
 /// Index rows: a name that leads to the name of a record, or only exists.
@@ -35,6 +36,14 @@ pub enum Index<'a> {
     CertificateOfKey(&'a [u8; 32], &'a Serial),
     /// A customer's ACME accounts.
     AccountOfCustomer(&'a CustomerId, &'a AccountId),
+    /// A customer's certificates, issued and uploaded, by their age.
+    CertificateOfCustomer(&'a CustomerId, Timestamp, &'a CertificateRef),
+    /// A customer's key pairs and requests, by their age.
+    KeyPairOfCustomer(&'a CustomerId, Timestamp, &'a KeyPairId),
+    /// A customer and the SHA-256 of a SubjectPublicKeyInfo to the key pair.
+    KeyPairBySpki(&'a CustomerId, &'a [u8; 32]),
+    /// A customer and a set of names, by its digest, to the certificate that is hosted for them (HOST-01).
+    Hosted(&'a CustomerId, &'a [u8; 32]),
 }
 
 /// Where index rows of one kind begin.
@@ -52,6 +61,10 @@ pub enum Rows<'a> {
     InReview,
     /// A certified key's certificates.
     CertificatesOfKey(&'a [u8; 32]),
+    /// A customer's certificates, issued and uploaded.
+    CertificatesOfCustomer(&'a CustomerId),
+    /// A customer's key pairs and requests.
+    KeyPairsOfCustomer(&'a CustomerId),
     /// A customer's ACME accounts.
     AccountsOfCustomer(&'a CustomerId),
 }
@@ -65,6 +78,8 @@ impl Rows<'_> {
             Self::Held(holder, names) => (109, [holder.as_key().as_bytes(), *names].concat()),
             Self::InReview => (110, Vec::new()),
             Self::CertificatesOfKey(hash) => (111, hash.to_vec()),
+            Self::CertificatesOfCustomer(customer) => (143, customer.as_str().into()),
+            Self::KeyPairsOfCustomer(customer) => (144, customer.as_str().into()),
             Self::AccountsOfCustomer(customer) => (160, customer.as_str().into()),
         };
         Key { space, id }
@@ -100,6 +115,14 @@ impl Index<'_> {
             }
             Self::InReview(at, order) => (110, [&at.as_millis().to_be_bytes(), order.as_str().as_bytes()].concat()),
             Self::CertificateOfKey(hash, serial) => (111, [&hash[..], serial.as_bytes()].concat()),
+            Self::CertificateOfCustomer(customer, at, id) => {
+                (143, [customer.as_str().as_bytes(), &at.as_millis().to_be_bytes(), id.to_string().as_bytes()].concat())
+            }
+            Self::KeyPairOfCustomer(customer, at, id) => {
+                (144, [customer.as_str().as_bytes(), &at.as_millis().to_be_bytes(), id.as_str().as_bytes()].concat())
+            }
+            Self::KeyPairBySpki(customer, hash) => (145, [customer.as_str().as_bytes(), &hash[..]].concat()),
+            Self::Hosted(customer, names) => (146, [customer.as_str().as_bytes(), &names[..]].concat()),
             Self::AccountOfCustomer(customer, account) => {
                 (160, [customer.as_str().as_bytes(), account.as_str().as_bytes()].concat())
             }
