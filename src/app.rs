@@ -19,6 +19,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Fault};
 use crate::domain::{DnsName, Identifier};
 use crate::http::{self, Dress, ServerCertificate, Site};
+use crate::post::Post;
 use crate::ra::{Parts, Ra, ServerIdentity};
 use crate::store::records::Records;
 use crate::store::vault::Vault;
@@ -71,6 +72,7 @@ impl App {
             vault,
             // A site that is about to renew shows a certificate of this CA.
             va: Va::new(config.validation_settings())?.trusting(ca.root_pem())?,
+            post: Post::new(config.post_settings(), ca.root_pem())?,
             ca,
             catalog,
             clock,
@@ -117,6 +119,7 @@ pub async fn start(mut config: Config, clock: Arc<dyn Clock>) -> Result<Running,
     tasks.spawn(http::serve(monitor, None, telemetry::monitor(ready), limits, stopped.clone()));
     tasks.spawn(until_stopped(telemetry::keep_up(), stopped.clone()));
     let resumed = app.ra.resume().await?;
+    tasks.spawn(until_stopped(tell_operations(app.ra.clone()), stopped.clone()));
     tasks.spawn(until_stopped(keep_jobs(app.ra.clone()), stopped));
     let directory_url = Links::new(&config.server.public_url).directory();
     tracing::info!(directory = %directory_url, jobs = resumed, "ready");
@@ -205,6 +208,16 @@ async fn keep_jobs(ra: Arc<Ra>) {
         if let Err(error) = ra.resume().await {
             tracing::error!(error = ?error, "stored jobs could not be looked through");
         }
+    }
+}
+
+/// Writes the end of the operation log to the server's log at the start and once an hour.
+async fn tell_operations(ra: Arc<Ra>) {
+    loop {
+        if let Err(error) = ra.tell_operations_head().await {
+            tracing::error!(error = ?error, "the end of the operation log could not be read");
+        }
+        tokio::time::sleep(Duration::from_secs(3600)).await;
     }
 }
 

@@ -16,7 +16,7 @@ use url::Url;
 
 pub use files::ReadCatalog;
 
-use crate::{ca, http, ra, store, telemetry, va};
+use crate::{ca, http, post, ra, store, telemetry, va};
 
 /// Where the file is looked for when none is named.
 const USUAL_FILE: &str = "config/chancery.toml";
@@ -51,6 +51,8 @@ pub struct Config {
     pub catalog: Catalog,
     /// Rate limits.
     pub limits: ra::limits::Settings,
+    /// How messages go out; see also `Config::post_settings`.
+    pub notices: post::Settings,
     /// The log.
     pub log: telemetry::Settings,
 }
@@ -208,6 +210,15 @@ impl Config {
             false => self.store.path.clone(),
         };
         store::Settings { path, ..self.store.clone() }
+    }
+
+    /// The sender's settings, its spool in the data directory unless the file says otherwise.
+    pub fn post_settings(&self) -> post::Settings {
+        let spool = match self.notices.spool.as_os_str().is_empty() {
+            true => self.server.data_dir.join("spool"),
+            false => self.notices.spool.clone(),
+        };
+        post::Settings { spool, ..self.notices.clone() }
     }
 
     /// What connections to any listener may take.

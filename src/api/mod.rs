@@ -5,10 +5,13 @@ mod certificates;
 mod clearances;
 mod compromised_keys;
 mod customers;
+mod diagnoses;
 mod edit;
+mod help;
 mod idempotency;
 mod keys;
 mod openapi;
+mod operations;
 mod orders;
 mod problem;
 mod products;
@@ -83,6 +86,8 @@ fn open() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(products::list))
         .routes(routes!(products::show))
         .routes(routes!(quotes::of_product, quotes::of_names))
+        .routes(routes!(help::list))
+        .routes(routes!(help::show))
 }
 
 /// What needs a token; the handlers say whose.
@@ -97,8 +102,13 @@ fn closed() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(keys::revoke))
         .routes(routes!(purchases::list, purchases::create))
         .routes(routes!(purchases::show))
-        .routes(routes!(orders::list))
+        .routes(routes!(orders::list, orders::create))
         .routes(routes!(orders::show))
+        .routes(routes!(orders::validation_records))
+        .routes(routes!(orders::validate))
+        .routes(routes!(operations::of_order))
+        .routes(routes!(operations::list))
+        .routes(routes!(diagnoses::create))
         .routes(routes!(reviews::list))
         .routes(routes!(reviews::show))
         .routes(routes!(reviews::decide))

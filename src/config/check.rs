@@ -6,7 +6,7 @@ use url::Url;
 
 use super::{Config, Fault, Pki, Server};
 use crate::store::{self, EngineName};
-use crate::{ca, ra, va};
+use crate::{ca, post, ra, va};
 
 /// Collects faults of one section.
 struct Section<'f> {
@@ -25,6 +25,7 @@ impl Config {
         acme(&self.acme, self.website.as_deref(), &mut Section::new("acme", &mut faults));
         validation(&self.validation, &mut Section::new("validation", &mut faults));
         ca(&self.ca, &mut Section::new("ca", &mut faults));
+        notices(&self.notices, &mut Section::new("notices", &mut faults));
         if let Some(reason) = self.log.level_fault() {
             Section::new("log", &mut faults).fault("level", reason);
         }
@@ -160,5 +161,27 @@ fn ca(ca: &ca::Settings, section: &mut Section<'_>) {
         // The CA tells its faults as `key: reason`, where two keys may be at odds with each other.
         let (keys, reason) = fault.split_once(": ").unwrap_or(("", &fault));
         section.fault(keys.split(", ").next().unwrap_or_default(), reason);
+    }
+}
+
+fn notices(notices: &post::Settings, section: &mut Section<'_>) {
+    if let Err(reason) = post::check_address(&notices.from) {
+        section.fault("from", reason);
+    }
+    section.within("webhook_timeout_ms", notices.webhook_timeout_ms, 100..=120_000);
+    section.within("first_pause_s", notices.first_pause_s, 1..=86_400);
+    section.within("longest_pause_s", notices.longest_pause_s, notices.first_pause_s..=604_800);
+    section.within("give_up_after_h", notices.give_up_after_h, 0..=8_760);
+    // the next day, or the second one as the older page has it.
+    section.within("expiry_reminder_day_offset", notices.expiry_reminder_day_offset, 1..=29);
+    let Some(smtp) = &notices.smtp else { return };
+    if smtp.host.is_empty() {
+        section.fault("smtp.host", "name the server that takes e-mail");
+    }
+    if smtp.username.is_some() != smtp.password_file.is_some() {
+        section.fault("smtp.username", "username and password_file go together");
+    }
+    if smtp.username.is_some() && smtp.security == post::Security::None {
+        section.fault("smtp.security", "a password is not sent over a connection without TLS");
     }
 }

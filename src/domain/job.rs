@@ -51,6 +51,11 @@ pub enum Work {
         /// The order.
         order: OrderId,
     },
+    /// Carry an order on that the server has in hand.
+    Attend {
+        /// The order.
+        order: OrderId,
+    },
     /// Forget what was answered to a request that may have come again.
     Forget {
         /// Its key, in hexadecimal digits.

@@ -55,7 +55,10 @@ impl FromStr for Format {
         let known = FORMATS.iter().find(|(name, _)| *name == text).map(|(_, format)| *format);
         known.ok_or_else(|| {
             let names: Vec<&str> = FORMATS.iter().map(|(name, _)| *name).collect();
-            Error::malformed(format!("Unknown format \"{text}\"; there are: {} (INSTALL-01, INSTALL-02).", names.join(", ")))
+            Error::malformed(format!(
+                "Unknown format \"{text}\"; there are: {} (INSTALL-01, INSTALL-02).",
+                names.join(", ")
+            ))
         })
     }
 }
@@ -121,6 +124,8 @@ pub struct Bundle<'a> {
     pub chain: &'a [Vec<u8>],
     /// The key.
     pub key: Key<'a>,
+    /// The second certificate with its chain, DER, and its key, PKCS#8, of the Chinese standard: for encryption.
+    pub second: Option<(&'a [Vec<u8>], &'a [u8])>,
     /// The password of a key store; none to have one made. It opens a locked key too.
     pub password: Option<&'a str>,
     /// Lines for people besides those of the format.
@@ -131,11 +136,16 @@ pub struct Bundle<'a> {
 
 /// The archive for a server.
 pub fn bundle(format: Format, bundle: &Bundle<'_>) -> Result<Vec<u8>> {
-    let name = bundle.name.replace('*', "_").replace(':', "-");
+    let name = bundle.name.replace('*', "_").replace([':', '/', '\\'], "-");
+    if bundle.second.is_some() && format.needs_key() {
+        return Err(Error::malformed("Certificates for SM2 come as PEM files alone: take the format \"nginx\" or \"pem\"."));
+    }
     let mut files = match format.shape() {
         Shape::Pem => pem_files(format, bundle, &name),
         Shape::Pfx => store_files(bundle, &format!("{name}.pfx"), keystore::pfx)?,
-        Shape::Jks => store_files(bundle, &format!("{name}.jks"), |id, password| keystore::jks(id, password, bundle.now))?,
+        Shape::Jks => {
+            store_files(bundle, &format!("{name}.jks"), |id, password| keystore::jks(id, password, bundle.now))?
+        }
     };
     files.push(("README.txt".to_owned(), Zeroizing::new(read_me(format, bundle).into_bytes())));
     zipped(&files)
@@ -156,6 +166,10 @@ fn pem_files(format: Format, bundle: &Bundle<'_>, name: &str) -> Vec<File> {
     if format == Format::Apache {
         let above = bundle.chain.get(1..).unwrap_or_default();
         files.push((format!("3_{name}_chain.crt"), text(keystore::chain_pem(above))));
+    }
+    if let Some((chain, key)) = bundle.second {
+        files.push((format!("3_{name}_encryption_cert.crt"), text(keystore::chain_pem(chain))));
+        files.push((format!("4_{name}_encryption.key"), text(keystore::key_pem(key).to_string())));
     }
     files
 }
@@ -200,7 +214,8 @@ fn read_me(format: Format, bundle: &Bundle<'_>) -> String {
     lines.extend(bundle.notes.iter().cloned());
     lines.extend([
         // INSTALL-09 to INSTALL-13, HOST-04.
-        "It may be installed on servers of every region (INSTALL-09), for WebSocket services too (INSTALL-12).".to_owned(),
+        "It may be installed on servers of every region (INSTALL-09), for WebSocket services too (INSTALL-12)."
+            .to_owned(),
         "A changed address of the server does not matter while its name still leads there (INSTALL-10).".to_owned(),
         "Which versions of TLS are spoken is set on the server, not in the certificate (INSTALL-11).".to_owned(),
         "For servers that are not named here, installation is offered by others (INSTALL-13).".to_owned(),

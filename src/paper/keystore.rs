@@ -29,8 +29,12 @@ pub struct Identity<'a> {
 
 /// A PKCS#12 file, encrypted with AES-256. The password may be empty (INSTALL-05).
 pub fn pfx(identity: &Identity<'_>, password: &str) -> Result<Vec<u8>> {
-    let certificates: Vec<Certificate> =
-        identity.chain.iter().map(|der| Certificate::from_der(der)).collect::<Result<_, _>>().map_err(Error::internal)?;
+    let certificates: Vec<Certificate> = identity
+        .chain
+        .iter()
+        .map(|der| Certificate::from_der(der))
+        .collect::<Result<_, _>>()
+        .map_err(Error::internal)?;
     let key = PrivateKey::from_der(identity.key).map_err(Error::internal)?;
     let mut store = KeyStore::new();
     let chain = PrivateKeyChain::new(random_bytes::<20>().to_vec(), key, certificates);

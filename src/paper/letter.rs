@@ -47,7 +47,8 @@ pub fn letter(form: &LetterForm) -> Vec<u8> {
     sheets.paragraph(0.0, BODY, &form.purpose);
     let (label, id) = &form.reference;
     let date = day(form.date);
-    let fields = [(label, id), (&"Product".into(), &form.product), (&"Brand".into(), &form.brand), (&"Date".into(), &date)];
+    let fields =
+        [(label, id), (&"Product".into(), &form.product), (&"Brand".into(), &form.brand), (&"Date".into(), &date)];
     section(&mut sheets, "Application", fields);
     for (heading, fields) in
         [("Organisation", &form.organisation), ("Administrator", &form.administrator), ("Contact", &form.contact)]

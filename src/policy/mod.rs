@@ -7,6 +7,7 @@ pub mod document;
 pub mod domains;
 pub mod fault;
 pub mod free_names;
+pub mod help;
 pub mod keys;
 pub mod lifecycle;
 pub mod names;

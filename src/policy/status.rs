@@ -197,10 +197,13 @@ fn of_certificate(facts: &Facts<'_>, certificate: &Certificate) -> Status {
     }
 }
 
+/// How long a free certificate takes at most for the most part (ISSUE-03).
+pub const USUAL_FREE: Duration = Duration::from_secs(30 * 60);
+
 /// What to look at when an order waits for its validation longer than usual (DIAG-25, ISSUE-01, ISSUE-03).
 pub fn hint(status: Status, facts: &Facts<'_>) -> Option<&'static str> {
     let usual = match facts.product?.class {
-        Class::DvFree => Duration::from_secs(30 * 60),
+        Class::DvFree => USUAL_FREE,
         Class::Dv => Duration::from_secs(24 * 3600),
         // ISSUE-02: people take their days.
         _ => return None,

@@ -281,6 +281,7 @@ impl Ra {
             serial,
             issuer: product.issuer.clone(),
             names: order.identifiers.clone(),
+            subject: None,
             common_name: product.common_name.then(|| common_name(&order)).flatten(),
             spki: csr.spki,
             key: csr.key,
@@ -324,6 +325,7 @@ impl Ra {
         };
         let batch = purchase.iter().fold(batch, |batch, purchase| batch.check(purchase));
         let batch = self.settle_purchase(&account.holder(), &fulfilled, &certificate, batch).await?;
+        let batch = self.into_portfolio(&account.holder(), &certificate, batch).await?;
         self.records.commit(batch).await?;
         let (product, issuer) = (certificate.product, certificate.issuer);
         metrics::counter!(telemetry::CERTIFICATES_ISSUED, "product" => product, "issuer" => issuer).increment(1);

@@ -2,17 +2,24 @@
 
 mod accounts;
 mod authorizations;
+mod bundles;
 mod calendar;
 mod catalogs;
 mod compromised;
 mod customers;
+mod diagnoses;
 mod documents;
 mod entitlements;
+mod hand_orders;
+mod hosting;
 mod issuance;
+mod key_pairs;
 mod ledgers;
 pub mod limits;
+mod operations;
 mod orders;
 mod placing;
+mod portfolio;
 mod proofs;
 mod publication;
 mod purchases;
@@ -25,6 +32,8 @@ mod revocation;
 mod server_certificate;
 mod tokens;
 mod turns;
+mod upgrades;
+mod uploads;
 mod worker;
 
 use std::sync::Arc;
@@ -37,11 +46,17 @@ pub use accounts::{Created, ExternalProof, NewAccount};
 pub use authorizations::AuthzView;
 pub use compromised::{CompromisedKey, Report, ReportedKey};
 pub use customers::{CustomerChange, IdentityWord, NewCustomer, NewExternalKey};
+pub use diagnoses::{Finding, NameSeen, Report as Diagnosed};
 pub use documents::NewDocument;
+pub use hand_orders::{HandOrderView, NewApplication, ValidationRecord};
+pub use hosting::{NewDeployment, WantedResource};
 pub use issuance::Download;
+pub use key_pairs::{NewKeyPair, PastedCsr};
 pub use ledgers::{DomainView, QuotaView};
+pub use operations::{Operation, OperationFilter, OperationPage};
 pub use orders::{OrderPage, OrderView};
 pub use placing::NewOrder;
+pub use portfolio::{CertificateStatus, Description, Filter, Kept, Listed};
 pub use purchases::{NamesQuote, NewPurchase, QuotedNames};
 pub use renewal::Renewal;
 pub use repeats::{Claim, Claimed, Repeatable, StoredAnswer};
@@ -49,6 +64,8 @@ pub use reports::{OrderReport, PurchaseReport};
 pub use reviews::{Decision, Place, Review};
 pub use revocation::Authority;
 pub use server_certificate::ServerIdentity;
+pub use upgrades::{Proposal, Upgrade, UpgradeWish};
+pub use uploads::{NewUpload, UploadedText};
 pub use tokens::NewToken;
 
 pub use crate::policy::admission::Request;
@@ -61,6 +78,7 @@ use crate::ca::Ca;
 use crate::clock::Clock;
 use crate::domain::{AccountId, Error, Result, Timestamp};
 use crate::policy::catalog::{Catalog, Product};
+use crate::post::Post;
 use crate::store::StoreError;
 use crate::store::records::Records;
 use crate::store::vault::Vault;
@@ -120,6 +138,8 @@ pub struct Parts {
     pub va: Va,
     /// The CA.
     pub ca: Ca,
+    /// The sender of messages.
+    pub post: Post,
     /// The products.
     pub catalog: Catalog,
     /// The time.
@@ -138,6 +158,7 @@ pub struct Ra {
     vault: Vault,
     va: Va,
     ca: Ca,
+    post: Post,
     catalog: ArcSwap<Catalog>,
     clock: Arc<dyn Clock>,
     settings: Settings,
@@ -156,6 +177,7 @@ impl Ra {
             vault: parts.vault,
             va: parts.va,
             ca: parts.ca,
+            post: parts.post,
             catalog: ArcSwap::from_pointee(parts.catalog),
             clock: parts.clock,
             settings: parts.settings,

@@ -222,7 +222,7 @@ impl Ra {
 
     async fn kept_by(&self, customer: &CustomerId, after: Option<&CertificateRef>, limit: usize) -> Result<Vec<Kept>> {
         let after = match after {
-            Some(id) => match self.kept(std::slice::from_ref(id)).await?.first() {
+            Some(id) => match self.certificates_named(std::slice::from_ref(id)).await?.first() {
                 Some(last) => Some(Index::CertificateOfCustomer(customer, last.since(), id).id()),
                 None => return Err(Error::not_found(format!("There is no certificate {id}."))),
             },
@@ -230,10 +230,10 @@ impl Ra {
         };
         let rows = self.records.rows(&Rows::CertificatesOfCustomer(customer), after, limit).await?;
         let ids = rows.iter().map(|(_, id)| target::<CertificateRef>(id)).collect::<Result<Vec<_>, _>>()?;
-        self.kept(&ids).await
+        self.certificates_named(&ids).await
     }
 
-    async fn kept(&self, ids: &[CertificateRef]) -> Result<Vec<Kept>> {
+    async fn certificates_named(&self, ids: &[CertificateRef]) -> Result<Vec<Kept>> {
         let mut kept = Vec::with_capacity(ids.len());
         for id in ids {
             match id {
@@ -351,12 +351,9 @@ impl Ra {
                 Kept::Issued(certificate) => {
                     let held = Portfolio { deleted: Some(now), ..listed.portfolio.clone() };
                     let batch = self.write_portfolio(batch, &listed, &held).await?;
-                    let row = |customer: &CustomerId| Index::CertificateOfCustomer(customer, certificate.issued, id).id();
                     match &listed.customer {
-                        Some(customer) if !row(customer).is_empty() => {
-                            batch.unindex(&Index::CertificateOfCustomer(customer, certificate.issued, id))
-                        }
-                        _ => batch,
+                        Some(customer) => batch.unindex(&Index::CertificateOfCustomer(customer, certificate.issued, id)),
+                        None => batch,
                     }
                 }
                 Kept::Uploaded(upload) => self.remove_upload(batch, upload, now).await?,

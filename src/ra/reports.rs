@@ -6,7 +6,7 @@ use crate::domain::account::{Account, Holder};
 use crate::domain::certificate::Certificate;
 use crate::domain::order::{Order, OrderStatus, Phase, Purpose};
 use crate::domain::purchase::Purchase;
-use crate::domain::{AccountId, Error, OrderId, Problem, Result, Serial};
+use crate::domain::{AccountId, CustomerId, Error, OrderId, Problem, Result, Serial};
 use crate::policy::status::{self, Facts, PurchaseState, Status, TermOutcome};
 use crate::store::records::{Index, Rows, Stored, target};
 
@@ -70,6 +70,36 @@ impl Ra {
         let mut reports = Vec::with_capacity(ids.len());
         for id in &ids {
             reports.push(self.order_report(id).await?);
+        }
+        Ok(reports)
+    }
+
+    /// Up to `limit` orders of a customer's accounts behind the one of that id: account by account, each oldest first.
+    pub async fn customer_order_reports(
+        &self,
+        customer: &CustomerId,
+        after: Option<&OrderId>,
+        limit: usize,
+    ) -> Result<Vec<OrderReport>> {
+        let mut begin = match after {
+            Some(id) => Some(self.order_view(id).await?.order.account.clone()),
+            None => None,
+        };
+        let (mut reports, mut after, mut accounts_after) = (Vec::new(), after.cloned(), None);
+        while reports.len() < limit {
+            let accounts = self.accounts_of(customer, accounts_after.as_ref(), 100).await?;
+            let Some(last) = accounts.last() else { break };
+            accounts_after = Some(last.id.clone());
+            for account in accounts {
+                if begin.as_ref().is_some_and(|begin| account.id < *begin) {
+                    continue;
+                }
+                // Only the account at which the page before ended goes on behind that page's last order.
+                let behind = if begin.as_ref() == Some(&account.id) { after.take() } else { None };
+                begin = begin.filter(|begin| *begin > account.id);
+                let left = limit - reports.len();
+                reports.extend(self.order_reports(Some(&account.id), behind.as_ref(), left).await?);
+            }
         }
         Ok(reports)
     }

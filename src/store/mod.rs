@@ -16,6 +16,7 @@ mod committer;
 mod engine;
 mod group;
 mod journal;
+mod oplog;
 mod recovery;
 mod redb;
 mod row;
@@ -23,6 +24,7 @@ mod sled;
 mod snapshot;
 mod transfer;
 
+pub use oplog::OperationsHead;
 pub use transfer::{Report, Totals, TransferError, check, export, import};
 
 /// Longest id of a key, in bytes.

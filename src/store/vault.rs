@@ -46,7 +46,8 @@ impl Vault {
 
     /// Opens what was sealed for that place.
     pub fn unseal(&self, place: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-        let failed = || StoreError::Failed("a sealed record does not open: another vault.key, or it was changed".into());
+        let failed =
+            || StoreError::Failed("a sealed record does not open: another vault.key, or it was changed".into());
         let (nonce, body) = sealed.split_first_chunk::<NONCE_LEN>().ok_or_else(failed)?;
         let mut body = Zeroizing::new(body.to_vec());
         let nonce = Nonce::assume_unique_for_key(*nonce);

@@ -23,7 +23,8 @@ impl Made {
     fn new(algorithm: &[&str]) -> Self {
         let directory = TempDir::new().unwrap();
         let made = Self { directory, key: Vec::new(), chain: Vec::new() };
-        let ca = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "ca.key"];
+        let ca =
+            ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "ca.key"];
         made.openssl(&[&ca[..], &["-out", "ca.pem", "-subj", "/CN=The CA", "-days", "10"]].concat());
         let request = ["-nodes", "-keyout", "leaf.key", "-out", "leaf.csr", "-subj", "/CN=www.example.com"];
         made.openssl(&[&["req", "-newkey"], algorithm, &request].concat());
@@ -53,7 +54,7 @@ impl Made {
     }
 
     fn bundle<'a>(&'a self, key: Key<'a>, password: Option<&'a str>) -> Bundle<'a> {
-        Bundle { name: "*.example.com", chain: &self.chain, key, password, notes: &[], now: NOW }
+        Bundle { name: "*.example.com", chain: &self.chain, key, second: None, password, notes: &[], now: NOW }
     }
 
     /// The key as openssl writes it, to compare.

@@ -13,9 +13,10 @@ fn fields(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 fn form(names: usize) -> LetterForm {
     LetterForm {
         title: "Confirmation of an application for a certificate".to_owned(),
-        purpose: "We confirm that the administrator named below applies for this certificate in our name, that what is said \
+        purpose:
+            "We confirm that the administrator named below applies for this certificate in our name, that what is said \
                   here is true, and that we shall install the certificate only on servers that we control."
-            .to_owned(),
+                .to_owned(),
         reference: ("Purchase".to_owned(), "aBcDeFgHiJkLmNoPqRsTuV".to_owned()),
         product: "SecureSite OV".to_owned(),
         brand: "SecureSite".to_owned(),
@@ -23,7 +24,10 @@ fn form(names: usize) -> LetterForm {
             ("Legal name", "深圳市腾讯计算机系统有限公司"),
             ("Trading name", "Café Größe – “Übermut” & Søn"),
             ("Registration number", "91440300708461136T"),
-            ("Address", "广东省深圳市南山区高新区科技中一路腾讯大厦三十五层，深圳湾科技生态园第十栋第二十三层东侧办公区域"),
+            (
+                "Address",
+                "广东省深圳市南山区高新区科技中一路腾讯大厦三十五层，深圳湾科技生态园第十栋第二十三层东侧办公区域",
+            ),
             ("Telephone", "+86 755 8601 3388"),
         ]),
         administrator: fields(&[("Name", "张伟"), ("E-mail", "admin@example.com")]),
@@ -58,7 +62,8 @@ fn a_letter_holds_what_it_was_made_of_chinese_text_too() {
     let (text, pages) = read(&pdf);
     assert_eq!(pages, 1, "{text}");
     let text = without_blanks(&text);
-    let fields = [&form.organisation, &form.administrator].into_iter().flatten().flat_map(|(label, value)| [label, value]);
+    let fields =
+        [&form.organisation, &form.administrator].into_iter().flatten().flat_map(|(label, value)| [label, value]);
     let others = [&form.title, &form.purpose, &form.reference.1, &form.product, &form.names[1]];
     for expected in fields.chain(others) {
         assert!(text.contains(&without_blanks(expected)), "{expected} in {text}");

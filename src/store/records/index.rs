@@ -34,6 +34,8 @@ pub enum Index<'a> {
     InReview(Timestamp, &'a OrderId),
     /// A certified key and each of its certificates to that certificate.
     CertificateOfKey(&'a [u8; 32], &'a Serial),
+    /// An order or an authorization and each audit event of its history; leads to nothing more.
+    EventOf(&'a str, &'a [u8]),
     /// A customer's ACME accounts.
     AccountOfCustomer(&'a CustomerId, &'a AccountId),
     /// A customer's certificates, issued and uploaded, by their age.
@@ -44,6 +46,8 @@ pub enum Index<'a> {
     KeyPairBySpki(&'a CustomerId, &'a [u8; 32]),
     /// A customer and a set of names, by its digest, to the certificate that is hosted for them (HOST-01).
     Hosted(&'a CustomerId, &'a [u8; 32]),
+    /// A customer to the account that the server keeps for it.
+    HouseAccount(&'a CustomerId),
 }
 
 /// Where index rows of one kind begin.
@@ -65,6 +69,8 @@ pub enum Rows<'a> {
     CertificatesOfCustomer(&'a CustomerId),
     /// A customer's key pairs and requests.
     KeyPairsOfCustomer(&'a CustomerId),
+    /// The audit events in the history of an order or an authorization.
+    EventsOf(&'a str),
     /// A customer's ACME accounts.
     AccountsOfCustomer(&'a CustomerId),
 }
@@ -80,6 +86,7 @@ impl Rows<'_> {
             Self::CertificatesOfKey(hash) => (111, hash.to_vec()),
             Self::CertificatesOfCustomer(customer) => (143, customer.as_str().into()),
             Self::KeyPairsOfCustomer(customer) => (144, customer.as_str().into()),
+            Self::EventsOf(subject) => (157, subject.as_bytes().to_vec()),
             Self::AccountsOfCustomer(customer) => (160, customer.as_str().into()),
         };
         Key { space, id }
@@ -123,9 +130,11 @@ impl Index<'_> {
             }
             Self::KeyPairBySpki(customer, hash) => (145, [customer.as_str().as_bytes(), &hash[..]].concat()),
             Self::Hosted(customer, names) => (146, [customer.as_str().as_bytes(), &names[..]].concat()),
+            Self::EventOf(subject, event) => (157, [subject.as_bytes(), event].concat()),
             Self::AccountOfCustomer(customer, account) => {
                 (160, [customer.as_str().as_bytes(), account.as_str().as_bytes()].concat())
             }
+            Self::HouseAccount(customer) => (161, customer.as_str().into()),
         };
         Key { space, id }
     }

@@ -8,6 +8,7 @@ use crate::domain::authz::Authorization;
 use crate::domain::certificate::{Certificate, RevocationReason};
 use crate::domain::customer::{Clearance, Customer, ExternalKey};
 use crate::domain::document::{Document, DocumentPart};
+use crate::domain::hand_order::HandOrder;
 use crate::domain::job::{Job, Timer};
 use crate::domain::key_pair::KeyPair;
 use crate::domain::notice::Notice;
@@ -68,6 +69,7 @@ records! {
     Portfolio = 27, |r| r.certificate.to_string().into();
     Repeat = 30, |r| r.key.into();
     HostingTarget = 33, |r| hosting_target_id(&r.customer, &r.resource);
+    HandOrder = 31, |r| r.order.as_str().into();
     DocumentPart = 142, |r| document_part_id(&r.document, r.number);
 }
 

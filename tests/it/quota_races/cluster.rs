@@ -13,6 +13,7 @@ use chancery::clock::TestClock;
 use chancery::config::Config;
 use chancery::domain::customer::CustomerKind;
 use chancery::domain::{CustomerId, Timestamp};
+use chancery::post::Post;
 use chancery::ra::{NewCustomer, NewExternalKey, Parts, Ra};
 use chancery::store::records::Records;
 use chancery::store::{self, EngineName, OpenError};
@@ -100,6 +101,7 @@ impl Cluster {
             let ra = Ra::new(Parts {
                 records: records.clone(),
                 va: Va::new(config.validation_settings()).unwrap(),
+                post: Post::new(config.post_settings(), "").unwrap(),
                 ca: Ca::open(&config.server.data_dir.join("keys"), &config.ca, &config.pki.public_url, now).unwrap(),
                 catalog: config.load_catalog().unwrap().catalog,
                 clock: self.clock.clone(),

@@ -4,6 +4,7 @@
 pub mod client;
 pub mod dns;
 pub mod dnssec;
+pub mod mailbox;
 pub mod operator;
 pub mod resources;
 pub mod server;
