@@ -11,7 +11,8 @@ use crate::store::records::{Batch, Index, target};
 
 impl Ra {
     /// The archive of a certificate for a server. `password` is that of the key store, and opens a key that its owner locked.
-    pub async fn bundle(&self, id: &CertificateRef, format: Format, password: Option<&str>) -> Result<Vec<u8>> {
+    pub async fn bundle(&self, id: &CertificateRef, format: &str, password: Option<&str>) -> Result<Vec<u8>> {
+        let format: Format = format.parse()?;
         let listed = self.listed(id).await?;
         self.usable(&listed).await?;
         let (key, chain) = match &listed.certificate {

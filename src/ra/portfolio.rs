@@ -186,10 +186,15 @@ impl Ra {
     /// The customer that stands behind a certificate.
     pub(super) async fn customer_of(&self, certificate: &Certificate) -> Result<Option<CustomerId>> {
         let account = self.records.find::<Account>(&certificate.account).await?;
-        Ok(account.and_then(|account| match account.holder() {
-            Holder::Customer(customer) => Some(customer),
-            Holder::Account(_) => None,
-        }))
+        Ok(account.and_then(|account| customer_behind(&account)))
+    }
+
+    /// The customer that stands behind an order; none if its account is bound to none.
+    pub async fn customer_of_order(&self, id: &OrderId) -> Result<Option<CustomerId>> {
+        let order = self.records.find::<Order>(id).await?;
+        let order = order.ok_or_else(|| Error::not_found(format!("There is no certificate {id}.")))?;
+        let account = self.records.find::<Account>(&order.account).await?;
+        Ok(account.and_then(|account| customer_behind(&account)))
     }
 
     /// Up to `limit` certificates behind the one of that id which the filter takes: of one customer, oldest first, or of
@@ -389,6 +394,13 @@ impl Ra {
             Phase::Failed { .. } => Error::new(Kind::Conflict, "The application is over; there is nothing to delete."),
             _ => Error::new(Kind::Conflict, "Cancel the application first (DELETE-03)."),
         })
+    }
+}
+
+fn customer_behind(account: &Account) -> Option<CustomerId> {
+    match account.holder() {
+        Holder::Customer(customer) => Some(customer),
+        Holder::Account(_) => None,
     }
 }
 

@@ -1,11 +1,10 @@
 //! From a free certificate to a paid one for the same name (UPGRADE-01 to UPGRADE-04).
 
-use super::{Kept, Listed, NamesQuote, Ra};
+use super::{Kept, Listed, NamesQuote, NewPurchase, QuotedNames, Ra};
 use crate::domain::certificate::Certificate;
 use crate::domain::portfolio::CertificateRef;
-use crate::domain::{CustomerId, DnsName, Error, Identifier, Kind, Result};
+use crate::domain::{CustomerId, DnsName, Error, Identifier, Kind, PurchaseId, Result};
 use crate::policy::catalog::{Class, Product, Shape};
-use crate::ra::QuotedNames;
 
 /// What somebody wants of an upgrade; none of it only asks for proposals.
 #[derive(Debug, Clone, Default)]
@@ -76,6 +75,15 @@ impl Ra {
             otherwise: "Or buy any product as usual, with your own choice of type, brand, domain type and period (UPGRADE-03).",
             comparison: self.comparison(),
         })
+    }
+
+    /// Buys the product that an upgrade proposes first.
+    pub async fn buy_upgrade(&self, upgrade: &Upgrade) -> Result<PurchaseId> {
+        let proposal = upgrade.proposals.first().ok_or_else(|| Error::internal("an upgrade without a proposal"))?;
+        let quote = &proposal.quote.quote;
+        let (product, names, years) = (quote.product.clone(), quote.names, Some(quote.years));
+        let asked = NewPurchase { customer: upgrade.customer.clone(), product, names, years };
+        Ok(self.create_purchase(asked).await?.id)
     }
 
     /// UPGRADE-01: what is upgraded is a free certificate of a customer.
