@@ -143,7 +143,7 @@ impl Ra {
 fn names_for(product: &Product, bound: &[Identifier]) -> Option<Vec<Identifier>> {
     let wildcard = |name: &DnsName| DnsName::parse(&format!("*.{}", name.base())).ok().map(Identifier::Dns);
     match (product.shape, bound) {
-        (Shape::Single, names) => Some(names.to_vec()),
+        (Shape::Single | Shape::Multi, names) => Some(names.to_vec()),
         (Shape::Wildcard, [Identifier::Dns(name), ..]) => {
             Some(std::iter::once(wildcard(name)?).chain(bound.iter().cloned()).collect())
         }
