@@ -11,7 +11,7 @@ use crate::support::world::World;
 async fn a_valid_certificate_is_revoked_before_it_is_deleted() {
     let world = World::documented().await;
     let owner = Owner::new(&world).await;
-    let id = owner.certificate(&world, &["a.example.com"]).await;
+    let id = owner.certificate(&world, &["a.zone.cn"]).await;
     let path = format!("/certificates/{id}");
     let told = owner.refusal("DELETE", &format!("{path}?confirm=true"), json!({}), 409).await;
     assert!(told.contains("revoke it first (DELETE-01, DELETE-02)"), "{told}");
@@ -54,7 +54,7 @@ async fn an_application_is_canceled_before_it_is_deleted() {
     // DELETE-03
     let world = World::documented().await;
     let owner = Owner::new(&world).await;
-    let placed = owner.acme.new_order(&["a.example.com"]).await.expect(201);
+    let placed = owner.acme.new_order(&["a.zone.cn"]).await.expect(201);
     let order = placed.location().rsplit('/').next().unwrap().to_owned();
     let told = owner.refusal("DELETE", &format!("/certificates/{order}?confirm=true"), json!({}), 409).await;
     assert_eq!(told, "Cancel the application first (DELETE-03).");

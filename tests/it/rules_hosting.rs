@@ -40,7 +40,7 @@ async fn hosted(world: &World, owner: &Owner, receiver: &Receiver, id: &str) -> 
 async fn a_certificate_is_deployed_by_a_signed_message_to_the_resource() {
     let (world, receiver) = (open_world().await, Receiver::start().await);
     let owner = Owner::new(&world).await;
-    let id = owner.kept(&world, &["www.example.com"]).await;
+    let id = owner.kept(&world, &["www.zone.cn"]).await;
     let path = format!("/certificates/{id}/deployments");
     let made = owner.api.post(&path, &balancer(Some(&receiver.url()))).await;
     // HOST-03, HOST-04, HOST-06
@@ -76,7 +76,7 @@ async fn hosting_begins_with_a_deployment() {
     // HOST-05
     let (world, receiver) = (open_world().await, Receiver::start().await);
     let owner = Owner::new(&world).await;
-    let id = owner.kept(&world, &["www.example.com"]).await;
+    let id = owner.kept(&world, &["www.zone.cn"]).await;
     let path = format!("/certificates/{id}/hosting");
     let detail = owner.refusal("PUT", &path, balancer(None), 409).await;
     assert!(detail.contains("Deploy once first") && detail.contains("(HOST-05)"), "{detail}");
@@ -91,11 +91,11 @@ async fn a_later_certificate_of_the_same_names_replaces_the_hosted_one() {
     // HOST-01
     let (world, receiver) = (open_world().await, Receiver::start().await);
     let owner = Owner::new(&world).await;
-    let first = owner.kept(&world, &["www.example.com"]).await;
+    let first = owner.kept(&world, &["www.zone.cn"]).await;
     hosted(&world, &owner, &receiver, &first).await;
-    let unrelated = owner.kept(&world, &["other.example.com"]).await;
+    let unrelated = owner.kept(&world, &["other.zone.cn"]).await;
     world.pass(340 * DAY).await;
-    let second = owner.kept(&world, &["www.example.com"]).await;
+    let second = owner.kept(&world, &["www.zone.cn"]).await;
     world.ra().drain().await.unwrap();
     assert_eq!(told(&receiver.calls()), [first.as_str(), &second]);
     let resource = json!([{ "type": "load-balancer", "id": "lb-1" }]);
@@ -106,7 +106,7 @@ async fn a_later_certificate_of_the_same_names_replaces_the_hosted_one() {
     assert_eq!(owner.shown(&unrelated).await["deployed"], json!([]));
     // And so on.
     world.pass(340 * DAY).await;
-    let third = owner.kept(&world, &["www.example.com"]).await;
+    let third = owner.kept(&world, &["www.zone.cn"]).await;
     world.ra().drain().await.unwrap();
     assert_eq!(told(&receiver.calls())[2], third);
 }
@@ -116,11 +116,11 @@ async fn a_certificate_of_another_kind_or_without_its_key_is_deployed_by_hand() 
     // HOST-02, HOST-07
     let (mut world, receiver) = (open_world().await, Receiver::start().await);
     let owner = Owner::new(&world).await;
-    let first = owner.kept(&world, &["www.example.com"]).await;
+    let first = owner.kept(&world, &["www.zone.cn"]).await;
     hosted(&world, &owner, &receiver, &first).await;
-    let unkept = owner.certificate(&world, &["www.example.com"]).await;
+    let unkept = owner.certificate(&world, &["www.zone.cn"]).await;
     world.buy(&owner.id, "trustasia-dv-multi", 1, 1).await;
-    let paid = owner.kept(&world, &["www.example.com"]).await;
+    let paid = owner.kept(&world, &["www.zone.cn"]).await;
     assert_eq!(owner.shown(&paid).await["product"], "trustasia-dv-multi");
     world.ra().drain().await.unwrap();
     assert_eq!(told(&receiver.calls()), [first.as_str()], "the resource keeps what it has");
@@ -137,14 +137,14 @@ async fn without_its_key_or_with_a_locked_one_nothing_is_deployed() {
     // HOST-07, KEY-06, CSR-11
     let world = open_world().await;
     let owner = Owner::new(&world).await;
-    let unkept = owner.certificate(&world, &["a.example.com"]).await;
+    let unkept = owner.certificate(&world, &["a.zone.cn"]).await;
     let wanted = balancer(Some("https://example.com/hook"));
     let detail = owner.refusal("POST", &format!("/certificates/{unkept}/deployments"), wanted.clone(), 403).await;
     assert!(detail.contains("(CSR-11, HOST-07)"), "{detail}");
-    let asked = json!({ "names": ["b.example.com"], "password": "Correct-Horse-7" });
+    let asked = json!({ "names": ["b.zone.cn"], "password": "Correct-Horse-7" });
     let made = owner.api.post("/csrs", &asked).await;
     let csr = pem::parse(made["csr"].as_str().unwrap()).unwrap().into_contents();
-    let locked = owner.certificate_for(&world, &["b.example.com"], &csr).await;
+    let locked = owner.certificate_for(&world, &["b.zone.cn"], &csr).await;
     let detail = owner.refusal("POST", &format!("/certificates/{locked}/deployments"), wanted, 403).await;
     assert!(detail.contains("Remove the key password to deploy here") && detail.contains("(KEY-06, KEY-07, HOST-07)"), "{detail}");
 }
@@ -161,7 +161,7 @@ async fn a_bound_certificate_is_unbound_before_it_is_deleted_or_its_key_is() {
     let path = format!("/certificates/{id}");
     let detail = owner.refusal("DELETE", &format!("{path}?confirm=true"), json!({}), 409).await;
     assert!(detail.contains("in use by load-balancer lb-1") && detail.contains("(DELETE-05)"), "{detail}");
-    let kept = owner.kept(&world, &["www.example.com"]).await;
+    let kept = owner.kept(&world, &["www.zone.cn"]).await;
     owner.api.post(&format!("/certificates/{kept}/deployments"), &balancer(None)).await;
     assert_eq!(owner.shown(id).await["deployed"], json!([]), "another one took its place");
     let csr = owner.api.get("/csrs").await.expect(200).json()["items"][0]["id"].as_str().unwrap().to_owned();
@@ -179,7 +179,7 @@ async fn a_certificate_in_use_is_not_revoked_until_it_is_unbound() {
     // REVOKE-09, DIAG-23
     let (world, receiver) = (open_world().await, Receiver::start().await);
     let owner = Owner::new(&world).await;
-    let id = owner.kept(&world, &["www.example.com"]).await;
+    let id = owner.kept(&world, &["www.zone.cn"]).await;
     hosted(&world, &owner, &receiver, &id).await;
     let revoke = format!("/certificates/{id}/revoke");
     let operator = Operator::of(&world);
@@ -187,7 +187,7 @@ async fn a_certificate_in_use_is_not_revoked_until_it_is_unbound() {
     let detail = refused["detail"].as_str().unwrap();
     assert!(detail.contains("in use by load-balancer lb-1") && detail.contains("(REVOKE-09, DIAG-23)"), "{detail}");
     // A compromised key waits for nothing.
-    let other = owner.kept(&world, &["key.example.com"]).await;
+    let other = owner.kept(&world, &["key.zone.cn"]).await;
     owner.api.post(&format!("/certificates/{other}/deployments"), &balancer(None)).await;
     operator.send("POST", &format!("/certificates/{other}/revoke"), &json!({ "reason": 1 })).await.expect(200);
     owner.api.send("DELETE", &format!("/certificates/{id}/deployments"), &json!({})).await.expect(404);
@@ -198,7 +198,7 @@ async fn a_certificate_in_use_is_not_revoked_until_it_is_unbound() {
 async fn a_resource_that_does_not_answer_is_called_again_and_its_owner_told_in_the_end() {
     let (mut world, receiver) = (open_world().await, Receiver::start().await);
     let owner = Owner::new(&world).await;
-    let id = owner.kept(&world, &["www.example.com"]).await;
+    let id = owner.kept(&world, &["www.zone.cn"]).await;
     let path = format!("/certificates/{id}/deployments");
     receiver.answer("503 Busy");
     owner.api.post(&path, &balancer(Some(&receiver.url()))).await;

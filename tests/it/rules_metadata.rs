@@ -15,10 +15,10 @@ fn ids(page: &Value) -> Vec<&str> {
 async fn a_customer_sees_its_own_certificates_with_type_and_end() {
     let world = World::documented().await;
     let (owner, other) = (Owner::new(&world).await, Owner::new(&world).await);
-    let first = owner.certificate(&world, &["a.example.com"]).await;
+    let first = owner.certificate(&world, &["a.zone.cn"]).await;
     world.pass(DAY).await;
-    let second = owner.certificate(&world, &["b.example.com"]).await;
-    let foreign = other.certificate(&world, &["c.example.com"]).await;
+    let second = owner.certificate(&world, &["b.zone.cn"]).await;
+    let foreign = other.certificate(&world, &["c.zone.cn"]).await;
     let page = owner.api.get("/certificates").await.expect(200).json();
     assert_eq!(ids(&page), [&first, &second], "oldest first");
     for item in page["items"].as_array().unwrap() {
@@ -40,8 +40,9 @@ async fn a_customer_sees_its_own_certificates_with_type_and_end() {
 async fn name_tags_and_project_are_kept_and_filter_the_list() {
     let world = World::documented().await;
     let owner = Owner::new(&world).await;
-    let (first, second) =
-        (owner.certificate(&world, &["a.example.com"]).await, owner.certificate(&world, &["b.example.com"]).await);
+    let first = owner.certificate(&world, &["a.zone.cn"]).await;
+    world.pass(DAY).await;
+    let second = owner.certificate(&world, &["b.zone.cn"]).await;
     let path = format!("/certificates/{first}");
     let edit = json!({ "name": "Die Kasse – 收银台", "tags": { "team": "shop", "env": "live" }, "project": "retail" });
     let changed = owner.api.send("PATCH", &path, &edit).await.expect(200).json();
@@ -73,7 +74,7 @@ async fn name_tags_and_project_are_kept_and_filter_the_list() {
 async fn what_is_too_long_or_no_tag_is_refused() {
     let world = World::documented().await;
     let owner = Owner::new(&world).await;
-    let path = format!("/certificates/{}", owner.certificate(&world, &["a.example.com"]).await);
+    let path = format!("/certificates/{}", owner.certificate(&world, &["a.zone.cn"]).await);
     let long = "界".repeat(200);
     owner.api.send("PATCH", &path, &json!({ "name": long })).await.expect(200);
     for (edit, told) in [
@@ -93,7 +94,7 @@ async fn what_is_too_long_or_no_tag_is_refused() {
 async fn of_two_edits_the_one_that_saw_an_older_state_is_refused() {
     let world = World::documented().await;
     let owner = Owner::new(&world).await;
-    let path = format!("/certificates/{}", owner.certificate(&world, &["a.example.com"]).await);
+    let path = format!("/certificates/{}", owner.certificate(&world, &["a.zone.cn"]).await);
     let seen = owner.api.get(&path).await.expect(200).header("etag").unwrap().to_owned();
     owner.api.send("PATCH", &path, &json!({ "name": "first" })).await.expect(200);
     let sees = |tag: &str, name: &str| {
@@ -115,7 +116,7 @@ async fn of_two_edits_the_one_that_saw_an_older_state_is_refused() {
 async fn only_certificates_that_end_soon_are_ignored_and_again_no_longer() {
     let world = World::documented().await;
     let owner = Owner::new(&world).await;
-    let id = owner.certificate(&world, &["a.example.com"]).await;
+    let id = owner.certificate(&world, &["a.zone.cn"]).await;
     let mute = format!("/certificates/{id}/mute");
     let told = owner.refusal("PUT", &mute, json!({}), 409).await;
     assert!(told.contains("Only soon-expiring certificates can be ignored") && told.contains("(NOTIFY-02)"), "{told}");

@@ -13,13 +13,13 @@ fn products(answer: &Value) -> Vec<&str> {
 async fn a_free_certificate_is_offered_paid_ones_for_its_name() {
     let world = World::documented().await;
     let owner = Owner::new(&world).await;
-    let path = format!("/certificates/{}/upgrades", owner.certificate(&world, &["shop.example.com"]).await);
+    let path = format!("/certificates/{}/upgrades", owner.certificate(&world, &["shop.zone.cn"]).await);
     let answer = owner.api.send("POST", &path, &json!({})).await.expect(200).json();
     // UPGRADE-01
-    assert_eq!(answer["name"], "shop.example.com");
+    assert_eq!(answer["name"], "shop.zone.cn");
     assert_eq!(products(&answer), ["trustasia-dv-wildcard", "trustasia-dv-multi"], "the cheapest first");
     for proposal in answer["proposals"].as_array().unwrap() {
-        assert!(proposal["names"].as_array().unwrap().contains(&json!("shop.example.com")), "{proposal}");
+        assert!(proposal["names"].as_array().unwrap().contains(&json!("shop.zone.cn")), "{proposal}");
     }
     assert_eq!(answer["proposals"][0]["domain_type"], "wildcard");
     assert!(answer["otherwise"].as_str().unwrap().contains("(UPGRADE-03)"));
@@ -30,7 +30,7 @@ async fn a_free_certificate_is_offered_paid_ones_for_its_name() {
     }
     let quota = comparison.iter().find(|row| row["what"] == "quota").unwrap();
     assert!(quota["free"].as_str().unwrap().contains("individuals 50, organisations 10"));
-    let told = owner.refusal("POST", &path, json!({ "names": ["other.example.com"] }), 400).await;
+    let told = owner.refusal("POST", &path, json!({ "names": ["other.zone.cn"] }), 400).await;
     assert!(told.contains("Other names need a new purchase (UPGRADE-01)"), "{told}");
     assert_eq!(owner.api.get("/purchases").await.expect(200).json()["items"], json!([]), "nothing was bought");
     let wildcard = json!({ "product": "trustasia-dv-wildcard", "buy": true });
@@ -48,7 +48,7 @@ async fn dnspods_products_are_proposed_where_they_have_a_price() {
     let priced = "id = \"dnspod-sm-dv\"\nprice = { base = 200 }\nyears = [1, 2, 3]";
     let world = World::documented_but(&[("id = \"dnspod-sm-dv\"", priced)]).await;
     let owner = Owner::new(&world).await;
-    let path = format!("/certificates/{}/upgrades", owner.certificate(&world, &["shop.example.com"]).await);
+    let path = format!("/certificates/{}/upgrades", owner.certificate(&world, &["shop.zone.cn"]).await);
     for years in 1..=3_u32 {
         let answer = owner.api.send("POST", &path, &json!({ "years": years })).await.expect(200).json();
         assert_eq!(products(&answer), ["dnspod-sm-dv"]);
@@ -63,7 +63,7 @@ async fn only_free_certificates_are_upgraded() {
     let world = World::documented().await;
     let owner = Owner::new(&world).await;
     world.buy(&owner.id, "trustasia-dv-multi", 2, 1).await;
-    let id = owner.certificate(&world, &["a.example.com", "b.example.com"]).await;
+    let id = owner.certificate(&world, &["a.zone.cn", "b.zone.cn"]).await;
     let told = owner.refusal("POST", &format!("/certificates/{id}/upgrades"), json!({}), 409).await;
     assert!(told.contains("(UPGRADE-01, UPGRADE-03)"), "{told}");
 }
