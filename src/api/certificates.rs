@@ -347,7 +347,7 @@ pub(super) async fn revoke(
     Ok(Json(object(&api, api.ra.listed(&CertificateRef::Issued(serial)).await?)))
 }
 
-fn serial(text: &str) -> Result<Serial, Error> {
+pub(super) fn serial(text: &str) -> Result<Serial, Error> {
     // REVOKE-04
     if text.parse::<crate::domain::UploadId>().is_ok() {
         return Err(Error::malformed("An uploaded certificate is not revoked here: ask the CA that issued it (REVOKE-04)."));

@@ -12,7 +12,7 @@ use super::{Answer, Body, Caller, Path, Shared};
 use crate::domain::money::CURRENCY;
 use crate::domain::{Error, Money, PurchaseId};
 use crate::policy::catalog::Shape;
-use crate::ra::{Proposal, Upgrade, UpgradeWish};
+use crate::ra::{Pay, Proposal, Upgrade, UpgradeWish};
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct UpgradeObject {
@@ -83,7 +83,7 @@ pub(super) struct UpgradeRequest {
     years: Option<u32>,
     /// The names, which must be those of the certificate.
     names: Option<Vec<String>>,
-    /// Whether to buy `product`; else it is only proposed.
+    /// Whether to buy `product`, from the customer's balances; else it is only proposed.
     #[serde(default)]
     buy: bool,
 }
@@ -105,6 +105,7 @@ pub(super) async fn create(
     if !asked.buy {
         return Ok(Json(UpgradeObject::of(upgrade, None)).into_response());
     }
-    let purchase = api.ra.buy_upgrade(&upgrade).await?;
+    let pay = if caller.operator().is_ok() { Pay::Outside } else { Pay::Balance { coupons: None } };
+    let purchase = api.ra.buy_upgrade(&upgrade, pay).await?;
     Ok((StatusCode::CREATED, Json(UpgradeObject::of(upgrade, Some(purchase)))).into_response())
 }

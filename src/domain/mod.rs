@@ -14,6 +14,7 @@ pub mod identifier;
 pub mod job;
 pub mod key;
 pub mod key_pair;
+pub mod ledger;
 pub mod money;
 pub mod notice;
 pub mod order;

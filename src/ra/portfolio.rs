@@ -171,7 +171,7 @@ impl Ra {
     async fn with_portfolio(&self, certificate: Kept) -> Result<Listed> {
         let customer = match &certificate {
             Kept::Uploaded(upload) => Some(upload.customer.clone()),
-            Kept::Issued(certificate) => self.customer_of(certificate).await?,
+            Kept::Issued(certificate) => self.customer_of(&certificate.serial).await?,
         };
         let id = certificate.reference();
         let found = self.records.find::<Portfolio>(id.to_string()).await?;
@@ -181,12 +181,6 @@ impl Ra {
         let (status, end) = (certificate.status(now), certificate.not_after());
         let live = matches!(status, CertificateStatus::Valid | CertificateStatus::Uploaded) && now <= end;
         Ok(Listed { certificate, customer, portfolio, version, expiring: live && end <= now + window, status })
-    }
-
-    /// The customer that stands behind a certificate.
-    pub(super) async fn customer_of(&self, certificate: &Certificate) -> Result<Option<CustomerId>> {
-        let account = self.records.find::<Account>(&certificate.account).await?;
-        Ok(account.and_then(|account| customer_behind(&account)))
     }
 
     /// The customer that stands behind an order; none if its account is bound to none.

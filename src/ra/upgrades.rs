@@ -1,6 +1,6 @@
 //! From a free certificate to a paid one for the same name (UPGRADE-01 to UPGRADE-04).
 
-use super::{Kept, Listed, NamesQuote, NewPurchase, QuotedNames, Ra};
+use super::{Kept, Listed, NamesQuote, NewPurchase, Pay, QuotedNames, Ra};
 use crate::domain::certificate::Certificate;
 use crate::domain::portfolio::CertificateRef;
 use crate::domain::{CustomerId, DnsName, Error, Identifier, Kind, PurchaseId, Result};
@@ -78,11 +78,11 @@ impl Ra {
     }
 
     /// Buys the product that an upgrade proposes first.
-    pub async fn buy_upgrade(&self, upgrade: &Upgrade) -> Result<PurchaseId> {
+    pub async fn buy_upgrade(&self, upgrade: &Upgrade, pay: Pay) -> Result<PurchaseId> {
         let proposal = upgrade.proposals.first().ok_or_else(|| Error::internal("an upgrade without a proposal"))?;
         let quote = &proposal.quote.quote;
-        let (product, names, years) = (quote.product.clone(), quote.names, Some(quote.years));
-        let asked = NewPurchase { customer: upgrade.customer.clone(), product, names, years };
+        let asked = NewPurchase::of(upgrade.customer.clone(), &quote.product, quote.names);
+        let asked = NewPurchase { years: Some(quote.years), pay, ..asked };
         Ok(self.create_purchase(asked).await?.id)
     }
 

@@ -2,7 +2,7 @@
 
 use crate::domain::account::Holder;
 use crate::domain::portfolio::CertificateRef;
-use crate::domain::{AccountId, CustomerId, KeyPairId, OrderId, PurchaseId, Serial, Timestamp};
+use crate::domain::{AccountId, CustomerId, EntryId, KeyPairId, OrderId, PurchaseId, Serial, Timestamp};
 use crate::store::Key;
 
 /// Index rows: a name that leads to the name of a record, or only exists.
@@ -32,6 +32,10 @@ pub enum Index<'a> {
     Held(&'a Holder, &'a [u8; 32], &'a str),
     /// Orders that wait for a person, by their age.
     InReview(Timestamp, &'a OrderId),
+    /// The entries of the ledger that move a customer's balances, by their age.
+    EntryOfCustomer(&'a CustomerId, Timestamp, &'a EntryId),
+    /// The event of a payment provider, by its digest, to the entry that it led to: each counts once.
+    PaymentEvent(&'a [u8; 32]),
     /// A certified key and each of its certificates to that certificate.
     CertificateOfKey(&'a [u8; 32], &'a Serial),
     /// An order or an authorization and each audit event of its history; leads to nothing more.
@@ -63,6 +67,8 @@ pub enum Rows<'a> {
     Held(&'a Holder, &'a [u8; 32]),
     /// Orders that wait for a person.
     InReview,
+    /// The entries of the ledger that move a customer's balances.
+    EntriesOfCustomer(&'a CustomerId),
     /// A certified key's certificates.
     CertificatesOfKey(&'a [u8; 32]),
     /// A customer's certificates, issued and uploaded.
@@ -83,6 +89,7 @@ impl Rows<'_> {
             Self::PurchasesOfCustomer(customer) => (108, customer.as_str().into()),
             Self::Held(holder, names) => (109, [holder.as_key().as_bytes(), *names].concat()),
             Self::InReview => (110, Vec::new()),
+            Self::EntriesOfCustomer(customer) => (130, customer.as_str().into()),
             Self::CertificatesOfKey(hash) => (111, hash.to_vec()),
             Self::CertificatesOfCustomer(customer) => (143, customer.as_str().into()),
             Self::KeyPairsOfCustomer(customer) => (144, customer.as_str().into()),
@@ -121,6 +128,10 @@ impl Index<'_> {
                 (109, [holder.as_key().as_bytes(), *names, product.as_bytes()].concat())
             }
             Self::InReview(at, order) => (110, [&at.as_millis().to_be_bytes(), order.as_str().as_bytes()].concat()),
+            Self::EntryOfCustomer(customer, at, id) => {
+                (130, [customer.as_str().as_bytes(), &at.as_millis().to_be_bytes(), id.as_str().as_bytes()].concat())
+            }
+            Self::PaymentEvent(hash) => (131, hash.to_vec()),
             Self::CertificateOfKey(hash, serial) => (111, [&hash[..], serial.as_bytes()].concat()),
             Self::CertificateOfCustomer(customer, at, id) => {
                 (143, [customer.as_str().as_bytes(), &at.as_millis().to_be_bytes(), id.to_string().as_bytes()].concat())
