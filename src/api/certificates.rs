@@ -186,7 +186,11 @@ pub(super) async fn list(
     if let Some(status) = asked.status.as_deref().filter(|status| !STATUSES.contains(status)) {
         let shown: String = status.chars().take(40).collect();
         let known = STATUSES.join(", ");
-        return Err(Error::malformed(format!("No certificate has the status \"{}\"; there are: {known}.", shown.escape_debug())).into());
+        return Err(Error::malformed(format!(
+            "No certificate has the status \"{}\"; there are: {known}.",
+            shown.escape_debug()
+        ))
+        .into());
     }
     let filter = Filter { project: asked.project, tag, status: asked.status, expiring: asked.expiring };
     let found = api.ra.portfolio_page(customer.as_ref(), after, limit, &filter).await?;
@@ -308,7 +312,11 @@ pub(super) async fn bundle(
         && let Ok(customer) = api.ra.customer_of_order(&order).await
     {
         caller.sees_of(customer.as_ref())?;
-        return Err(Error::new(crate::domain::Kind::Conflict, "Not issued yet: this is an order, see its certificate (INSTALL-08).").into());
+        return Err(Error::new(
+            crate::domain::Kind::Conflict,
+            "Not issued yet: this is an order, see its certificate (INSTALL-08).",
+        )
+        .into());
     }
     let (reference, _) = seen(&api, &caller, &text).await?;
     let password = match headers.get(PASSWORD) {
@@ -350,7 +358,9 @@ pub(super) async fn revoke(
 pub(super) fn serial(text: &str) -> Result<Serial, Error> {
     // REVOKE-04
     if text.parse::<crate::domain::UploadId>().is_ok() {
-        return Err(Error::malformed("An uploaded certificate is not revoked here: ask the CA that issued it (REVOKE-04)."));
+        return Err(Error::malformed(
+            "An uploaded certificate is not revoked here: ask the CA that issued it (REVOKE-04).",
+        ));
     }
     text.parse().map_err(|()| Error::not_found("There is no certificate of that serial (40 hexadecimal digits)."))
 }

@@ -142,7 +142,11 @@ pub(super) async fn unbind(
     let resource = match (asked.r#type, asked.id) {
         (Some(kind), Some(id)) => Some(Resource::new(&kind, &id)?),
         (None, None) => None,
-        _ => return Err(Error::malformed("\"type\" and \"id\" name one resource together; leave both out for all.").into()),
+        _ => {
+            return Err(
+                Error::malformed("\"type\" and \"id\" name one resource together; leave both out for all.").into()
+            );
+        }
     };
     let listed = api.ra.unbind(&reference, resource.as_ref()).await?;
     Ok(Json(shown(&api, &listed).await?))

@@ -41,12 +41,22 @@ pub struct Foreign {
 
 /// Reads a certificate with its chain and its key, of the international standard (UPLOAD-03).
 pub fn international(certificate: &str, key: &str) -> Result<Foreign> {
-    read(certificate, key, private::read, "Not a PEM key: it begins with BEGIN (RSA) PRIVATE KEY and ends likewise (UPLOAD-03)")
+    read(
+        certificate,
+        key,
+        private::read,
+        "Not a PEM key: it begins with BEGIN (RSA) PRIVATE KEY and ends likewise (UPLOAD-03)",
+    )
 }
 
 /// Reads one of the two certificates of the Chinese standard with its chain and its key (UPLOAD-05, UPLOAD-06).
 pub fn sm2(certificate: &str, key: &str) -> Result<Foreign> {
-    read(certificate, key, sm2::read, "Not a PEM key: it begins with BEGIN EC PRIVATE KEY or BEGIN PRIVATE KEY (UPLOAD-06)")
+    read(
+        certificate,
+        key,
+        sm2::read,
+        "Not a PEM key: it begins with BEGIN EC PRIVATE KEY or BEGIN PRIVATE KEY (UPLOAD-06)",
+    )
 }
 
 /// A private key that was read: its kind, its public key as in `subjectPublicKey`, and itself as PKCS#8.
@@ -116,7 +126,10 @@ fn bits<'c>(certificate: &'c X509Certificate<'_>) -> &'c [u8] {
 }
 
 /// The chain from the leaf upwards, in whatever order its certificates stand.
-fn follow<'c, 'd>(leaf: &'c X509Certificate<'d>, all: &'c [X509Certificate<'d>]) -> Result<Vec<&'c X509Certificate<'d>>> {
+fn follow<'c, 'd>(
+    leaf: &'c X509Certificate<'d>,
+    all: &'c [X509Certificate<'d>],
+) -> Result<Vec<&'c X509Certificate<'d>>> {
     let mut chain = vec![leaf];
     loop {
         let last = *chain.last().expect("the chain begins with its leaf and only grows");

@@ -10,8 +10,8 @@ use super::document::DocumentKind;
 use super::order::ReviewCause;
 use super::plan::Method;
 use super::{
-    AccountId, AuthzId, CustomerId, DocumentId, JobId, KeyPairId, Money, OrderId, PackageId, Problem, PurchaseId, Serial,
-    TimerId, Timestamp, TokenId, UploadId,
+    AccountId, AuthzId, CustomerId, DocumentId, JobId, KeyPairId, Money, OrderId, PackageId, Problem, PurchaseId,
+    Serial, TimerId, Timestamp, TokenId, UploadId,
 };
 
 /// An act, and when.

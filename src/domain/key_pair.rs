@@ -70,9 +70,9 @@ impl PrivateKey {
     pub fn obstacle(&self) -> Option<&'static str> {
         match self {
             Self::Kept { .. } => None,
-            Self::Locked { .. } => {
-                Some("Remove the key password to deploy here: reissue with a key that has none (KEY-06, KEY-07, HOST-07).")
-            }
+            Self::Locked { .. } => Some(
+                "Remove the key password to deploy here: reissue with a key that has none (KEY-06, KEY-07, HOST-07).",
+            ),
             Self::Elsewhere => Some("Upload the key to use hosting: POST it with its CSR to /csrs (CSR-11, HOST-07)."),
         }
     }

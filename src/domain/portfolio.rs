@@ -105,7 +105,10 @@ impl Resource {
         }
         if !RESOURCE_KINDS.contains(&kind) {
             let known = RESOURCE_KINDS.join(", ");
-            return Err(Error::malformed(format!("\"{}\" is no type of resource; there are: {known} (HOST-06).", shown(kind))));
+            return Err(Error::malformed(format!(
+                "\"{}\" is no type of resource; there are: {known} (HOST-06).",
+                shown(kind)
+            )));
         }
         if id.is_empty() || id.len() > 100 || !id.bytes().all(|b| b.is_ascii_graphic() && b != b'/') {
             return Err(Error::malformed(format!(
@@ -226,7 +229,9 @@ fn checked_tags(tags: &BTreeMap<String, String>) -> Result<BTreeMap<String, Stri
     }
     let checked_tag = |(key, value): (&String, &String)| {
         if key.trim().is_empty() || key.contains('=') {
-            return Err(Error::malformed("A tag is a key and a value; the key is not empty and has no \"=\" (META-02)."));
+            return Err(Error::malformed(
+                "A tag is a key and a value; the key is not empty and has no \"=\" (META-02).",
+            ));
         }
         Ok((checked(key, "tag key", 100, "META-02")?, checked(value, "tag value", 200, "META-02")?))
     };

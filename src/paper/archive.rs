@@ -138,7 +138,9 @@ pub struct Bundle<'a> {
 pub fn bundle(format: Format, bundle: &Bundle<'_>) -> Result<Vec<u8>> {
     let name = bundle.name.replace('*', "_").replace([':', '/', '\\'], "-");
     if bundle.second.is_some() && format.needs_key() {
-        return Err(Error::malformed("Certificates for SM2 come as PEM files alone: take the format \"nginx\" or \"pem\"."));
+        return Err(Error::malformed(
+            "Certificates for SM2 come as PEM files alone: take the format \"nginx\" or \"pem\".",
+        ));
     }
     let mut files = match format.shape() {
         Shape::Pem => pem_files(format, bundle, &name),

@@ -56,7 +56,10 @@ impl Ra {
     /// Whether a certificate may be downloaded and deployed: not when it was revoked, nor while it is being revoked.
     pub(super) async fn usable(&self, listed: &Listed) -> Result<()> {
         if listed.status == CertificateStatus::Revoked {
-            return Err(Error::new(Kind::Conflict, "The certificate was revoked; it is neither downloaded nor deployed."));
+            return Err(Error::new(
+                Kind::Conflict,
+                "The certificate was revoked; it is neither downloaded nor deployed.",
+            ));
         }
         // REVOKE-01
         if let Kept::Issued(certificate) = &listed.certificate

@@ -82,7 +82,10 @@ impl Ra {
             return Err(Error::new(Kind::Conflict, "The certificate has expired; deploy its successor."));
         }
         let customer = listed.customer.clone().ok_or_else(|| {
-            Error::new(Kind::UserActionRequired, "Only certificates of a customer are deployed: bind the account to one.")
+            Error::new(
+                Kind::UserActionRequired,
+                "Only certificates of a customer are deployed: bind the account to one.",
+            )
         })?;
         if let Kept::Issued(certificate) = &listed.certificate {
             let key = self.key_of(&customer, &certificate.spki_sha256).await?;
@@ -110,7 +113,10 @@ impl Ra {
         let delivery = Delivery::Pending { since: now };
         let Some(read) = found else {
             let url = wanted.url.clone().ok_or_else(|| {
-                Error::malformed(format!("The resource {} is new here: give the \"url\" of its webhook.", wanted.resource))
+                Error::malformed(format!(
+                    "The resource {} is new here: give the \"url\" of its webhook.",
+                    wanted.resource
+                ))
             })?;
             let target = HostingTarget {
                 customer: customer.clone(),
@@ -318,8 +324,11 @@ impl Ra {
     ) -> Result<Batch> {
         let found = self.records.find::<HostingTarget>(hosting_target_id(customer, resource)).await?;
         let read = found.ok_or_else(|| Error::internal(format!("the resource {resource} is gone")))?;
-        let target =
-            HostingTarget { certificate: Some(id.clone()), delivery: Delivery::Pending { since: now }, ..(*read).clone() };
+        let target = HostingTarget {
+            certificate: Some(id.clone()),
+            delivery: Delivery::Pending { since: now },
+            ..(*read).clone()
+        };
         Ok(batch.replace(&read, &target))
     }
 
@@ -362,11 +371,12 @@ impl Ra {
             },
             Outcome::Refused(reason) => (Delivery::Failed { at: now, reason: reason.clone() }, Some(reason)),
         };
-        let act =
-            Act::DeploymentSettled { certificate: id.to_string(), resource: resource.to_string(), failure: failure.clone() };
-        let batch = Batch::of(act, now)
-            .remove(job)
-            .replace(&target, &HostingTarget { delivery, ..(*target).clone() });
+        let act = Act::DeploymentSettled {
+            certificate: id.to_string(),
+            resource: resource.to_string(),
+            failure: failure.clone(),
+        };
+        let batch = Batch::of(act, now).remove(job).replace(&target, &HostingTarget { delivery, ..(*target).clone() });
         let batch = match failure {
             Some(reason) => batch.notice(&undelivered(customer, &id, resource, &reason, now)),
             None => batch,
@@ -434,16 +444,24 @@ fn by_hand(customer: &CustomerId, old: &Listed, new: &Listed, why: &str, now: Ti
         old.certificate.reference(),
         resources.join(", ")
     );
-    let notice = Notice::new(customer, (Topic::Issue, "hosting-by-hand"), "Deploy your new certificate by hand", text, now);
+    let notice =
+        Notice::new(customer, (Topic::Issue, "hosting-by-hand"), "Deploy your new certificate by hand", text, now);
     of_certificate(notice, &id)
 }
 
-fn undelivered(customer: &CustomerId, id: &CertificateRef, resource: &Resource, reason: &str, now: Timestamp) -> Notice {
+fn undelivered(
+    customer: &CustomerId,
+    id: &CertificateRef,
+    resource: &Resource,
+    reason: &str,
+    now: Timestamp,
+) -> Notice {
     let text = format!(
         "The {resource} did not take over the certificate {id}: {reason}. See to its webhook, then deploy again (POST \
          /certificates/{id}/deployments)."
     );
-    let notice = Notice::new(customer, (Topic::Issue, "deployment-failed"), "A certificate was not deployed", text, now);
+    let notice =
+        Notice::new(customer, (Topic::Issue, "deployment-failed"), "A certificate was not deployed", text, now);
     of_certificate(notice, id)
 }
 

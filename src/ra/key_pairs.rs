@@ -104,7 +104,9 @@ impl Ra {
         }
         let key = asked.private_key.as_ref().map(|text| ca::foreign::private_key(text)).transpose()?;
         if key.as_ref().is_some_and(|key| !request::is_key_of(key, &csr.spki)) {
-            return Err(Error::malformed("The private key is not that of the CSR; upload the key that it was made with (CSR-11)."));
+            return Err(Error::malformed(
+                "The private key is not that of the CSR; upload the key that it was made with (CSR-11).",
+            ));
         }
         let private = key.as_ref().map(|key| (DocumentKind::PrivateKey, key.as_slice()));
         self.insert_key_pair(&asked.customer, &asked.name, &csr, private).await
@@ -139,7 +141,8 @@ impl Ra {
                 Some(_) => "kept",
                 None => "elsewhere",
             };
-            let act = Act::KeyPairCreated { key_pair: id.clone(), customer: customer.clone(), private: word.to_owned() };
+            let act =
+                Act::KeyPairCreated { key_pair: id.clone(), customer: customer.clone(), private: word.to_owned() };
             let batch = Batch::of(act, now);
             let (batch, private) = match private {
                 None => (batch, PrivateKey::Elsewhere),

@@ -2,8 +2,8 @@
 
 mod accounts;
 mod authorizations;
-mod bundles;
 mod billing;
+mod bundles;
 mod buying;
 mod calendar;
 mod catalogs;

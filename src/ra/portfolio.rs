@@ -351,7 +351,9 @@ impl Ra {
                     let held = Portfolio { deleted: Some(now), ..listed.portfolio.clone() };
                     let batch = self.write_portfolio(batch, &listed, &held).await?;
                     match &listed.customer {
-                        Some(customer) => batch.unindex(&Index::CertificateOfCustomer(customer, certificate.issued, id)),
+                        Some(customer) => {
+                            batch.unindex(&Index::CertificateOfCustomer(customer, certificate.issued, id))
+                        }
                         None => batch,
                     }
                 }

@@ -64,8 +64,12 @@ impl Ra {
         }
         let proposals = self.proposals(certificate, wish)?;
         if proposals.is_empty() {
-            let what = wish.product.as_deref().map_or_else(|| "No paid DV product".to_owned(), |id| format!("\"{id}\""));
-            let detail = format!("{what} can't be had for {}: choose another in an ordinary purchase (UPGRADE-03).", names.join(", "));
+            let what =
+                wish.product.as_deref().map_or_else(|| "No paid DV product".to_owned(), |id| format!("\"{id}\""));
+            let detail = format!(
+                "{what} can't be had for {}: choose another in an ordinary purchase (UPGRADE-03).",
+                names.join(", ")
+            );
             return Err(Error::new(Kind::InvalidProfile, detail));
         }
         Ok(Upgrade {
@@ -89,13 +93,19 @@ impl Ra {
     /// UPGRADE-01: what is upgraded is a free certificate of a customer.
     fn free_certificate<'l>(&self, listed: &'l Listed) -> Result<(&'l Certificate, CustomerId)> {
         let refused = || {
-            Error::new(Kind::Conflict, "Only a free certificate is upgraded; buy what you need as usual (UPGRADE-01, UPGRADE-03).")
+            Error::new(
+                Kind::Conflict,
+                "Only a free certificate is upgraded; buy what you need as usual (UPGRADE-01, UPGRADE-03).",
+            )
         };
         let Kept::Issued(certificate) = &listed.certificate else { return Err(refused()) };
         let catalog = self.catalog();
         let free = catalog.product(&certificate.product).is_some_and(|product| product.class == Class::DvFree);
         let customer = listed.customer.clone().ok_or_else(|| {
-            Error::new(Kind::UserActionRequired, "Paid certificates need a customer: bind the account to one (ACCT-02).")
+            Error::new(
+                Kind::UserActionRequired,
+                "Paid certificates need a customer: bind the account to one (ACCT-02).",
+            )
         })?;
         if free { Ok((certificate, customer)) } else { Err(refused()) }
     }
@@ -130,7 +140,11 @@ impl Ra {
             row("pre-sales advice", "yes", "no"),
             row("wildcard names", "yes", "no"),
             row("several names", "yes", "no"),
-            row("quota", "none", "individuals 50, organisations 10 by the figures of 2023; see GET /quotas for those in force"),
+            row(
+                "quota",
+                "none",
+                "individuals 50, organisations 10 by the figures of 2023; see GET /quotas for those in force",
+            ),
             row("keys", "RSA, ECC, SM2", "RSA, ECC"),
             row("IP addresses", "no", "no"),
             row("common suffixes", "yes", "yes"),

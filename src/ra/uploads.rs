@@ -60,11 +60,8 @@ impl Ra {
         let now = self.now();
         let (id, customer) = (UploadId::random(), &asked.customer);
         let reference = CertificateRef::Uploaded(id.clone());
-        let held = Portfolio::of(reference.clone()).described(
-            Some(&asked.name),
-            Some(&asked.tags),
-            Some(&asked.project),
-        )?;
+        let held =
+            Portfolio::of(reference.clone()).described(Some(&asked.name), Some(&asked.tags), Some(&asked.project))?;
         let batch = Batch::of(Act::CertificateUploaded { upload: id.clone(), customer: customer.clone() }, now);
         let (batch, pair) = self.keep_pair(batch, customer, &first, now);
         let (batch, encryption) = match &second {

@@ -29,7 +29,10 @@ async fn a_key_pair_is_made_and_its_private_key_is_unreadable_at_rest() {
     for (key, algorithm) in [("rsa-2048", "2048 bit"), ("p-256", "256 bit")] {
         let asked = json!({ "names": ["www.example.com", "example.com"], "key": key, "name": "of the shop" });
         let made = owner.api.post("/csrs", &asked).await;
-        assert_eq!((&made["private_key"], &made["key"], &made["name"]), (&json!("kept"), &json!(key), &json!("of the shop")));
+        assert_eq!(
+            (&made["private_key"], &made["key"], &made["name"]),
+            (&json!("kept"), &json!(key), &json!("of the shop"))
+        );
         assert!(made.get("hosting").is_none());
         let path = format!("/csrs/{}", made["id"].as_str().unwrap());
         assert_eq!(owner.api.get(&path).await.expect(200).json(), made);
@@ -90,7 +93,8 @@ async fn a_password_locks_the_key_and_is_not_kept() {
     let made = owner.api.post("/csrs", &ask("Correct-Horse-7")).await;
     assert_eq!(made["private_key"], "locked");
     assert!(made["hosting"].as_str().unwrap().contains("Remove the key password to deploy here"), "KEY-06");
-    let private = owner.api.get(&format!("/csrs/{}/private-key", made["id"].as_str().unwrap())).await.expect(200).text();
+    let private =
+        owner.api.get(&format!("/csrs/{}/private-key", made["id"].as_str().unwrap())).await.expect(200).text();
     assert!(private.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"), "KEY-04: {private}");
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("key"), &private).unwrap();

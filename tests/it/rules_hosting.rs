@@ -45,7 +45,11 @@ async fn a_certificate_is_deployed_by_a_signed_message_to_the_resource() {
     let made = owner.api.post(&path, &balancer(Some(&receiver.url()))).await;
     // HOST-03, HOST-04, HOST-06
     let notes = made["notes"].to_string();
-    assert!(notes.contains("free of charge (HOST-03)") && notes.contains("servers of your own") && notes.contains("(HOST-04)"));
+    assert!(
+        notes.contains("free of charge (HOST-03)")
+            && notes.contains("servers of your own")
+            && notes.contains("(HOST-04)")
+    );
     world.ra().drain().await.unwrap();
     let calls = receiver.calls();
     assert_eq!(told(&calls), [id.as_str()]);
@@ -146,7 +150,10 @@ async fn without_its_key_or_with_a_locked_one_nothing_is_deployed() {
     let csr = pem::parse(made["csr"].as_str().unwrap()).unwrap().into_contents();
     let locked = owner.certificate_for(&world, &["b.zone.cn"], &csr).await;
     let detail = owner.refusal("POST", &format!("/certificates/{locked}/deployments"), wanted, 403).await;
-    assert!(detail.contains("Remove the key password to deploy here") && detail.contains("(KEY-06, KEY-07, HOST-07)"), "{detail}");
+    assert!(
+        detail.contains("Remove the key password to deploy here") && detail.contains("(KEY-06, KEY-07, HOST-07)"),
+        "{detail}"
+    );
 }
 
 #[tokio::test]

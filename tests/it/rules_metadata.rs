@@ -23,7 +23,10 @@ async fn a_customer_sees_its_own_certificates_with_type_and_end() {
     assert_eq!(ids(&page), [&first, &second], "oldest first");
     for item in page["items"].as_array().unwrap() {
         // META-04, NOTIFY-06
-        assert_eq!((&item["type"], &item["status"], &item["expiring"]), (&json!("dv-free"), &json!("valid"), &json!(false)));
+        assert_eq!(
+            (&item["type"], &item["status"], &item["expiring"]),
+            (&json!("dv-free"), &json!("valid"), &json!(false))
+        );
         assert!(item["not_after"].as_str().unwrap().starts_with("2027-"), "{item}");
         assert!(item["id"].is_string());
     }
@@ -100,7 +103,10 @@ async fn of_two_edits_the_one_that_saw_an_older_state_is_refused() {
     let sees = |tag: &str, name: &str| {
         let request = axum::http::Request::builder().method("PATCH").uri(format!("/api/v1{path}"));
         let request = request.header("authorization", owner.api.authorization()).header("if-match", tag);
-        request.header("content-type", "application/json").body(axum::body::Body::from(json!({ "name": name }).to_string())).unwrap()
+        request
+            .header("content-type", "application/json")
+            .body(axum::body::Body::from(json!({ "name": name }).to_string()))
+            .unwrap()
     };
     use tower::ServiceExt as _;
     let late = world.router().oneshot(sees(&seen, "second")).await.unwrap();
@@ -120,7 +126,8 @@ async fn only_certificates_that_end_soon_are_ignored_and_again_no_longer() {
     let mute = format!("/certificates/{id}/mute");
     let told = owner.refusal("PUT", &mute, json!({}), 409).await;
     assert!(told.contains("Only soon-expiring certificates can be ignored") && told.contains("(NOTIFY-02)"), "{told}");
-    let end = chancery::domain::Timestamp::parse_rfc3339(owner.shown(&id).await["not_after"].as_str().unwrap()).unwrap();
+    let end =
+        chancery::domain::Timestamp::parse_rfc3339(owner.shown(&id).await["not_after"].as_str().unwrap()).unwrap();
     world.clock.advance((end - 30 * DAY).since(world.now()));
     assert_eq!(owner.shown(&id).await["expiring"], true);
     // NOTIFY-01

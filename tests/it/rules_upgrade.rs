@@ -26,7 +26,9 @@ async fn a_free_certificate_is_offered_paid_ones_for_its_name() {
     assert!(answer["otherwise"].as_str().unwrap().contains("(UPGRADE-03)"));
     // UPGRADE-04
     let comparison = answer["comparison"].as_array().unwrap();
-    for what in ["support", "installation service", "wildcard names", "quota", "keys", "IP addresses", "common suffixes"] {
+    for what in
+        ["support", "installation service", "wildcard names", "quota", "keys", "IP addresses", "common suffixes"]
+    {
         assert!(comparison.iter().any(|row| row["what"] == what), "{what}");
     }
     let quota = comparison.iter().find(|row| row["what"] == "quota").unwrap();
@@ -38,7 +40,10 @@ async fn a_free_certificate_is_offered_paid_ones_for_its_name() {
     owner.refusal("POST", &path, wildcard.clone(), 403).await;
     let bought = Operator::of(&world).send("POST", &path, &wildcard).await.expect(201).json();
     let purchases = owner.api.get("/purchases").await.expect(200).json();
-    assert_eq!((&purchases["items"][0]["id"], &purchases["items"][0]["product"]), (&bought["purchase"], &wildcard["product"]));
+    assert_eq!(
+        (&purchases["items"][0]["id"], &purchases["items"][0]["product"]),
+        (&bought["purchase"], &wildcard["product"])
+    );
     for refused in [json!({ "buy": true }), json!({ "product": "trustasia-ov-single" })] {
         owner.refusal("POST", &path, refused, 400).await;
     }

@@ -23,7 +23,8 @@ impl Elsewhere {
         openssl(&[&["req", "-x509"], &curve[..], &subject].concat());
         let request = ["-nodes", "-keyout", "leaf.key", "-out", "leaf.csr", "-subj", "/CN=www.example.com"];
         openssl(&[&["req", "-newkey"], key, &request].concat());
-        std::fs::write(directory.path().join("san"), "subjectAltName=DNS:www.example.com,DNS:example.com,IP:192.0.2.7").unwrap();
+        std::fs::write(directory.path().join("san"), "subjectAltName=DNS:www.example.com,DNS:example.com,IP:192.0.2.7")
+            .unwrap();
         let sign = ["x509", "-req", "-in", "leaf.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
         openssl(&[&sign[..], &["-out", "leaf.pem", "-days", "365", "-extfile", "san"]].concat());
         Self(directory)
@@ -36,7 +37,8 @@ impl Elsewhere {
         for name in ["ca", "sig", "enc"] {
             openssl(&["ecparam", "-genkey", "-noout", "-name", "SM2", "-out", &format!("{name}.key")]);
         }
-        let root = ["req", "-x509", "-new", "-key", "ca.key", "-sm3", "-subj", "/CN=SM CA", "-days", "3000", "-out", "ca.pem"];
+        let root =
+            ["req", "-x509", "-new", "-key", "ca.key", "-sm3", "-subj", "/CN=SM CA", "-days", "3000", "-out", "ca.pem"];
         openssl(&root);
         for (certificate, key) in [("sig", "sig"), ("enc", "enc"), ("both", "sig")] {
             let (csr, pem, key) = (format!("{certificate}.csr"), format!("{certificate}.pem"), format!("{key}.key"));
@@ -99,10 +101,15 @@ async fn certificates_of_whatever_ca_are_kept_with_their_keys() {
     let world = World::documented().await;
     let (owner, other) = (Owner::new(&world).await, Owner::new(&world).await);
     let p384 = ["ec", "-pkeyopt", "ec_paramgen_curve:P-384"];
-    for (algorithm, kind) in [(&EC[..], "P-256"), (&["rsa:2048"], "RSA 2048"), (&p384, "P-384"), (&["ed25519"], "Ed25519")] {
+    for (algorithm, kind) in
+        [(&EC[..], "P-256"), (&["rsa:2048"], "RSA 2048"), (&p384, "P-384"), (&["ed25519"], "Ed25519")]
+    {
         let elsewhere = Elsewhere::new(algorithm);
         let made = owner.api.post("/uploaded-certificates", &elsewhere.upload()).await;
-        assert_eq!((&made["status"], &made["type"], &made["key"]), (&json!("uploaded"), &json!("uploaded"), &json!(kind)));
+        assert_eq!(
+            (&made["status"], &made["type"], &made["key"]),
+            (&json!("uploaded"), &json!("uploaded"), &json!(kind))
+        );
         assert_eq!(made["names"], json!(["www.example.com", "example.com", "192.0.2.7"]));
         assert_eq!((&made["issuer"], &made["name"]), (&json!("CN=Other CA"), &json!("The shop's")));
         assert_eq!((&made["tags"], &made["project"]), (&json!({ "team": "shop" }), &json!("retail")));
@@ -173,7 +180,10 @@ async fn what_is_incomplete_or_does_not_fit_is_refused_with_the_reason() {
     let broken = "-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----\n";
     for unreadable in [broken, "", &forged] {
         let detail = refused(&owner, with(&good, &[("certificate", json!(unreadable))])).await;
-        assert!(detail.contains("check the standard") && detail.contains("/api/v1/help/DIAG-24 (UPLOAD-11"), "{detail}");
+        assert!(
+            detail.contains("check the standard") && detail.contains("/api/v1/help/DIAG-24 (UPLOAD-11"),
+            "{detail}"
+        );
     }
     owner.api.get("/help/DIAG-24").await.expect(200);
     assert_eq!(owner.api.get("/certificates").await.expect(200).json()["items"], json!([]), "nothing was kept");

@@ -1,8 +1,8 @@
 //! Private keys of the international standard: RSA, ECDSA and Ed25519, in PKCS#8 or in the older forms of their own.
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
-    EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RsaKeyPair,
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING, EcdsaKeyPair,
+    EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RsaKeyPair,
 };
 use zeroize::Zeroizing;
 
@@ -39,11 +39,8 @@ pub(super) fn wrapped(algorithm: &[&[u8]], key: &[u8]) -> Zeroizing<Vec<u8>> {
 }
 
 fn pkcs8(octets: &[u8]) -> Option<Private> {
-    let private = |kind: String, public: &[u8]| Private {
-        kind,
-        public: public.to_vec(),
-        pkcs8: Zeroizing::new(octets.to_vec()),
-    };
+    let private =
+        |kind: String, public: &[u8]| Private { kind, public: public.to_vec(), pkcs8: Zeroizing::new(octets.to_vec()) };
     for (name, _, algorithm) in CURVES {
         if let Ok(pair) = EcdsaKeyPair::from_pkcs8(algorithm, octets) {
             return Some(private(name.to_owned(), pair.public_key().as_ref()));

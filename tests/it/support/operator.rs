@@ -67,7 +67,8 @@ impl Operator {
 
     /// A GET request with further headers.
     pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Response {
-        let request = Request::builder().uri(format!("/api/v1{path}")).header(header::AUTHORIZATION, self.authorization());
+        let request =
+            Request::builder().uri(format!("/api/v1{path}")).header(header::AUTHORIZATION, self.authorization());
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let answer = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         let (parts, body) = answer.into_parts();
