@@ -10,7 +10,8 @@ use super::document::DocumentKind;
 use super::order::ReviewCause;
 use super::plan::Method;
 use super::{
-    AccountId, AuthzId, CustomerId, DocumentId, JobId, Money, OrderId, PackageId, Problem, PurchaseId, Serial, TimerId, Timestamp, TokenId,
+    AccountId, AuthzId, CustomerId, DocumentId, JobId, Money, OrderId, PackageId, Problem, PurchaseId, RevocationId,
+    Serial, TimerId, Timestamp, TokenId,
 };
 
 /// An act, and when.
@@ -218,6 +219,33 @@ pub enum Act {
         serial: Serial,
         reason: RevocationReason,
         authority: String,
+    },
+    RevocationRequested {
+        revocation: RevocationId,
+        serial: Serial,
+        reason: RevocationReason,
+        stage: String,
+    },
+    /// The customer asks for a look whether control of a certificate's names is shown.
+    RevocationLookAsked {
+        revocation: RevocationId,
+    },
+    /// Somebody looked, for a revocation, whether control of a certificate's names is shown.
+    RevocationLookedAt {
+        revocation: RevocationId,
+        evidence: Vec<String>,
+    },
+    RevocationLetterSent {
+        revocation: RevocationId,
+    },
+    RevocationDecided {
+        revocation: RevocationId,
+        approved: bool,
+        note: String,
+    },
+    RevocationFailed {
+        revocation: RevocationId,
+        why: String,
     },
     /// A key was reported compromised, by the SHA-256 of its SubjectPublicKeyInfo in hexadecimal digits.
     KeyReported {

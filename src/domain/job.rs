@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::plan::Method;
-use super::{AuthzId, DocumentId, JobId, NoticeId, OrderId, TimerId, Timestamp};
+use super::{AuthzId, DocumentId, JobId, NoticeId, OrderId, RevocationId, TimerId, Timestamp};
 
 /// A piece of work that survives a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +59,13 @@ pub enum Work {
     Forget {
         /// Its key, in hexadecimal digits.
         key: String,
+    },
+    /// Look whether control of a certificate's names is shown, and revoke it if it is.
+    ProveRevocation {
+        /// The request for revocation.
+        revocation: RevocationId,
+        /// Whether the next look follows by itself.
+        hourly: bool,
     },
     /// Send a message to everybody who is to have it.
     Notify {

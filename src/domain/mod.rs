@@ -21,6 +21,7 @@ pub mod plan;
 pub mod purchase;
 pub mod quota;
 pub mod repeat;
+pub mod revocation;
 pub mod timestamp;
 pub mod token;
 

@@ -14,6 +14,7 @@ pub mod names;
 pub mod price;
 pub mod quota;
 pub mod renewal;
+pub mod revocation;
 pub mod settings;
 pub mod shape;
 pub mod status;

@@ -107,9 +107,7 @@ impl Ra {
 
 impl OperationFilter {
     fn admits(&self, event: &AuditEvent) -> bool {
-        let is_who = |asked: &String| {
-            *asked == event.who || event.who.split(' ').any(|word| word == asked)
-        };
+        let is_who = |asked: &String| *asked == event.who || event.who.split(' ').any(|word| word == asked);
         if !self.who.as_ref().is_none_or(is_who) {
             return false;
         }

@@ -189,6 +189,7 @@ impl Ra {
             Work::Issue { order } => self.issue(&job, order, ticket).await,
             Work::Attend { order } => self.attend(&job, order).await,
             Work::Forget { key } => self.forget_repeat(&job, key).await,
+            Work::ProveRevocation { revocation, hourly } => self.prove_revocation(&job, revocation, *hourly).await,
             Work::Notify { .. } => self.drop_job(&job).await,
             Work::ForgetDocument { document } => self.forget_document(&job, document).await,
         }

@@ -1,7 +1,7 @@
 //! Index rows: names that lead to records, written in the set of the record that they serve.
 
 use crate::domain::account::Holder;
-use crate::domain::{AccountId, CustomerId, OrderId, PurchaseId, Serial, Timestamp};
+use crate::domain::{AccountId, CustomerId, OrderId, PurchaseId, RevocationId, Serial, Timestamp};
 use crate::store::Key;
 
 /// Index rows: a name that leads to the name of a record, or only exists.
@@ -39,6 +39,14 @@ pub enum Index<'a> {
     AccountOfCustomer(&'a CustomerId, &'a AccountId),
     /// A customer to the account that the server keeps for it.
     HouseAccount(&'a CustomerId),
+    /// A certificate to the newest request for its revocation.
+    RevocationOf(&'a Serial),
+    /// Requests for revocation that wait for a person, by their age.
+    RevocationInReview(Timestamp, &'a RevocationId),
+    /// A certificate and each order that reissues it to that order.
+    ReissueOf(&'a Serial, &'a OrderId),
+    /// A holder and a primary domain to the order that last reissued something in it (REISSUE-03).
+    ReissueIn(&'a Holder, &'a str),
 }
 
 /// Where index rows of one kind begin.
@@ -60,6 +68,10 @@ pub enum Rows<'a> {
     EventsOf(&'a str),
     /// A customer's ACME accounts.
     AccountsOfCustomer(&'a CustomerId),
+    /// Requests for revocation that wait for a person.
+    RevocationsInReview,
+    /// The orders that reissue a certificate.
+    ReissuesOf(&'a Serial),
 }
 
 impl Rows<'_> {
@@ -73,6 +85,8 @@ impl Rows<'_> {
             Self::CertificatesOfKey(hash) => (111, hash.to_vec()),
             Self::EventsOf(subject) => (157, subject.as_bytes().to_vec()),
             Self::AccountsOfCustomer(customer) => (160, customer.as_str().into()),
+            Self::RevocationsInReview => (149, Vec::new()),
+            Self::ReissuesOf(serial) => (150, serial.as_bytes().to_vec()),
         };
         Key { space, id }
     }
@@ -112,6 +126,10 @@ impl Index<'_> {
                 (160, [customer.as_str().as_bytes(), account.as_str().as_bytes()].concat())
             }
             Self::HouseAccount(customer) => (161, customer.as_str().into()),
+            Self::RevocationOf(serial) => (148, serial.as_bytes().to_vec()),
+            Self::RevocationInReview(at, id) => (149, [&at.as_millis().to_be_bytes(), id.as_str().as_bytes()].concat()),
+            Self::ReissueOf(serial, order) => (150, [&serial.as_bytes()[..], order.as_str().as_bytes()].concat()),
+            Self::ReissueIn(holder, domain) => (151, [holder.as_key().as_bytes(), b"/", domain.as_bytes()].concat()),
         };
         Key { space, id }
     }

@@ -7,14 +7,15 @@ use crate::domain::account::{Account, Holder};
 use crate::domain::authz::Authorization;
 use crate::domain::certificate::{Certificate, RevocationReason};
 use crate::domain::customer::{Clearance, Customer, ExternalKey};
-use crate::domain::hand_order::HandOrder;
 use crate::domain::document::{Document, DocumentPart};
+use crate::domain::hand_order::HandOrder;
 use crate::domain::job::{Job, Timer};
 use crate::domain::notice::Notice;
 use crate::domain::order::Order;
 use crate::domain::purchase::Purchase;
 use crate::domain::quota::{DomainLedger, HolderLedger};
 use crate::domain::repeat::Repeat;
+use crate::domain::revocation::RevocationRequest;
 use crate::domain::token::Token;
 use crate::domain::{DocumentId, Serial, Timestamp};
 
@@ -60,6 +61,7 @@ records! {
     Timer = 15, |r| [&r.at.as_millis().to_be_bytes(), r.id.as_str().as_bytes()].concat();
     Notice = 16, |r| r.id.as_str().into();
     Token = 17, |r| r.id.as_str().into();
+    RevocationRequest = 24, |r| r.id.as_str().into();
     Document = 23, |r| r.id.as_str().into();
     Repeat = 30, |r| r.key.into();
     HandOrder = 31, |r| r.order.as_str().into();
