@@ -19,6 +19,7 @@ mod purchases;
 mod quotas;
 mod quotes;
 mod reviews;
+mod revocations;
 mod schema;
 mod token;
 mod tokens;
@@ -116,6 +117,10 @@ fn closed() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(certificates::list))
         .routes(routes!(certificates::show))
         .routes(routes!(certificates::revoke))
+        .routes(routes!(revocations::list, revocations::create))
+        .routes(routes!(revocations::show))
+        .routes(routes!(revocations::prove))
+        .routes(routes!(revocations::form, revocations::send))
         .routes(routes!(compromised_keys::list, compromised_keys::report))
         .routes(routes!(quotas::quota))
         .routes(routes!(quotas::packages, quotas::grant_package))

@@ -1,5 +1,8 @@
 //! A request for revocation by the rules of the product: what it waits for, and what came of it (REVOKE).
 
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::certificate::RevocationReason;
@@ -106,6 +109,26 @@ impl Stage {
 }
 
 impl NameProof {
+    /// Where it must be: the name of a TXT record, or a URL (RFC 8555 sections 8.3 and 8.4).
+    pub fn place(&self) -> String {
+        match self.method {
+            Method::Http01 => {
+                format!("http://{}/.well-known/acme-challenge/{}", self.identifier.base(), self.token)
+            }
+            Method::Dns01 | Method::TlsAlpn01 => format!("_acme-challenge.{}", self.identifier.base()),
+        }
+    }
+
+    /// What must be there.
+    pub fn value(&self) -> String {
+        match self.method {
+            Method::Http01 => self.key_authorization.clone(),
+            Method::Dns01 | Method::TlsAlpn01 => {
+                URL_SAFE_NO_PAD.encode(digest(&SHA256, self.key_authorization.as_bytes()))
+            }
+        }
+    }
+
     /// Notes what a look found.
     fn looked(&mut self, found: Result<(), Problem>, now: Timestamp) {
         match found {

@@ -1,5 +1,8 @@
 //! How a certificate is revoked: at once, after a proof, with papers, or after a person's look (REVOKE).
 
+#[cfg(test)]
+mod tests;
+
 use super::catalog::{Catalog, Exemption, Letter, Product, Purpose, days};
 use super::settings::RevokeScope;
 use crate::domain::certificate::{Certificate, RevocationReason};

@@ -7,6 +7,7 @@ use crate::domain::account::Account;
 use crate::domain::audit::Act;
 use crate::domain::authz::{Authorization, AuthzState, AuthzStatus};
 use crate::domain::certificate::{Certificate, RevocationReason};
+use crate::domain::hand_order::HandOrder;
 use crate::domain::key::AccountKey;
 use crate::domain::{AccountId, AuthzId, Error, Identifier, Kind, Result, RevocationId, Serial, Timestamp};
 use crate::policy::catalog::Catalog;
@@ -148,7 +149,7 @@ impl Ra {
             Authority::CertificateKey(_) => {
                 Err(Error::unauthorized("The request is not signed by the certificate's key."))
             }
-            Authority::Account(account) if account.id == certificate.account => {
+            Authority::Account(account) if self.is_of_the_same(account, certificate).await? => {
                 Ok((format!("account {}", account.id), true))
             }
             Authority::Account(account) => {
@@ -158,6 +159,12 @@ impl Ra {
         }
     }
 
+    /// Whether the certificate is the account's, or that of another account of the same customer.
+    async fn is_of_the_same(&self, account: &Account, certificate: &Certificate) -> Result<bool> {
+        let own = account.id == certificate.account;
+        Ok(own || self.closed(&certificate.account).await?.0.holder() == account.holder())
+    }
+
     /// Section 25.4 of the rules: what the product asks for, told to the ACME client that can't hand it in.
     async fn follows_the_rules(
         &self,
@@ -165,10 +172,10 @@ impl Ra {
         certificate: &Certificate,
         reason: RevocationReason,
     ) -> Result<()> {
-        let Authority::Account(_) = authority else { return Ok(()) };
+        let Authority::Account(account) = authority else { return Ok(()) };
         let catalog = self.catalog();
         let form = format!("POST /api/v1/certificates/{}/revocations", certificate.serial);
-        let told = match self.route_of(&catalog, certificate, reason).await? {
+        let told = match self.route_of(&catalog, certificate, reason, &account.id).await? {
             Route::AtOnce => return Ok(()),
             Route::Proof { days } => format!(
                 "This account's authorizations for the names are over. Prove {} again (newAuthz, or a new order), then \
@@ -188,12 +195,13 @@ impl Ra {
         Err(Error::new(Kind::UserActionRequired, told))
     }
 
-    /// What the rules ask of the customer who wants a certificate revoked.
+    /// What the rules ask of the customer who wants a certificate revoked, and asks by that account.
     pub(super) async fn route_of<'c>(
         &self,
         catalog: &'c Catalog,
         certificate: &Certificate,
         reason: RevocationReason,
+        asker: &AccountId,
     ) -> Result<Route<'c>> {
         let in_use_by = self.in_use_by(&certificate.serial).await?;
         let case = Case {
@@ -202,7 +210,7 @@ impl Ra {
             reason,
             original: self.original_of(certificate).await?,
             in_use_by: in_use_by.as_deref(),
-            proven: self.all_proven(&certificate.account, &certificate.identifiers).await?,
+            proven: self.is_automatic(certificate, asker).await?,
         };
         revocation::route(catalog, &case, self.now())
     }
@@ -212,11 +220,15 @@ impl Ra {
         Ok(None)
     }
 
-    /// Whether an account holds valid authorizations for all of these names: an ACME client that keeps them up is what the
-    /// documents call automatic validation (REVOKE-15, DOC-11).
-    async fn all_proven(&self, account: &AccountId, names: &[Identifier]) -> Result<bool> {
-        for name in names {
-            if self.proof_of(account, name).await?.is_none() {
+    /// Whether an ACME client keeps up valid authorizations for all names of a certificate: that is what the documents call
+    /// automatic validation (REVOKE-15, DOC-11). What the server had in hand was proven by hand.
+    async fn is_automatic(&self, certificate: &Certificate, asker: &AccountId) -> Result<bool> {
+        if self.records.find::<HandOrder>(&certificate.order).await?.is_some() {
+            return Ok(false);
+        }
+        for name in &certificate.identifiers {
+            let own = self.proof_of(asker, name).await?;
+            if own.is_none() && self.proof_of(&certificate.account, name).await?.is_none() {
                 return Ok(false);
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::worker::Next;
 use super::{Ra, Stop, settle};
-use crate::domain::account::{Account, Holder};
+use crate::domain::account::Account;
 use crate::domain::audit::Act;
 use crate::domain::certificate::{Certificate, RevocationReason};
 use crate::domain::id::random_token;
@@ -13,7 +13,7 @@ use crate::domain::job::{Job, Work};
 use crate::domain::notice::{Notice, Topic};
 use crate::domain::plan::{CaaMode, Method};
 use crate::domain::revocation::{NameProof, RevocationRequest, Stage};
-use crate::domain::{Error, Identifier, Kind, Problem, Result, RevocationId, Serial, Timestamp};
+use crate::domain::{CustomerId, Error, Identifier, Kind, Problem, Result, RevocationId, Serial, Timestamp};
 use crate::policy::catalog::{Catalog, days};
 use crate::policy::revocation::{GONE, Route, letter, no_proof};
 use crate::store::records::{Batch, Index, Rows, Stored, target};
@@ -74,17 +74,14 @@ impl Ra {
             .into());
         }
         let (now, catalog) = (self.now(), self.catalog());
-        let route = self.route_of(&catalog, &read, asked.reason).await?;
+        let route = self.route_of(&catalog, &read, asked.reason, &read.account).await?;
         let grounds = grounds(&asked.grounds, &route)?;
         let account = self.closed(&read.account).await?.0;
         let request = RevocationRequest {
             id: RevocationId::random(),
             serial: read.serial,
             account: read.account.clone(),
-            customer: match account.holder() {
-                Holder::Customer(customer) => Some(customer),
-                Holder::Account(_) => None,
-            },
+            customer: account.holder().customer().cloned(),
             reason: asked.reason,
             grounds,
             created: now,
@@ -182,6 +179,12 @@ impl Ra {
         );
         self.records.commit(tell(batch.replace(read, &failed), &failed, "revocation-failed", &text, now)).await?;
         Ok(())
+    }
+
+    /// The customer that stands behind a certificate, if one does; none if there is no such certificate.
+    pub async fn customer_behind(&self, serial: &Serial) -> Result<Option<Option<CustomerId>>> {
+        let Some(certificate) = self.records.find::<Certificate>(serial).await? else { return Ok(None) };
+        Ok(Some(self.closed(&certificate.account).await?.0.holder().customer().cloned()))
     }
 
     /// A request for revocation.

@@ -274,7 +274,7 @@ async fn a_free_reissue_is_validated_by_the_method_of_the_first_application() {
     let world = World::documented().await;
     let client = world.client().await;
     // REISSUE-15
-    for (name, method) in [("a.zone-one.cn", "http-01"), ("b.zone-one.cn", "dns-01")] {
+    for (name, method) in [("a.zone-one.cn", "http-01"), ("b.zone-two.cn", "dns-01")] {
         let placed = place(&client, &[name], json!({})).await.expect(201);
         let authz = client.authorizations(&placed.json()).await.remove(0);
         assert_eq!(authz["challenges"].as_array().unwrap().len(), 2, "VAL-04");
