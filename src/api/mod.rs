@@ -22,6 +22,7 @@ mod quotas;
 mod quotes;
 mod recommendations;
 mod refunds;
+mod reissues;
 mod renewals;
 mod reviews;
 mod revocations;
@@ -136,6 +137,7 @@ fn closed() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(certificates::list))
         .routes(routes!(certificates::show))
         .routes(routes!(certificates::revoke))
+        .routes(routes!(reissues::create))
         .routes(routes!(revocations::list, revocations::create))
         .routes(routes!(revocations::show))
         .routes(routes!(revocations::prove))

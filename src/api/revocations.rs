@@ -205,7 +205,7 @@ async fn own(api: &Api, caller: &Caller, text: &str) -> Result<RevocationView, E
 }
 
 /// The serial of a certificate that the caller may look at.
-async fn own_certificate(api: &Api, caller: &Caller, text: &str) -> Result<Serial, Error> {
+pub(super) async fn own_certificate(api: &Api, caller: &Caller, text: &str) -> Result<Serial, Error> {
     // REVOKE-04
     let none = || {
         Error::not_found(

@@ -254,6 +254,10 @@ pub enum Act {
         reason: RevocationReason,
         authority: String,
     },
+    ReissueRequested {
+        serial: Serial,
+        grounds: String,
+    },
     RevocationRequested {
         revocation: RevocationId,
         serial: Serial,
