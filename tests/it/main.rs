@@ -30,6 +30,7 @@ mod api_orders;
 mod api_purchases;
 mod api_quotas;
 mod api_quotes;
+mod api_reissues;
 mod api_reviews;
 mod api_revocations;
 mod api_tokens;
