@@ -1,13 +1,16 @@
 //! REST under `/api/v1`: what the command line, programs and the console speak. Knows nothing of store, validator and CA.
 
 mod access;
+mod alarms;
 mod certificates;
+mod channels;
 mod clearances;
 mod compromised_keys;
 mod customers;
 mod edit;
 mod idempotency;
 mod keys;
+mod notices;
 mod openapi;
 mod orders;
 mod problem;
@@ -17,6 +20,7 @@ mod quotas;
 mod quotes;
 mod reviews;
 mod schema;
+mod subscriptions;
 mod token;
 mod tokens;
 
@@ -107,6 +111,18 @@ fn closed() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(certificates::show))
         .routes(routes!(certificates::revoke))
         .routes(routes!(compromised_keys::list, compromised_keys::report))
+        .routes(routes!(notices::list))
+        .routes(routes!(notices::show))
+        .routes(routes!(notices::mark_read))
+        .routes(routes!(subscriptions::show, subscriptions::change))
+        .routes(routes!(channels::list, channels::create))
+        .routes(routes!(channels::show, channels::delete))
+        .routes(routes!(channels::test))
+        .routes(routes!(alarms::templates, alarms::create_template))
+        .routes(routes!(alarms::template, alarms::edit_template, alarms::delete_template))
+        .routes(routes!(alarms::list, alarms::create))
+        .routes(routes!(alarms::proposal))
+        .routes(routes!(alarms::show, alarms::edit, alarms::delete))
         .routes(routes!(quotas::quota))
         .routes(routes!(quotas::packages, quotas::grant_package))
         .routes(routes!(quotas::domain, quotas::set_registrar))

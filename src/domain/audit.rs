@@ -4,11 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::account::Holder;
 use super::certificate::RevocationReason;
+use super::delivery::Recipient;
 use super::order::ReviewCause;
 use super::plan::Method;
 use super::{
-    AccountId, AuthzId, CustomerId, JobId, Money, OrderId, PackageId, Problem, PurchaseId, Serial, TimerId, Timestamp,
-    TokenId,
+    AccountId, AlarmId, AuthzId, ChannelId, CustomerId, JobId, Money, NoticeId, OrderId, PackageId, Problem,
+    PurchaseId, Serial, TemplateId, TimerId, Timestamp, TokenId,
 };
 
 /// An act, and when.
@@ -155,6 +156,74 @@ pub enum Act {
     IssuancePutOff {
         order: OrderId,
         until: Timestamp,
+    },
+    ChannelCreated {
+        channel: ChannelId,
+        customer: CustomerId,
+        kind: String,
+    },
+    ChannelDeleted {
+        channel: ChannelId,
+    },
+    ChannelTested {
+        channel: ChannelId,
+    },
+    SubscriptionChanged {
+        customer: CustomerId,
+        topics: Vec<String>,
+    },
+    TemplateChanged {
+        template: TemplateId,
+    },
+    TemplateDeleted {
+        template: TemplateId,
+    },
+    AlarmPolicyChanged {
+        policy: AlarmId,
+    },
+    AlarmPolicyDeleted {
+        policy: AlarmId,
+    },
+    AlarmRaised {
+        policy: AlarmId,
+        certificate: String,
+    },
+    /// A customer was told that a certificate ends, or has ended.
+    ExpiryTold {
+        certificate: String,
+        event: String,
+    },
+    /// A certificate that ended is looked after no longer.
+    ExpiryForgotten {
+        certificate: String,
+    },
+    QuotaTold {
+        customer: CustomerId,
+    },
+    LapseTold {
+        order: OrderId,
+    },
+    NoticeRead {
+        notice: NoticeId,
+    },
+    /// A message is on its way to so many recipients.
+    NoticeSent {
+        notice: NoticeId,
+        recipients: usize,
+    },
+    NoticeDelivered {
+        notice: NoticeId,
+        to: Recipient,
+    },
+    DeliveryPutOff {
+        notice: NoticeId,
+        to: Recipient,
+        until: Timestamp,
+    },
+    DeliveryGivenUp {
+        notice: NoticeId,
+        to: Recipient,
+        failure: String,
     },
     JobDropped {
         job: JobId,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::delivery::Recipient;
 use super::plan::Method;
 use super::{AuthzId, JobId, NoticeId, OrderId, TimerId, Timestamp};
 
@@ -59,6 +60,18 @@ pub enum Work {
     Notify {
         /// The message.
         notice: NoticeId,
+    },
+    /// Hand a message to one of those.
+    Deliver {
+        /// The message.
+        notice: NoticeId,
+        /// Whom.
+        to: Recipient,
+    },
+    /// Tell a customer whose order was not validated in time.
+    Lapse {
+        /// The order.
+        order: OrderId,
     },
 }
 

@@ -12,6 +12,7 @@ pub mod lifecycle;
 pub mod names;
 pub mod price;
 pub mod quota;
+pub mod reminder;
 pub mod renewal;
 pub mod settings;
 pub mod shape;

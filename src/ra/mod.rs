@@ -1,15 +1,19 @@
 //! Use cases: the only conductor, which asks policy, validator, CA and store; the only one that commits.
 
 mod accounts;
+mod alarms;
 mod authorizations;
 mod calendar;
 mod catalogs;
+mod channels;
 mod compromised;
 mod customers;
 mod entitlements;
+mod expiry;
 mod issuance;
 mod ledgers;
 pub mod limits;
+mod notices;
 mod orders;
 mod placing;
 mod proofs;
@@ -22,6 +26,7 @@ mod reports;
 mod reviews;
 mod revocation;
 mod server_certificate;
+mod telling;
 mod tokens;
 mod turns;
 mod worker;
@@ -30,14 +35,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use serde::Deserialize;
 
 pub use accounts::{Created, ExternalProof, NewAccount};
+pub use alarms::PolicyTerms;
 pub use authorizations::AuthzView;
+pub use channels::{NewChannel, NewWay, Subscribed, SubscriptionChange};
 pub use compromised::{CompromisedKey, Report, ReportedKey};
 pub use customers::{CustomerChange, IdentityWord, NewCustomer, NewExternalKey};
 pub use issuance::Download;
 pub use ledgers::{DomainView, QuotaView};
+pub use notices::NoticeView;
 pub use orders::{OrderPage, OrderView};
 pub use placing::NewOrder;
 pub use purchases::{NamesQuote, NewPurchase, QuotedNames};
@@ -144,6 +153,8 @@ pub struct Ra {
     lists: publication::SignedLists,
     limits: limits::Limits,
     turns: turns::Turns,
+    /// The hour in which certificates that end were looked at last.
+    endings_seen: Mutex<Option<u64>>,
 }
 
 impl Ra {
@@ -162,6 +173,7 @@ impl Ra {
             lists: publication::SignedLists::default(),
             limits: limits::Limits::new(parts.limits),
             turns: turns::Turns::default(),
+            endings_seen: Mutex::default(),
         })
     }
 

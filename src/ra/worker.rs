@@ -188,7 +188,9 @@ impl Ra {
             Work::Validate { authz, method } => self.validate(&job, authz, *method).await,
             Work::Issue { order } => self.issue(&job, order, ticket).await,
             Work::Forget { key } => self.forget_repeat(&job, key).await,
-            Work::Notify { .. } => self.drop_job(&job).await,
+            Work::Notify { notice } => self.notify(&job, notice).await,
+            Work::Deliver { notice, to } => self.deliver(&job, notice, to).await,
+            Work::Lapse { order } => self.tell_lapse(&job, order).await,
         }
     }
 

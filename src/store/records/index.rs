@@ -1,7 +1,10 @@
 //! Index rows: names that lead to records, written in the set of the record that they serve.
 
 use crate::domain::account::Holder;
-use crate::domain::{AccountId, CustomerId, OrderId, PurchaseId, Serial, Timestamp};
+use crate::domain::delivery::Recipient;
+use crate::domain::{
+    AccountId, AlarmId, ChannelId, CustomerId, NoticeId, OrderId, PurchaseId, Serial, TemplateId, Timestamp,
+};
 use crate::store::Key;
 
 /// Index rows: a name that leads to the name of a record, or only exists.
@@ -35,6 +38,17 @@ pub enum Index<'a> {
     CertificateOfKey(&'a [u8; 32], &'a Serial),
     /// A customer's ACME accounts.
     AccountOfCustomer(&'a CustomerId, &'a AccountId),
+    /// A customer's messages, the newest first.
+    NoticeOfCustomer(&'a CustomerId, Timestamp, &'a NoticeId),
+    /// A customer's channels.
+    ChannelOfCustomer(&'a CustomerId, &'a ChannelId),
+    /// A customer's certificates by their end to the digest of their names: issued ones by serial, uploaded ones by id.
+    Ending(&'a CustomerId, Timestamp, &'a str),
+    /// A customer's alarm policies, and templates for alarms.
+    AlarmOfCustomer(&'a CustomerId, &'a AlarmId),
+    TemplateOfCustomer(&'a CustomerId, &'a TemplateId),
+    /// Deliveries that are to be tried.
+    Waiting(&'a NoticeId, &'a Recipient),
 }
 
 /// Where index rows of one kind begin.
@@ -54,6 +68,20 @@ pub enum Rows<'a> {
     CertificatesOfKey(&'a [u8; 32]),
     /// A customer's ACME accounts.
     AccountsOfCustomer(&'a CustomerId),
+    /// A customer's messages, the newest first.
+    NoticesOfCustomer(&'a CustomerId),
+    /// A customer's channels.
+    ChannelsOfCustomer(&'a CustomerId),
+    /// All customers' certificates by their end.
+    Endings,
+    /// A customer's certificates by their end.
+    EndingsOfCustomer(&'a CustomerId),
+    /// A customer's alarm policies.
+    AlarmsOfCustomer(&'a CustomerId),
+    /// A customer's templates for alarms.
+    TemplatesOfCustomer(&'a CustomerId),
+    /// Deliveries that are to be tried.
+    WaitingDeliveries,
 }
 
 impl Rows<'_> {
@@ -66,6 +94,13 @@ impl Rows<'_> {
             Self::InReview => (110, Vec::new()),
             Self::CertificatesOfKey(hash) => (111, hash.to_vec()),
             Self::AccountsOfCustomer(customer) => (160, customer.as_str().into()),
+            Self::NoticesOfCustomer(customer) => (152, customer.as_str().into()),
+            Self::ChannelsOfCustomer(customer) => (153, [b"c", customer.as_str().as_bytes()].concat()),
+            Self::TemplatesOfCustomer(customer) => (153, [b"t", customer.as_str().as_bytes()].concat()),
+            Self::Endings => (154, Vec::new()),
+            Self::EndingsOfCustomer(customer) => (154, customer.as_str().into()),
+            Self::AlarmsOfCustomer(customer) => (155, customer.as_str().into()),
+            Self::WaitingDeliveries => (156, Vec::new()),
         };
         Key { space, id }
     }
@@ -103,6 +138,23 @@ impl Index<'_> {
             Self::AccountOfCustomer(customer, account) => {
                 (160, [customer.as_str().as_bytes(), account.as_str().as_bytes()].concat())
             }
+            Self::NoticeOfCustomer(customer, at, id) => {
+                let newest_first = u64::MAX - at.as_millis();
+                (152, [customer.as_str().as_bytes(), &newest_first.to_be_bytes(), id.as_str().as_bytes()].concat())
+            }
+            Self::ChannelOfCustomer(customer, id) => {
+                (153, [b"c", customer.as_str().as_bytes(), id.as_str().as_bytes()].concat())
+            }
+            Self::TemplateOfCustomer(customer, id) => {
+                (153, [b"t", customer.as_str().as_bytes(), id.as_str().as_bytes()].concat())
+            }
+            Self::Ending(customer, at, certificate) => {
+                (154, [customer.as_str().as_bytes(), &at.as_millis().to_be_bytes(), certificate.as_bytes()].concat())
+            }
+            Self::AlarmOfCustomer(customer, id) => {
+                (155, [customer.as_str().as_bytes(), id.as_str().as_bytes()].concat())
+            }
+            Self::Waiting(notice, to) => (156, [notice.as_str().as_bytes(), to.as_str().as_bytes()].concat()),
         };
         Key { space, id }
     }

@@ -4,9 +4,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::account::{Account, Holder};
+use crate::domain::alarm::{AlarmPolicy, Template};
 use crate::domain::authz::Authorization;
 use crate::domain::certificate::{Certificate, RevocationReason};
+use crate::domain::channel::{Channel, Subscription};
 use crate::domain::customer::{Clearance, Customer, ExternalKey};
+use crate::domain::delivery::Delivery;
 use crate::domain::job::{Job, Timer};
 use crate::domain::notice::Notice;
 use crate::domain::order::Order;
@@ -58,7 +61,12 @@ records! {
     Timer = 15, |r| [&r.at.as_millis().to_be_bytes(), r.id.as_str().as_bytes()].concat();
     Notice = 16, |r| r.id.as_str().into();
     Token = 17, |r| r.id.as_str().into();
+    Channel = 28, |r| r.id.as_str().into();
+    AlarmPolicy = 29, |r| r.id.as_str().into();
     Repeat = 30, |r| r.key.into();
+    Delivery = 32, |r| Delivery::name(&r.notice, &r.to).into();
+    Subscription = 52, |r| r.customer.as_str().into();
+    Template = 53, |r| r.id.as_str().into();
 }
 
 /// A serial number that was given out, recorded before anything is signed with it.
