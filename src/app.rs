@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::acme::{self, Acme, Links};
-use crate::api::{self, Api, OperatorToken};
+use crate::api::{self, Api, OperatorToken, WebhookSecret};
 use crate::ca::Ca;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Fault};
@@ -22,6 +22,7 @@ use crate::http::{self, Dress, ServerCertificate, Site};
 use crate::post::Post;
 use crate::ra::{Parts, Ra, ServerIdentity};
 use crate::store::records::Records;
+use crate::store::vault::Vault;
 use crate::va::Va;
 use crate::{pki, store, telemetry};
 
@@ -64,9 +65,11 @@ impl App {
         let records = Records::new(store::open(&config.store_settings())?);
         let ca = Ca::open(&data_dir.join("keys"), &config.ca, &config.pki.public_url, clock.now())?;
         write_public(&data_dir.join("root.pem"), ca.root_pem())?;
+        let vault = Vault::open(&data_dir.join("keys").join("vault.key"))?;
         let links = Links::new(&config.server.public_url);
         let ra = Ra::new(Parts {
             records,
+            vault,
             // A site that is about to renew shows a certificate of this CA.
             va: Va::new(config.validation_settings())?.trusting(ca.root_pem())?,
             post: Post::new(config.post_settings(), ca.root_pem())?,
@@ -80,9 +83,18 @@ impl App {
         let token = OperatorToken::load_or_create(&data_dir.join("operator.token"))?;
         let acme = Acme::new(ra.clone(), links, config.website.clone(), 0);
         let dress = acme::dresser(acme.clone());
-        let main = acme::router(acme).nest("/api/v1", api::router(Api::new(ra.clone(), token)));
+        let main =
+            acme::router(acme).nest("/api/v1", api::router(Api::new(ra.clone(), token, webhook_secret(config)?)));
         Ok(Self { main, dress, pki: pki::router(published(&ra)), ra })
     }
+}
+
+/// What payment providers sign with, from the file that the configuration names.
+fn webhook_secret(config: &Config) -> Result<Option<WebhookSecret>, Failure> {
+    let Some(path) = &config.billing.webhook_secret_file else { return Ok(None) };
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let short = || format!("{}: a secret for webhooks has 16 characters at least", path.display());
+    Ok(Some(WebhookSecret::of(&text).ok_or_else(short)?))
 }
 
 /// Starts everything; when this returns, connections are accepted.
@@ -116,6 +128,7 @@ pub async fn start(mut config: Config, clock: Arc<dyn Clock>) -> Result<Running,
     tasks.spawn(http::serve(monitor, None, telemetry::monitor(ready), limits, stopped.clone()));
     tasks.spawn(until_stopped(telemetry::keep_up(), stopped.clone()));
     let resumed = app.ra.resume().await?;
+    tasks.spawn(until_stopped(tell_operations(app.ra.clone()), stopped.clone()));
     tasks.spawn(until_stopped(keep_jobs(app.ra.clone()), stopped));
     let directory_url = Links::new(&config.server.public_url).directory();
     tracing::info!(directory = %directory_url, jobs = resumed, "ready");
@@ -207,6 +220,16 @@ async fn keep_jobs(ra: Arc<Ra>) {
         if let Err(error) = ra.resume().await {
             tracing::error!(error = ?error, "stored jobs could not be looked through");
         }
+    }
+}
+
+/// Writes the end of the operation log to the server's log at the start and once an hour.
+async fn tell_operations(ra: Arc<Ra>) {
+    loop {
+        if let Err(error) = ra.tell_operations_head().await {
+            tracing::error!(error = ?error, "the end of the operation log could not be read");
+        }
+        tokio::time::sleep(Duration::from_secs(3600)).await;
     }
 }
 

@@ -20,8 +20,9 @@ use axum::routing::{get, post};
 
 pub use links::Links;
 
+use crate::actor::{Actor, acting};
 use crate::domain::{Error, Kind};
-use crate::http::Dress;
+use crate::http::{Dress, Peer};
 use crate::ra::Ra;
 use jws::Verifiers;
 use nonce::Nonces;
@@ -98,7 +99,8 @@ async fn finish(State(acme): State<Arc<Acme>>, request: Request, next: Next) -> 
     let answer = if method == Method::OPTIONS {
         StatusCode::NO_CONTENT.into_response()
     } else {
-        problem::render(next.run(request).await, &acme)
+        let from = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
+        problem::render(acting(Actor { who: "anonymous".to_owned(), from }, next.run(request)).await, &acme)
     };
     dress(&acme, &method, &path, answer)
 }

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use super::jws::{Jws, KeyRef};
 use super::problem::Refusal;
 use super::{Acme, json};
+use crate::actor;
 use crate::domain::account::Account;
 use crate::domain::key::AccountKey;
 use crate::domain::{Error, Kind, Result};
@@ -172,6 +173,7 @@ impl<T: Payload> FromRequest<Arc<Acme>> for SignedByEither<T> {
         match &jws.header.key {
             KeyRef::Jwk(key) => {
                 acme.verifiers.verify(&jws, key)?;
+                actor::identified(format!("key {}", key.thumbprint()));
                 let payload = T::read(jws.payload())?;
                 Ok(Self::Key(Box::new(SignedByKey { key: key.clone(), payload, url })))
             }
@@ -179,6 +181,7 @@ impl<T: Payload> FromRequest<Arc<Acme>> for SignedByEither<T> {
                 let account = account_of(acme, kid).await?;
                 event.note(Field::Account, &account.id);
                 acme.verifiers.verify(&jws, &account.key)?;
+                actor::identified(format!("account {}", account.id));
                 let payload = T::read(jws.payload())?;
                 Ok(Self::Account(Box::new(Signed { account, payload, url, kid: kid.clone() })))
             }

@@ -2,16 +2,19 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Answer, Asked, Caller, List, Page, Path, Shared, id};
+use super::{Answer, Api, Asked, Body, Caller, List, Page, Path, Shared, id};
 use crate::domain::account::Holder;
 use crate::domain::authz::{Authorization, AuthzState};
 use crate::domain::order::{Purpose, ReviewCause};
-use crate::domain::{AccountId, CustomerId, Identifier, OrderId, Problem, PurchaseId, Serial, Timestamp};
+use crate::domain::plan::Method;
+use crate::domain::{AccountId, CustomerId, Error, Identifier, OrderId, Problem, PurchaseId, Serial, Timestamp};
 use crate::policy::status::Status;
-use crate::ra::OrderReport;
+use crate::ra::{HandOrderView, NewApplication, OrderReport, ValidationRecord};
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct OrderObject {
@@ -23,6 +26,12 @@ pub(super) struct OrderObject {
     identifiers: Vec<Identifier>,
     /// In the documents' words (STATUS-01).
     status: &'static str,
+    /// The stages of the application (BUY-09).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stages: Option<&'static [&'static str]>,
+    /// The stage that it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<&'static str>,
     /// Whom it waits for: `review`.
     #[serde(skip_serializing_if = "Option::is_none")]
     waits_for: Option<&'static str>,
@@ -30,6 +39,12 @@ pub(super) struct OrderObject {
     problem: Option<Problem>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<&'static str>,
+    /// What is promised of the time to issue (ISSUE-01 to ISSUE-06).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    promise: Option<String>,
+    /// From when on `POST /diagnoses` is worth asking.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diagnosis_from: Option<String>,
     /// `new`, `renewal` or `reissue`.
     purpose: &'static str,
     /// The certificate that it renews or reissues.
@@ -85,9 +100,13 @@ impl From<OrderReport> for OrderObject {
             product: order.product,
             identifiers: order.identifiers,
             status: report.status.as_str(),
+            stages: report.stages.map(|stages| stages.all),
+            stage: report.stages.map(|stages| stages.at),
             waits_for,
             problem: report.problem,
             hint: report.hint,
+            diagnosis_from: report.promise.as_ref().and_then(|promise| promise.diagnosis_from).map(|at| at.to_string()),
+            promise: report.promise.map(|promise| promise.text),
             purpose,
             follows,
             purchase: order.purchase,
@@ -138,30 +157,175 @@ impl ValidationObject {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
+    /// Whose; a customer sees the own ones alone.
+    customer: Option<String>,
+    /// Of which ACME account; for operators.
     account: Option<String>,
     after: Option<String>,
     limit: Option<usize>,
 }
 
-/// Orders.
+/// Orders: of a customer, of an ACME account, or all.
 #[utoipa::path(get, path = "/orders", tag = "orders", params(Wanted), responses((status = 200, body = List<OrderObject>)))]
 pub(super) async fn list(
     State(api): Shared,
     caller: Caller,
     Asked(asked): Asked<Wanted>,
 ) -> Answer<Json<List<OrderObject>>> {
-    caller.operator()?;
     let limit = Page::size(asked.limit)?;
-    let account: Option<AccountId> = asked.account.map(|text| id("account", &text)).transpose()?;
     let after: Option<OrderId> = asked.after.map(|text| id("order", &text)).transpose()?;
-    let found = api.ra.order_reports(account.as_ref(), after.as_ref(), limit).await?;
+    let account: Option<AccountId> = asked.account.map(|text| id("account", &text)).transpose()?;
+    let customer: Option<CustomerId> = asked.customer.map(|text| id("customer", &text)).transpose()?;
+    let found = match (caller.scope(customer)?, account) {
+        (Some(customer), None) => {
+            if let Some(after) = &after {
+                caller.sees_of(api.ra.order_report(after).await?.holder.customer())?;
+            }
+            api.ra.customer_order_reports(&customer, after.as_ref(), limit).await?
+        }
+        (None, account) => api.ra.order_reports(account.as_ref(), after.as_ref(), limit).await?,
+        (Some(_), Some(_)) => {
+            return Err(Error::malformed("\"account\" is for operators, and without \"customer\".").into());
+        }
+    };
     Ok(List::of(found.into_iter().map(OrderObject::from).collect(), limit, |item| item.id.to_string()))
 }
 
 /// One order, and where it stands.
 #[utoipa::path(get, path = "/orders/{id}", tag = "orders", params(("id" = String, Path)), responses((status = 200, body = OrderObject)))]
 pub(super) async fn show(State(api): Shared, caller: Caller, Path(text): Path<String>) -> Answer<Json<OrderObject>> {
-    let found = api.ra.order_report(&id("order", &text)?).await?;
+    Ok(Json(seen(&api, &caller, &text).await?.into()))
+}
+
+/// An order that the caller may look at.
+async fn seen(api: &Api, caller: &Caller, text: &str) -> Result<OrderReport, Error> {
+    let found = api.ra.order_report(&id("order", text)?).await?;
     caller.sees_of(found.holder.customer())?;
-    Ok(Json(found.into()))
+    Ok(found)
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OrderRequest {
+    /// For whom; a customer's own need not be named.
+    customer: Option<String>,
+    /// The product; without one, what was bought for such names, else the default product.
+    product: Option<String>,
+    identifiers: Vec<String>,
+    /// How control of the names is shown: `dns-01` or `http-01`; wildcards always by `dns-01`.
+    method: Option<String>,
+    /// A CSR, PEM.
+    csr: String,
+}
+
+/// Places an order that the server carries through: publish what its validation records say, and it is issued (VAL-13).
+#[utoipa::path(post, path = "/orders", tag = "orders", request_body = OrderRequest, responses((status = 201, body = OrderObject)))]
+pub(super) async fn create(State(api): Shared, caller: Caller, Body(asked): Body<OrderRequest>) -> Answer<Response> {
+    let customer = asked.customer.map(|text| id("customer", &text)).transpose()?;
+    let made = api
+        .ra
+        .apply(NewApplication {
+            customer: caller.acts_for(customer)?,
+            product: asked.product,
+            names: identifiers(&asked.identifiers)?,
+            method: method(asked.method.as_deref())?,
+            csr: pem_request(&asked.csr)?,
+            key_pair: None,
+            replaces: None,
+        })
+        .await?;
+    let made = api.ra.order_report(&made.order.id).await?;
+    Ok((StatusCode::CREATED, Json(OrderObject::from(made))).into_response())
+}
+
+/// Names as people write them: what is an address is one.
+pub(super) fn identifiers(texts: &[String]) -> Result<Vec<Identifier>, Error> {
+    if texts.is_empty() || texts.len() > 100 {
+        return Err(Error::malformed(format!("{} identifiers are given; 1 to 100 can be ordered.", texts.len())));
+    }
+    let kind = |text: &str| if text.parse::<std::net::IpAddr>().is_ok() { "ip" } else { "dns" };
+    texts.iter().map(|text| Identifier::parse(kind(text), text)).collect()
+}
+
+/// A method that people can carry out by hand.
+pub(super) fn method(text: Option<&str>) -> Result<Method, Error> {
+    match text.map(Method::parse) {
+        None => Ok(Method::Dns01),
+        Some(Some(method @ (Method::Dns01 | Method::Http01))) => Ok(method),
+        Some(_) => Err(Error::malformed("\"method\" is dns-01 or http-01.")),
+    }
+}
+
+/// The DER of a CSR in PEM.
+pub(super) fn pem_request(text: &str) -> Result<Vec<u8>, Error> {
+    let block = pem::parse(text).map_err(|fault| {
+        Error::malformed("\"csr\" is no PEM text that begins with BEGIN CERTIFICATE REQUEST.").because(fault)
+    })?;
+    match block.tag() {
+        "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => Ok(block.into_contents()),
+        other => Err(Error::malformed(format!("\"csr\" is PEM of the kind \"{}\".", other.escape_debug()))),
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct ValidationRecordObject {
+    name: String,
+    method: &'static str,
+    /// The name of a TXT record, or a URL.
+    place: String,
+    /// What must be there.
+    value: String,
+    until: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct ValidationRecords {
+    order: OrderId,
+    /// What must be published for names that are still to be shown.
+    records: Vec<ValidationRecordObject>,
+    /// What the server found wrong when it looked last.
+    findings: Vec<String>,
+    /// When it looks next; none for an order of an ACME client, which says itself when it is ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_look: Option<String>,
+}
+
+impl From<HandOrderView> for ValidationRecords {
+    fn from(HandOrderView { view, hand, records }: HandOrderView) -> Self {
+        let record = |record: ValidationRecord| ValidationRecordObject {
+            name: record.name,
+            method: record.method.as_str(),
+            place: record.place,
+            value: record.value,
+            until: record.until.to_string(),
+        };
+        Self {
+            order: view.order.id.clone(),
+            records: records.into_iter().map(record).collect(),
+            next_look: hand.as_ref().map(|hand| hand.next_look.to_string()),
+            findings: hand.map(|hand| hand.findings).unwrap_or_default(),
+        }
+    }
+}
+
+/// What must be published so that control of the names of an order is shown.
+#[utoipa::path(get, path = "/orders/{id}/validation-records", tag = "orders", params(("id" = String, Path)), responses((status = 200, body = ValidationRecords)))]
+pub(super) async fn validation_records(
+    State(api): Shared,
+    caller: Caller,
+    Path(text): Path<String>,
+) -> Answer<Json<ValidationRecords>> {
+    let order = seen(&api, &caller, &text).await?.view.order.id.clone();
+    Ok(Json(api.ra.hand_order(&order).await?.into()))
+}
+
+/// Everything is published: the server looks at once.
+#[utoipa::path(post, path = "/orders/{id}/validations", tag = "orders", params(("id" = String, Path)), responses((status = 200, body = ValidationRecords)))]
+pub(super) async fn validate(
+    State(api): Shared,
+    caller: Caller,
+    Path(text): Path<String>,
+) -> Answer<Json<ValidationRecords>> {
+    let order = seen(&api, &caller, &text).await?.view.order.id.clone();
+    Ok(Json(api.ra.look_now(&order).await?.into()))
 }

@@ -35,11 +35,13 @@ impl Vault {
         Ok(Self { path: path.to_owned(), directory })
     }
 
-    /// The names of all keys in the directory.
+    /// The names of all keys of the CA in the directory, where the key that documents are sealed with lives too.
     pub(super) fn names(&self) -> Result<Vec<String>, Refusal> {
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.path)? {
-            if let Some(name) = entry?.file_name().to_str().and_then(|file| file.strip_suffix(".key")) {
+            if let Some(name) = entry?.file_name().to_str().and_then(|file| file.strip_suffix(".key"))
+                && name != "vault"
+            {
                 names.push(name.to_owned());
             }
         }

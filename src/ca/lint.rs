@@ -3,6 +3,8 @@
 //! The expected octets are written down here a second time, without the library that built the certificate, so that
 //! neither a fault of that library nor one of `leaf` reaches a signature (CABF-LNT-01).
 
+mod subject;
+
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -20,10 +22,8 @@ use crate::domain::{Identifier, Timestamp};
 
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
-const UTF8_STRING: u8 = 0x0c;
 const CRITICAL: [u8; 3] = [0x01, 0x01, 0xff];
 
-const COMMON_NAME: [u8; 3] = [0x55, 0x04, 0x03];
 const AUTHORITY_KEY_IDENTIFIER: &[u8] = &[0x55, 0x1d, 0x23];
 const SUBJECT_KEY_IDENTIFIER: &[u8] = &[0x55, 0x1d, 0x0e];
 const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
@@ -36,8 +36,10 @@ const AUTHORITY_INFORMATION_ACCESS: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07
 
 /// SEQUENCE { id-kp-serverAuth }.
 const SERVER_AUTH: [u8; 12] = [0x30, 0x0a, 0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01];
-/// SEQUENCE { SEQUENCE { 2.23.140.1.2.1 } }.
-const DOMAIN_VALIDATED: [u8; 12] = [0x30, 0x0a, 0x30, 0x08, 0x06, 0x06, 0x67, 0x81, 0x0c, 0x01, 0x02, 0x01];
+/// SEQUENCE { SEQUENCE { policy } } with 2.23.140.1.2.1, 2.23.140.1.2.2 and 2.23.140.1.1.
+const DOMAIN_VALIDATED: &[u8] = &[0x30, 0x0a, 0x30, 0x08, 0x06, 0x06, 0x67, 0x81, 0x0c, 0x01, 0x02, 0x01];
+const ORGANIZATION_VALIDATED: &[u8] = &[0x30, 0x0a, 0x30, 0x08, 0x06, 0x06, 0x67, 0x81, 0x0c, 0x01, 0x02, 0x02];
+const EXTENDED_VALIDATED: &[u8] = &[0x30, 0x09, 0x30, 0x07, 0x06, 0x05, 0x67, 0x81, 0x0c, 0x01, 0x01];
 const CA_ISSUERS: [u8; 10] = [0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x02];
 /// BIT STRING digitalSignature, and the same with keyEncipherment.
 const DIGITAL_SIGNATURE: [u8; 4] = [0x03, 0x02, 0x07, 0x80];
@@ -116,6 +118,7 @@ fn check_plan(plan: &LeafPlan, authority: &Authority) -> Result<(), Fault> {
         let short = name.to_string().chars().count() <= MAX_COMMON_NAME;
         ensure(short, "common_name_length", "the common name has more than 64 characters")?;
     }
+    subject::check_plan(plan)?;
     ensure(plan.not_before < plan.not_after, "validity_order", "it ends before it begins")?;
     if plan.not_after > authority.not_after {
         // CABF-VAL-16.
@@ -147,22 +150,13 @@ impl<'a> Fields<'a> {
             Ok(SubjectKey::Rsa2048 | SubjectKey::Rsa3072 | SubjectKey::Rsa4096) => RSA_SHA256,
             Err(_) => return fault("issuer_key", "the issuer's key is of no accepted kind"),
         };
-        let subject = match &plan.common_name {
-            None => der::encode(der::SEQUENCE, &[]),
-            Some(name) => {
-                let name = der::encode(UTF8_STRING, &[name.to_string().as_bytes()]);
-                let attribute = [der::encode(der::OBJECT_IDENTIFIER, &[&COMMON_NAME]), name].concat();
-                let attribute = der::encode(der::SEQUENCE, &[&attribute]);
-                der::encode(der::SEQUENCE, &[&der::encode(der::SET, &[&attribute])])
-            }
-        };
         Ok(Self {
             serial: der::encode(der::INTEGER, &[plan.serial.as_bytes()]),
             signature,
             issuer: &authority.subject,
             not_before: plan.not_before.whole_second(),
             not_after: plan.not_after.whole_second(),
-            subject,
+            subject: subject::expected(plan),
             spki: &plan.spki,
         })
     }
@@ -233,14 +227,23 @@ fn extensions(plan: &LeafPlan, key: PublicKey<'_>, authority: &Authority, urls: 
             der::encode(der::OCTET_STRING, &[&signer::key_identifier(key.bits)]),
         ),
         // CABF-SUB-10: critical if and only if the subject is empty.
-        expected("subject_alt_name", SUBJECT_ALT_NAME, plan.common_name.is_none(), sequence(&names)),
+        expected("subject_alt_name", SUBJECT_ALT_NAME, plan.has_empty_subject(), sequence(&names)),
         expected("key_usage", KEY_USAGE, true, usage.to_vec()),
         expected("extended_key_usage", EXTENDED_KEY_USAGE, false, SERVER_AUTH.to_vec()),
         expected("basic_constraints", BASIC_CONSTRAINTS, true, sequence(&[])),
         expected("crl_distribution_points", CRL_DISTRIBUTION_POINTS, false, sequence(&sequence(&point))),
-        expected("certificate_policies", CERTIFICATE_POLICIES, false, DOMAIN_VALIDATED.to_vec()),
+        expected("certificate_policies", CERTIFICATE_POLICIES, false, policy(plan).to_vec()),
         expected("authority_information_access", AUTHORITY_INFORMATION_ACCESS, false, sequence(&access)),
     ]
+}
+
+/// CABF-SUB-13: the policy follows from what the subject names.
+fn policy(plan: &LeafPlan) -> &'static [u8] {
+    match plan.subject.as_ref().map(|subject| &subject.ev) {
+        None => DOMAIN_VALIDATED,
+        Some(None) => ORGANIZATION_VALIDATED,
+        Some(Some(_)) => EXTENDED_VALIDATED,
+    }
 }
 
 fn general_name(name: &Identifier) -> Vec<u8> {

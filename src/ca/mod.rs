@@ -7,6 +7,7 @@ use rcgen::SigningKey as _;
 use serde::Deserialize;
 
 use crate::domain::csr::SubjectKey;
+use crate::domain::organisation::Subject;
 use crate::domain::{Error, Identifier, Result, Serial, Timestamp};
 
 pub mod certificate;
@@ -68,7 +69,9 @@ pub struct LeafPlan {
     pub issuer: String,
     /// subjectAltName, in this order.
     pub names: Vec<Identifier>,
-    /// The name that becomes the common name, one of `names`; none for an empty subject.
+    /// The organisation that the subject names, which makes it an OV or EV certificate; none for DV.
+    pub subject: Option<Subject>,
+    /// The name that becomes the common name, one of `names`; of DV none leaves the subject empty.
     pub common_name: Option<Identifier>,
     /// The subject's public key: SubjectPublicKeyInfo, DER.
     pub spki: Vec<u8>,
@@ -232,6 +235,13 @@ impl Urls {
 
     fn crl(&self, name: &str, shard: u16) -> String {
         format!("{}/crl/{name}/{shard}.crl", self.base)
+    }
+}
+
+impl LeafPlan {
+    /// RFC 5280 section 4.2.1.6, CABF-SUB-10: then the alternative names are all that it has, and critical.
+    fn has_empty_subject(&self) -> bool {
+        self.subject.is_none() && self.common_name.is_none()
     }
 }
 

@@ -1,15 +1,18 @@
 //! Legal acts, as the audit log keeps them (Baseline Requirements 5.4.1): one event for each, in the batch of the change.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::account::Holder;
 use super::certificate::RevocationReason;
 use super::delivery::Recipient;
+use super::document::DocumentKind;
 use super::order::ReviewCause;
 use super::plan::Method;
 use super::{
-    AccountId, AlarmId, AuthzId, ChannelId, CustomerId, JobId, Money, NoticeId, OrderId, PackageId, Problem,
-    PurchaseId, Serial, TemplateId, TimerId, Timestamp, TokenId,
+    AccountId, AlarmId, AuthzId, ChannelId, CustomerId, DocumentId, JobId, Money, NoticeId, OrderId, PackageId,
+    Problem, PurchaseId, Serial, TemplateId, TimerId, Timestamp, TokenId,
 };
 
 /// An act, and when.
@@ -19,6 +22,33 @@ pub struct AuditEvent {
     pub at: Timestamp,
     /// What was done.
     pub act: Act,
+    /// By whom: `server`, `operator`, `customer ..`, `account ..`; empty in events of older versions.
+    #[serde(default)]
+    pub who: String,
+    /// The address that the request came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<IpAddr>,
+}
+
+impl Act {
+    /// The order, or the authorization of an order, in whose history the act stands.
+    pub fn subject(&self) -> Option<&str> {
+        match self {
+            Self::OrderCreated { order, .. }
+            | Self::ReviewBegun { order, .. }
+            | Self::ReviewDecided { order, .. }
+            | Self::ReviewLapsed { order }
+            | Self::OrderFinalized { order, .. }
+            | Self::OrderFailed { order, .. }
+            | Self::CaaChecked { order, .. }
+            | Self::IssuancePutOff { order, .. }
+            | Self::CertificateIssued { order, .. } => Some(order.as_str()),
+            Self::ValidationRetried { authz, .. }
+            | Self::ValidationSettled { authz, .. }
+            | Self::AuthorizationDeactivated { authz } => Some(authz.as_str()),
+            _ => None,
+        }
+    }
 }
 
 /// What was done.
@@ -81,6 +111,40 @@ pub enum Act {
         product: String,
         price: Money,
     },
+    /// Money, a gift card, a voucher or points came to a customer's balance.
+    BalanceCredited {
+        customer: CustomerId,
+        kind: String,
+        amount: Money,
+        note: String,
+    },
+    DiscountSet {
+        customer: CustomerId,
+        percent: u8,
+    },
+    OrderCanceled {
+        order: OrderId,
+    },
+    PurchaseCanceled {
+        purchase: PurchaseId,
+    },
+    PurchaseRefunded {
+        purchase: PurchaseId,
+        cash: Money,
+        gift: Money,
+        points: Money,
+        outside: Money,
+    },
+    AutoRenewalSet {
+        purchase: PurchaseId,
+        enabled: bool,
+    },
+    /// The next certificate of a purchase was applied for, could not be, or is waited for.
+    RenewalLookedAt {
+        purchase: PurchaseId,
+        certificate: Serial,
+        outcome: String,
+    },
     PackageGranted {
         holder: Holder,
         package: PackageId,
@@ -115,6 +179,18 @@ pub enum Act {
     CatalogLoaded {
         digest: String,
         products: usize,
+    },
+    /// The server carries an order through for a customer.
+    OrderTakenInHand {
+        order: OrderId,
+        customer: CustomerId,
+    },
+    LookAskedFor {
+        order: OrderId,
+    },
+    OrderLookedAt {
+        order: OrderId,
+        findings: Vec<String>,
     },
     OrderFinalized {
         order: OrderId,
@@ -250,6 +326,16 @@ pub enum Act {
     /// A key was reported compromised, by the SHA-256 of its SubjectPublicKeyInfo in hexadecimal digits.
     KeyReported {
         spki_sha256: String,
+    },
+    /// A file was put into the vault.
+    DocumentKept {
+        document: DocumentId,
+        customer: CustomerId,
+        kind: DocumentKind,
+    },
+    /// A file was taken out of the vault for good.
+    DocumentForgotten {
+        document: DocumentId,
     },
     ServerCertificateIssued {
         serial: Serial,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::delivery::Recipient;
 use super::plan::Method;
-use super::{AuthzId, JobId, NoticeId, OrderId, TimerId, Timestamp};
+use super::{AuthzId, DocumentId, JobId, NoticeId, OrderId, PurchaseId, Serial, TimerId, Timestamp};
 
 /// A piece of work that survives a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,10 +51,24 @@ pub enum Work {
         /// The order.
         order: OrderId,
     },
+    /// Carry an order on that the server has in hand.
+    Attend {
+        /// The order.
+        order: OrderId,
+    },
     /// Forget what was answered to a request that may have come again.
     Forget {
         /// Its key, in hexadecimal digits.
         key: String,
+    },
+    /// See to the certificate that follows one whose end is near (VALIDITY-04).
+    Continue {
+        /// The purchase that paid for it.
+        purchase: PurchaseId,
+        /// The certificate.
+        certificate: Serial,
+        /// On how many days it was seen to before.
+        tries: u32,
     },
     /// Send a message to everybody who is to have it.
     Notify {
@@ -72,6 +86,11 @@ pub enum Work {
     Lapse {
         /// The order.
         order: OrderId,
+    },
+    /// Forget a document that was kept long enough.
+    ForgetDocument {
+        /// The document.
+        document: DocumentId,
     },
 }
 

@@ -287,6 +287,27 @@ pub(super) fn would_refuse(
     })
 }
 
+/// All that a product has against one name, for those who ask ahead of an order: words that bring a review too.
+pub fn objections(
+    catalog: &Catalog,
+    product: &Product,
+    identifier: &Identifier,
+    cleared: &BTreeSet<String>,
+) -> Vec<String> {
+    let terms = Terms {
+        default_product: &product.id,
+        order_days: 0,
+        customer: None,
+        only: None,
+        held: None,
+        offers: &[],
+        cleared,
+        advise: false,
+    };
+    let (_, word) = word(catalog, product, identifier, &terms);
+    refusal(catalog, product, identifier).into_iter().chain(word).collect()
+}
+
 /// Why nothing is issued for a name, whatever the shape of the order.
 pub fn refusal(catalog: &Catalog, product: &Product, identifier: &Identifier) -> Option<String> {
     if let Some(domain) = catalog.names().refusal(identifier) {

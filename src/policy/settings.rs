@@ -72,6 +72,8 @@ pub struct Settings {
     pub renewal_window_days: u32,
     /// Most bytes of an uploaded letter ("1.4 MB", DOC-02).
     pub letter_max_bytes: u32,
+    /// Days that an uploaded letter is kept; then it is deleted.
+    pub letter_retention_days: u32,
     /// Whether GlobalSign EV needs a letter too.
     pub globalsign_ev_letter: bool,
     /// Certificates issued before this day are revoked through support only (REVOKE-07).
@@ -208,6 +210,7 @@ impl Default for Settings {
             caa_mode: CaaMode::Rfc8659,
             renewal_window_days: 30,
             letter_max_bytes: 1_400_000,
+            letter_retention_days: 1_095,
             globalsign_ev_letter: true,
             // 2020-03-25
             revocation_cutoff_date: Day(Timestamp::from_secs(1_585_094_400)),
@@ -245,6 +248,7 @@ impl Settings {
             ("expiry_reminder_day_offset", self.expiry_reminder_day_offset, 0, 30),
             ("free_reissue_limit", self.free_reissue_limit, 0, 100),
             ("letter_max_bytes", self.letter_max_bytes, 1, ceiling::LETTER_BYTES),
+            ("letter_retention_days", self.letter_retention_days, 1, 36_500),
             ("name_max_chars", self.name_max_chars, 1, ceiling::NAME_CHARS),
             ("name_max_levels", self.name_max_levels, 2, ceiling::NAME_LEVELS),
         ] {

@@ -281,6 +281,7 @@ impl Ra {
             serial,
             issuer: product.issuer.clone(),
             names: order.identifiers.clone(),
+            subject: None,
             common_name: product.common_name.then(|| common_name(&order)).flatten(),
             spki: csr.spki,
             key: csr.key,

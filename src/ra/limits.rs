@@ -15,7 +15,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const CROWDED: usize = 100_000;
 
 /// `[limits]` of the configuration; 0 is off.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// New accounts an hour from one address.
@@ -24,6 +24,14 @@ pub struct Settings {
     pub orders_per_hour: u32,
     /// Failed validations an hour of one account for one name.
     pub failed_validations_per_hour: u32,
+    /// Diagnoses an hour of one caller.
+    pub diagnoses_per_hour: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { accounts_per_hour: 0, orders_per_hour: 0, failed_validations_per_hour: 0, diagnoses_per_hour: 60 }
+    }
 }
 
 /// What is counted.
@@ -32,6 +40,7 @@ enum Counted {
     Accounts(IpAddr),
     Orders(AccountId),
     Failures(AccountId, Identifier),
+    Diagnoses(String),
 }
 
 /// The counters of this process. Each is a moment (the generic cell rate algorithm): how far ahead of the clock it
@@ -65,6 +74,14 @@ impl Limits {
     pub(super) fn order(&self, account: &AccountId, now: Timestamp) -> Result<()> {
         let most = self.settings.orders_per_hour;
         self.take(Counted::Orders(account.clone()), most, now, || format!("{most} new orders an hour of one account"))
+    }
+
+    /// Counts a diagnosis of a caller, or refuses it.
+    pub(super) fn diagnosis(&self, caller: &str, now: Timestamp) -> Result<()> {
+        let most = self.settings.diagnoses_per_hour;
+        self.take(Counted::Diagnoses(caller.to_owned()), most, now, || {
+            format!("{most} diagnoses an hour of one caller")
+        })
     }
 
     /// Refuses a challenge response while too many for that name have failed.

@@ -3,22 +3,30 @@
 mod accounts;
 mod alarms;
 mod authorizations;
+mod billing;
+mod buying;
 mod calendar;
 mod catalogs;
 mod channels;
 mod compromised;
+mod continuing;
 mod customers;
+mod diagnoses;
+mod documents;
 mod entitlements;
 mod expiry;
+mod hand_orders;
 mod issuance;
 mod ledgers;
 pub mod limits;
 mod notices;
+mod operations;
 mod orders;
 mod placing;
 mod proofs;
 mod publication;
 mod purchases;
+mod quitting;
 mod quotas;
 mod renewal;
 mod repeats;
@@ -41,15 +49,22 @@ use serde::Deserialize;
 pub use accounts::{Created, ExternalProof, NewAccount};
 pub use alarms::PolicyTerms;
 pub use authorizations::AuthzView;
+pub use billing::{CreditKind, NewCredit, NewPayment};
+pub use buying::{NewPurchase, Pay};
 pub use channels::{NewChannel, NewWay, Subscribed, SubscriptionChange};
 pub use compromised::{CompromisedKey, Report, ReportedKey};
+pub use continuing::{NewRenewal, Renewed};
 pub use customers::{CustomerChange, IdentityWord, NewCustomer, NewExternalKey};
+pub use diagnoses::{Finding, NameSeen, Report as Diagnosed};
+pub use documents::NewDocument;
+pub use hand_orders::{HandOrderView, NewApplication, ValidationRecord};
 pub use issuance::Download;
 pub use ledgers::{DomainView, QuotaView};
 pub use notices::NoticeView;
+pub use operations::{Operation, OperationFilter, OperationPage};
 pub use orders::{OrderPage, OrderView};
 pub use placing::NewOrder;
-pub use purchases::{NamesQuote, NewPurchase, QuotedNames};
+pub use purchases::{NamesQuote, QuotedNames};
 pub use renewal::Renewal;
 pub use repeats::{Claim, Claimed, Repeatable, StoredAnswer};
 pub use reports::{OrderReport, PurchaseReport};
@@ -71,6 +86,7 @@ use crate::policy::catalog::{Catalog, Product};
 use crate::post::Post;
 use crate::store::StoreError;
 use crate::store::records::Records;
+use crate::store::vault::Vault;
 use crate::va::Va;
 use worker::Worker;
 
@@ -121,6 +137,8 @@ impl Default for Settings {
 pub struct Parts {
     /// The engine.
     pub records: Records,
+    /// What seals files and private keys.
+    pub vault: Vault,
     /// The validator.
     pub va: Va,
     /// The CA.
@@ -142,6 +160,7 @@ pub struct Parts {
 /// The registration authority.
 pub struct Ra {
     records: Records,
+    vault: Vault,
     va: Va,
     ca: Ca,
     post: Post,
@@ -162,6 +181,7 @@ impl Ra {
     pub fn new(parts: Parts) -> Arc<Self> {
         Arc::new(Self {
             records: parts.records,
+            vault: parts.vault,
             va: parts.va,
             ca: parts.ca,
             post: parts.post,

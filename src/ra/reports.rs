@@ -6,7 +6,9 @@ use crate::domain::account::{Account, Holder};
 use crate::domain::certificate::Certificate;
 use crate::domain::order::{Order, OrderStatus, Phase, Purpose};
 use crate::domain::purchase::Purchase;
-use crate::domain::{AccountId, Error, OrderId, Problem, Result, Serial};
+use crate::domain::{AccountId, CustomerId, Error, OrderId, Problem, Result, Serial};
+use crate::policy::form::{self, Stages};
+use crate::policy::promise::{self, Promise};
 use crate::policy::status::{self, Facts, PurchaseState, Status, TermOutcome};
 use crate::store::records::{Index, Rows, Stored, target};
 
@@ -27,6 +29,10 @@ pub struct OrderReport {
     pub problem: Option<Problem>,
     /// What to look at when it waits longer than usual.
     pub hint: Option<&'static str>,
+    /// What is promised of its time to issue, as long as it is not settled.
+    pub promise: Option<Promise>,
+    /// The stages of the application, if the catalogue still has the product (BUY-09).
+    pub stages: Option<Stages>,
 }
 
 impl OrderReport {
@@ -45,6 +51,8 @@ pub struct PurchaseReport {
     pub state: PurchaseState,
     /// The order of each term that was begun.
     pub orders: Vec<OrderReport>,
+    /// How many names of which kind it takes, if the catalogue still has the product (BUY-10).
+    pub takes: Option<String>,
 }
 
 impl Ra {
@@ -70,6 +78,36 @@ impl Ra {
         let mut reports = Vec::with_capacity(ids.len());
         for id in &ids {
             reports.push(self.order_report(id).await?);
+        }
+        Ok(reports)
+    }
+
+    /// Up to `limit` orders of a customer's accounts behind the one of that id: account by account, each oldest first.
+    pub async fn customer_order_reports(
+        &self,
+        customer: &CustomerId,
+        after: Option<&OrderId>,
+        limit: usize,
+    ) -> Result<Vec<OrderReport>> {
+        let mut begin = match after {
+            Some(id) => Some(self.order_view(id).await?.order.account.clone()),
+            None => None,
+        };
+        let (mut reports, mut after, mut accounts_after) = (Vec::new(), after.cloned(), None);
+        while reports.len() < limit {
+            let accounts = self.accounts_of(customer, accounts_after.as_ref(), 100).await?;
+            let Some(last) = accounts.last() else { break };
+            accounts_after = Some(last.id.clone());
+            for account in accounts {
+                if begin.as_ref().is_some_and(|begin| account.id < *begin) {
+                    continue;
+                }
+                // Only the account at which the page before ended goes on behind that page's last order.
+                let behind = if begin.as_ref() == Some(&account.id) { after.take() } else { None };
+                begin = begin.filter(|begin| *begin > account.id);
+                let left = limit - reports.len();
+                reports.extend(self.order_reports(Some(&account.id), behind.as_ref(), left).await?);
+            }
         }
         Ok(reports)
     }
@@ -110,8 +148,13 @@ impl Ra {
         let status = status::of_order(&facts);
         let names = authzs.iter().map(|authz| status::of_name(&view.order, authz, view.now)).collect();
         let hint = status::hint(status, &facts);
+        let promise = match view.status() {
+            OrderStatus::Valid | OrderStatus::Invalid => None,
+            _ => facts.product.and_then(|product| promise::of(&catalog, product, view.order.created)),
+        };
         let problem = view.problem().or(if status == Status::Canceled { closed } else { None });
-        Ok(OrderReport { holder: account.holder(), certificate, status, names, problem, hint, view })
+        let stages = catalog.product(&view.order.product).map(|product| form::stages(product, status));
+        Ok(OrderReport { holder: account.holder(), certificate, status, names, problem, hint, promise, stages, view })
     }
 
     /// Whether a reissue of the certificate was asked for by its name (RFC 9773 section 5) and is under way.
@@ -132,8 +175,9 @@ impl Ra {
             Some(report) => Some(self.last_term(report).await?),
             None => None,
         };
-        let state = status::of_purchase(purchase.years, orders.len(), last);
-        Ok(PurchaseReport { purchase, state, orders })
+        let state = status::of_purchase(purchase.standing, purchase.years, orders.len(), last);
+        let takes = self.catalog().product(&purchase.product).map(|product| form::takes(product, purchase.names));
+        Ok(PurchaseReport { purchase, state, orders, takes })
     }
 
     async fn last_term(&self, report: &OrderReport) -> Result<TermOutcome> {

@@ -50,6 +50,7 @@ impl Ra {
             serial,
             issuer: issuer.to_owned(),
             names,
+            subject: None,
             common_name: None,
             spki: spki.as_ref().to_vec(),
             key: SubjectKey::P256,

@@ -187,10 +187,15 @@ impl Ra {
         match &job.work {
             Work::Validate { authz, method } => self.validate(&job, authz, *method).await,
             Work::Issue { order } => self.issue(&job, order, ticket).await,
+            Work::Attend { order } => self.attend(&job, order).await,
             Work::Forget { key } => self.forget_repeat(&job, key).await,
             Work::Notify { notice } => self.notify(&job, notice).await,
             Work::Deliver { notice, to } => self.deliver(&job, notice, to).await,
             Work::Lapse { order } => self.tell_lapse(&job, order).await,
+            Work::Continue { purchase, certificate, tries } => {
+                self.see_to_follower(&job, purchase, certificate, *tries).await
+            }
+            Work::ForgetDocument { document } => self.forget_document(&job, document).await,
         }
     }
 

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::engine::{Engine, Fault, View, guarded};
 use super::group::{Group, Refusal};
 use super::journal::Journal;
+use super::oplog::Tip;
 use super::recovery::{self, Opened};
 use super::row::{self, Meta, Name};
 use super::snapshot::Compaction;
@@ -46,10 +47,13 @@ impl<E: Engine> Embedded<E> {
         let Opened { engine, meta, journal, snapshot_bytes, incomplete, lock } = recovery::open::<E>(path)?;
         let (requests, waiting) = channel();
         let limit = if incomplete { 0 } else { journal_limit.max(2 * snapshot_bytes) };
+        let operations = guarded(|| Tip::load(&*engine.view()?));
+        let operations = operations.map_err(|fault| OpenError::Failed(path.to_owned(), Box::new(fault)))?;
         let mut committer = Committer {
             engine: engine.clone(),
             journal,
             meta,
+            operations,
             unsynced: false,
             failure: OnceLock::new(),
             journal_limit,
@@ -175,6 +179,8 @@ struct Committer<E> {
     engine: Arc<E>,
     journal: Journal,
     meta: Meta,
+    /// The end of the operation log.
+    operations: Tip,
     /// The engine has been given more than it was told to sync.
     unsynced: bool,
     /// Set by the first fault: from then on the store takes no commit, because the state of its files is not known.
@@ -241,6 +247,7 @@ impl<E: Engine> Committer<E> {
         if group.is_empty() {
             return Ok(verdicts);
         }
+        group.link(&mut self.operations)?;
         let outcome = group.close();
         drop(view);
         // The order is the recovery argument's: first the journal, durable; only then may anyone see it.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::engine::{Fault, Rows, View};
 use super::journal::{Frame, Op};
+use super::oplog::{self, Tip};
 use super::row::{self, Head, Meta};
 use super::{Guard, Key, StoreError, WriteSet};
 
@@ -16,6 +17,8 @@ pub(super) struct Group<'v> {
     sequence: u64,
     records: BTreeMap<Key, RecordSlot>,
     counters: BTreeMap<Key, CounterSlot>,
+    /// The audit events of all sets, which one link will hold.
+    events: Vec<(Vec<u8>, Bytes)>,
 }
 
 /// Why a set is not in the group.
@@ -70,7 +73,7 @@ impl<'v> Group<'v> {
     /// An empty group on top of `meta`, which `view` is at.
     pub(super) fn new(view: &'v dyn View, meta: Meta) -> Self {
         let (records, counters) = (BTreeMap::new(), BTreeMap::new());
-        Self { view, before: meta, sequence: meta.sequence, records, counters }
+        Self { view, before: meta, sequence: meta.sequence, records, counters, events: Vec::new() }
     }
 
     /// Takes a set in if its guards and floors hold, and else leaves the group as it was.
@@ -94,6 +97,9 @@ impl<'v> Group<'v> {
             self.count(key, value)?;
         }
         for (key, value) in set.puts {
+            if key.space == oplog::EVENTS {
+                self.events.push((key.id.clone(), value.clone()));
+            }
             self.record(&key)?.change = Change::Put(self.sequence, value);
         }
         for key in set.deletes {
@@ -132,6 +138,17 @@ impl<'v> Group<'v> {
             }
         }
         self.sequence = frame.to;
+        Ok(())
+    }
+
+    /// Adds the link over the audit events of the group, behind `tip`.
+    pub(super) fn link(&mut self, tip: &mut Tip) -> Result<(), Fault> {
+        if self.events.is_empty() {
+            return Ok(());
+        }
+        for (key, value) in tip.extend(&self.events) {
+            self.record(&key)?.change = Change::Put(self.sequence, value);
+        }
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Durability: an ordered key-value store of three calls, which knows nothing of what its records mean.
 
 pub mod records;
+pub mod vault;
 
 use std::fmt;
 use std::future::Future;
@@ -15,6 +16,7 @@ mod committer;
 mod engine;
 mod group;
 mod journal;
+mod oplog;
 mod recovery;
 mod redb;
 mod row;
@@ -22,6 +24,7 @@ mod sled;
 mod snapshot;
 mod transfer;
 
+pub use oplog::OperationsHead;
 pub use transfer::{Report, Totals, TransferError, check, export, import};
 
 /// Longest id of a key, in bytes.

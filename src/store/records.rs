@@ -11,17 +11,16 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use index::{Index, Rows};
-pub use spaces::{BlockedKey, Record, Revocation, SerialEntry, clearance_id};
+pub use spaces::{BlockedKey, Record, Revocation, SerialEntry, clearance_id, document_part_id};
 
-use super::{Entry, Guard, Key, Kv, Range, StoreError, WriteSet};
+use super::oplog::{EVENTS, head_key};
+use super::{Entry, Guard, Key, Kv, OperationsHead, Range, StoreError, WriteSet};
+use crate::actor::{self, Actor};
 use crate::domain::audit::{Act, AuditEvent};
 use crate::domain::id::random_bytes;
 use crate::domain::job::{Job, Timer, Work};
 use crate::domain::notice::Notice;
 use crate::domain::{Serial, Timestamp};
-
-/// The space of audit events, ordered by time.
-const AUDIT: u8 = 90;
 
 /// A record as it was read, with the version that a later write is guarded by.
 #[derive(Debug, Clone)]
@@ -151,12 +150,27 @@ impl Records {
 
     /// Up to `limit` audit events behind the row called `after`, oldest first, each with the name of its row.
     pub async fn audit(&self, after: Option<Vec<u8>>, limit: usize) -> Result<Vec<(Vec<u8>, AuditEvent)>, StoreError> {
-        let rows = self.kv.scan(Range { space: AUDIT, prefix: Vec::new(), after, limit }).await?;
-        let read = |row: Entry| {
-            let event = serde_json::from_slice(&row.value).map_err(|fault| StoreError::Failed(fault.into()))?;
-            Ok((row.key.id, event))
-        };
-        rows.into_iter().map(read).collect()
+        let rows = self.kv.scan(Range { space: EVENTS, prefix: Vec::new(), after, limit }).await?;
+        rows.into_iter().map(read_event).collect()
+    }
+
+    /// The audit events of those rows, in the order in which they were committed; one that is gone is left out.
+    pub async fn audit_rows(
+        &self,
+        ids: impl IntoIterator<Item = Vec<u8>>,
+    ) -> Result<Vec<(Vec<u8>, AuditEvent)>, StoreError> {
+        let keys: Vec<Key> = ids.into_iter().map(|id| Key { space: EVENTS, id }).collect();
+        let mut rows: Vec<Entry> = self.kv.read(&keys).await?.into_iter().flatten().collect();
+        // Within a millisecond the names of rows stand in no order.
+        rows.sort_by(|one, other| (one.version, &one.key).cmp(&(other.version, &other.key)));
+        rows.into_iter().map(read_event).collect()
+    }
+
+    /// Where the chain over the audit events ends; none if it has no link yet.
+    pub async fn operations_head(&self) -> Result<Option<OperationsHead>, StoreError> {
+        let row = self.kv.read(&[head_key()]).await?.pop().flatten();
+        let read = |row: Entry| serde_json::from_slice(&row.value).map_err(|fault| StoreError::Failed(fault.into()));
+        row.map(read).transpose()
     }
 
     /// Whether the engine takes commits: carries out an empty set.
@@ -168,6 +182,11 @@ impl Records {
     pub async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
         self.kv.commit(batch.set).await
     }
+}
+
+fn read_event(row: Entry) -> Result<(Vec<u8>, AuditEvent), StoreError> {
+    let event = serde_json::from_slice(&row.value).map_err(|fault| StoreError::Failed(fault.into()))?;
+    Ok((row.key.id, event))
 }
 
 fn decode_row(entry: Entry) -> Result<Stored<String>, StoreError> {
@@ -190,10 +209,14 @@ impl Batch {
 
     /// One more act in the same batch.
     pub fn and(mut self, act: Act, now: Timestamp) -> Self {
-        let event = AuditEvent { at: now, act };
+        let Actor { who, from } = actor::current();
+        let event = AuditEvent { at: now, act, who, from };
         let text = serde_json::to_vec(&event).expect("audit events hold no maps with keys that are not strings");
         let id = [&now.as_millis().to_be_bytes()[..], &random_bytes::<8>()].concat();
-        self.set.puts.push((Key { space: AUDIT, id }, text.into()));
+        if let Some(subject) = event.act.subject() {
+            self = self.index(&Index::EventOf(subject, &id), "");
+        }
+        self.set.puts.push((Key { space: EVENTS, id }, text.into()));
         self
     }
 

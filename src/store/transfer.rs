@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::{Engine, Fault, guarded};
 use super::journal::{Chain, Frame, Op, sync_dir};
+use super::oplog::{Audit, OperationsHead};
 use super::recovery::{self, IMPORT_MARK};
 use super::redb::Redb;
 use super::row::{self, Item};
@@ -44,6 +45,9 @@ pub struct Report {
     pub records: BTreeMap<u8, u64>,
     /// How many counters each space has.
     pub counters: BTreeMap<u8, u64>,
+    /// Where the chain over the audit events ends; none if it has no link yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operations: Option<OperationsHead>,
     /// What is wrong; empty if the store is sound.
     pub faults: Vec<String>,
 }
@@ -198,13 +202,20 @@ fn check_files<E: Engine>(path: &Path) -> Result<Report, OpenError> {
     let _lock = recovery::lock(path)?;
     let mut report = Report::default();
     let (mut records, mut counters) = (BTreeMap::new(), BTreeMap::new());
+    let mut operations = Audit::default();
     let opened = recovery::open_verified::<E>(&dir, &mut |item| match item {
-        Item::Record(entry) => *records.entry(entry.key.space).or_default() += 1,
+        Item::Record(entry) => {
+            operations.see(entry);
+            *records.entry(entry.key.space).or_default() += 1;
+        }
         Item::Counter(key, _) => *counters.entry(key.space).or_default() += 1,
     });
     (report.records, report.counters) = (records, counters);
     match opened {
-        Ok((_, meta)) => report.sequence = meta.sequence,
+        Ok((_, meta)) => {
+            report.sequence = meta.sequence;
+            (report.operations, report.faults) = operations.verdict();
+        }
         Err(fault) => report.faults.push(format!("{}: {fault}", E::NAME)),
     }
     match Chain::find(&path.join("journal")).map_err(Fault::Io).and_then(|chain| recovery::verify_chain(&chain)) {

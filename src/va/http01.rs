@@ -2,10 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONNECTION, HOST, LOCATION};
 use reqwest::{Client, Response, StatusCode, redirect, retry};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use url::{Host, Url};
 
 use super::dns::Dns;
@@ -18,6 +21,8 @@ use crate::domain::{DnsName, Identifier, Kind};
 const MAX_REDIRECTS: usize = 10;
 /// Most bytes of a body that are looked at. A key authorization has fewer than 100.
 pub(super) const MAX_BODY: usize = 4096;
+/// Most addresses of a name that are tried one by one.
+const MOST_TRIED: usize = 8;
 /// Longest URL that a redirect may lead to.
 const MAX_URL: usize = 2000;
 
@@ -33,6 +38,7 @@ pub(super) struct Http {
     https_port: u16,
     allow_private: bool,
     follow_redirects: bool,
+    connect_timeout: Duration,
     /// What is said after a failed connection.
     advice: String,
 }
@@ -88,6 +94,7 @@ impl Http {
             https_port: settings.tls_port,
             allow_private: settings.allow_private_addresses,
             follow_redirects: settings.follow_redirects,
+            connect_timeout: settings.connect_timeout(),
             advice: reach::advice(&settings.source_addresses),
         })
     }
@@ -115,6 +122,34 @@ impl Http {
             Kind::Connection,
             format!("{} led to more than {MAX_REDIRECTS} redirects.", shown(&place.url)),
         ))
+    }
+
+    /// Those of a name's addresses that take no connection, and how many there are. What may not be dialled is not tried.
+    pub async fn deaf(
+        &self,
+        dns: &Dns,
+        identifier: &Identifier,
+        trail: &Trail,
+    ) -> Result<(Vec<SocketAddr>, usize), Fault> {
+        let addresses = match identifier {
+            Identifier::Dns(name) => dns.addresses(name.base(), trail).await?,
+            Identifier::Ip(ip) => Addresses::literal(*ip),
+        };
+        let configured = addresses.configured;
+        let one = |ip| {
+            reach::vet(&identifier.to_string(), &Addresses { found: vec![ip], configured }, self.allow_private, trail)
+        };
+        let open: Vec<IpAddr> =
+            addresses.found.into_iter().take(MOST_TRIED).filter_map(|ip| one(ip).ok()).flatten().collect();
+        let tried = open.iter().map(|ip| (SocketAddr::new(*ip, self.http_port), self.connect_timeout));
+        let mut trying: JoinSet<_> = tried.map(connects).collect();
+        let mut deaf = Vec::new();
+        while let Some(Ok((addr, why))) = trying.join_next().await {
+            trail.note(format!("connecting to {addr}: {}", why.as_deref().unwrap_or("it takes connections")));
+            deaf.extend(why.map(|_| addr));
+        }
+        deaf.sort();
+        Ok((deaf, open.len()))
     }
 
     async fn place(&self, dns: &Dns, url: Url, trail: &Trail) -> Result<Place, Fault> {
@@ -252,6 +287,16 @@ impl Http {
         };
         Fault::passing(kind, detail)
     }
+}
+
+/// Why an address takes no connection; none if it does.
+async fn connects((addr, within): (SocketAddr, Duration)) -> (SocketAddr, Option<String>) {
+    let why = match tokio::time::timeout(within, TcpStream::connect(addr)).await {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(root_cause(&error)),
+        Err(_) => Some("timed out".to_owned()),
+    };
+    (addr, why)
 }
 
 impl Seen {

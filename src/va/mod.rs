@@ -1,6 +1,7 @@
 //! Looking at the world: a `Task` in, an `Outcome` out. Knows nothing of orders, accounts, store or catalogue.
 
 mod caa;
+mod diagnosis;
 mod dns;
 mod dns01;
 mod http01;
@@ -17,6 +18,7 @@ use serde::Deserialize;
 
 use crate::domain::plan::{CaaMode, Method};
 use crate::domain::{Identifier, Kind, Problem, Timestamp};
+pub use diagnosis::{Diagnosis, Found};
 use trail::{Fault, Trail};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

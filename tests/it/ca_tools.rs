@@ -72,6 +72,7 @@ pub fn plan(csr: &Csr, texts: &[&str]) -> LeafPlan {
         serial: Serial::random(),
         issuer: "chancery".to_owned(),
         names: names(texts),
+        subject: None,
         common_name: None,
         spki: csr.spki.clone(),
         key: csr.key,

@@ -113,6 +113,7 @@ fn a_check_counts_and_changes_nothing() {
             journal: 303,
             records: [(0, 59), (1, 60), (2, 60), (3, 60), (4, 60), (255, 1)].into(),
             counters: [(3, 8)].into(),
+            operations: None,
             faults: vec![],
         };
         assert_eq!(report, expected, "{engine:?}");

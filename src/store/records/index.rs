@@ -3,7 +3,7 @@
 use crate::domain::account::Holder;
 use crate::domain::delivery::Recipient;
 use crate::domain::{
-    AccountId, AlarmId, ChannelId, CustomerId, NoticeId, OrderId, PurchaseId, Serial, TemplateId, Timestamp,
+    AccountId, AlarmId, ChannelId, CustomerId, EntryId, NoticeId, OrderId, PurchaseId, Serial, TemplateId, Timestamp,
 };
 use crate::store::Key;
 
@@ -34,8 +34,14 @@ pub enum Index<'a> {
     Held(&'a Holder, &'a [u8; 32], &'a str),
     /// Orders that wait for a person, by their age.
     InReview(Timestamp, &'a OrderId),
+    /// The entries of the ledger that move a customer's balances, by their age.
+    EntryOfCustomer(&'a CustomerId, Timestamp, &'a EntryId),
+    /// The event of a payment provider, by its digest, to the entry that it led to: each counts once.
+    PaymentEvent(&'a [u8; 32]),
     /// A certified key and each of its certificates to that certificate.
     CertificateOfKey(&'a [u8; 32], &'a Serial),
+    /// An order or an authorization and each audit event of its history; leads to nothing more.
+    EventOf(&'a str, &'a [u8]),
     /// A customer's ACME accounts.
     AccountOfCustomer(&'a CustomerId, &'a AccountId),
     /// A customer's messages, the newest first.
@@ -49,6 +55,8 @@ pub enum Index<'a> {
     TemplateOfCustomer(&'a CustomerId, &'a TemplateId),
     /// Deliveries that are to be tried.
     Waiting(&'a NoticeId, &'a Recipient),
+    /// A customer to the account that the server keeps for it.
+    HouseAccount(&'a CustomerId),
 }
 
 /// Where index rows of one kind begin.
@@ -64,8 +72,12 @@ pub enum Rows<'a> {
     Held(&'a Holder, &'a [u8; 32]),
     /// Orders that wait for a person.
     InReview,
+    /// The entries of the ledger that move a customer's balances.
+    EntriesOfCustomer(&'a CustomerId),
     /// A certified key's certificates.
     CertificatesOfKey(&'a [u8; 32]),
+    /// The audit events in the history of an order or an authorization.
+    EventsOf(&'a str),
     /// A customer's ACME accounts.
     AccountsOfCustomer(&'a CustomerId),
     /// A customer's messages, the newest first.
@@ -92,7 +104,9 @@ impl Rows<'_> {
             Self::PurchasesOfCustomer(customer) => (108, customer.as_str().into()),
             Self::Held(holder, names) => (109, [holder.as_key().as_bytes(), *names].concat()),
             Self::InReview => (110, Vec::new()),
+            Self::EntriesOfCustomer(customer) => (130, customer.as_str().into()),
             Self::CertificatesOfKey(hash) => (111, hash.to_vec()),
+            Self::EventsOf(subject) => (157, subject.as_bytes().to_vec()),
             Self::AccountsOfCustomer(customer) => (160, customer.as_str().into()),
             Self::NoticesOfCustomer(customer) => (152, customer.as_str().into()),
             Self::ChannelsOfCustomer(customer) => (153, [b"c", customer.as_str().as_bytes()].concat()),
@@ -134,7 +148,12 @@ impl Index<'_> {
                 (109, [holder.as_key().as_bytes(), *names, product.as_bytes()].concat())
             }
             Self::InReview(at, order) => (110, [&at.as_millis().to_be_bytes(), order.as_str().as_bytes()].concat()),
+            Self::EntryOfCustomer(customer, at, id) => {
+                (130, [customer.as_str().as_bytes(), &at.as_millis().to_be_bytes(), id.as_str().as_bytes()].concat())
+            }
+            Self::PaymentEvent(hash) => (131, hash.to_vec()),
             Self::CertificateOfKey(hash, serial) => (111, [&hash[..], serial.as_bytes()].concat()),
+            Self::EventOf(subject, event) => (157, [subject.as_bytes(), event].concat()),
             Self::AccountOfCustomer(customer, account) => {
                 (160, [customer.as_str().as_bytes(), account.as_str().as_bytes()].concat())
             }
@@ -155,6 +174,7 @@ impl Index<'_> {
                 (155, [customer.as_str().as_bytes(), id.as_str().as_bytes()].concat())
             }
             Self::Waiting(notice, to) => (156, [notice.as_str().as_bytes(), to.as_str().as_bytes()].concat()),
+            Self::HouseAccount(customer) => (161, customer.as_str().into()),
         };
         Key { space, id }
     }

@@ -10,14 +10,17 @@ use crate::domain::certificate::{Certificate, RevocationReason};
 use crate::domain::channel::{Channel, Subscription};
 use crate::domain::customer::{Clearance, Customer, ExternalKey};
 use crate::domain::delivery::Delivery;
+use crate::domain::document::{Document, DocumentPart};
+use crate::domain::hand_order::HandOrder;
 use crate::domain::job::{Job, Timer};
+use crate::domain::ledger::{Coupon, Entry, Wallet};
 use crate::domain::notice::Notice;
 use crate::domain::order::Order;
 use crate::domain::purchase::Purchase;
 use crate::domain::quota::{DomainLedger, HolderLedger};
 use crate::domain::repeat::Repeat;
 use crate::domain::token::Token;
-use crate::domain::{Serial, Timestamp};
+use crate::domain::{DocumentId, Serial, Timestamp};
 
 /// Something that is kept as one record.
 pub trait Record: Serialize + DeserializeOwned + Send + Sync {
@@ -61,12 +64,18 @@ records! {
     Timer = 15, |r| [&r.at.as_millis().to_be_bytes(), r.id.as_str().as_bytes()].concat();
     Notice = 16, |r| r.id.as_str().into();
     Token = 17, |r| r.id.as_str().into();
+    Entry = 18, |r| r.id.as_str().into();
+    Wallet = 19, |r| r.customer.as_str().into();
+    Document = 23, |r| r.id.as_str().into();
     Channel = 28, |r| r.id.as_str().into();
     AlarmPolicy = 29, |r| r.id.as_str().into();
     Repeat = 30, |r| r.key.into();
+    HandOrder = 31, |r| r.order.as_str().into();
     Delivery = 32, |r| Delivery::name(&r.notice, &r.to).into();
+    Coupon = 35, |r| [r.customer.as_str(), r.id.as_str()].concat().into();
     Subscription = 52, |r| r.customer.as_str().into();
     Template = 53, |r| r.id.as_str().into();
+    DocumentPart = 142, |r| document_part_id(&r.document, r.number);
 }
 
 /// A serial number that was given out, recorded before anything is signed with it.
@@ -119,4 +128,9 @@ impl Revocation {
 /// The name of a clearance.
 pub fn clearance_id(holder: &Holder, name: &str) -> Vec<u8> {
     [holder.as_key().as_bytes(), b"/", name.as_bytes()].concat()
+}
+
+/// The name of a part of a document.
+pub fn document_part_id(document: &DocumentId, number: u32) -> Vec<u8> {
+    [document.as_str().as_bytes(), b"/", &number.to_be_bytes()].concat()
 }
