@@ -290,7 +290,8 @@ impl World {
 
     /// A new customer.
     pub async fn customer(&self, kind: CustomerKind) -> CustomerId {
-        self.ra().create_customer(NewCustomer::new("Buyer", kind)).await.unwrap().id
+        let email = Some("buyer@zone-one.cn".to_owned());
+        self.ra().create_customer(NewCustomer { email, ..NewCustomer::new("Buyer", kind) }).await.unwrap().id
     }
 
     /// A client whose account is bound to a customer, and whose http-01 challenges are met at every name.
