@@ -198,6 +198,30 @@ fn whatever_is_done_to_the_log_shows_with_its_place() {
 }
 
 #[test]
+fn the_command_fails_where_the_chain_is_broken_and_tells_the_head_where_it_is_whole() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let at = |name: &str| dir.path().join(name).join("store");
+    fs::create_dir_all(dir.path().join("whole")).expect("a directory");
+    acts(&open(EngineName::Sled, &at("whole")), 0..3);
+    let mut export = Export::of(EngineName::Sled, &at("whole"));
+    export.remove(EVENTS, 1);
+    fs::create_dir_all(dir.path().join("broken")).expect("a directory");
+    export.import(EngineName::Sled, &at("broken"));
+    for (name, code, part) in [("whole", 0, "[]"), ("broken", 1, "of link 2 was removed")] {
+        let check = std::process::Command::new(env!("CARGO_BIN_EXE_chancery"))
+            .args(["store", "check", "--json", "--data-dir", dir.path().join(name).to_str().expect("text")])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .expect("it runs");
+        assert_eq!(check.status.code(), Some(code), "{name}: {check:?}");
+        let report: Value = serde_json::from_slice(&check.stdout).expect("JSON");
+        assert_eq!(report["operations"]["sequence"], 3, "{name}: {report}");
+        let told = report["faults"].to_string();
+        assert!(told.contains(part), "{name}: {told}");
+    }
+}
+
+#[test]
 fn an_event_that_the_server_itself_writes_anew_is_told_as_changed() {
     each_engine(|engine, path| {
         let store = open(engine, path);
