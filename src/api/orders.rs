@@ -26,6 +26,12 @@ pub(super) struct OrderObject {
     identifiers: Vec<Identifier>,
     /// In the documents' words (STATUS-01).
     status: &'static str,
+    /// The stages of the application (BUY-09).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stages: Option<&'static [&'static str]>,
+    /// The stage that it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<&'static str>,
     /// Whom it waits for: `review`.
     #[serde(skip_serializing_if = "Option::is_none")]
     waits_for: Option<&'static str>,
@@ -94,6 +100,8 @@ impl From<OrderReport> for OrderObject {
             product: order.product,
             identifiers: order.identifiers,
             status: report.status.as_str(),
+            stages: report.stages.map(|stages| stages.all),
+            stage: report.stages.map(|stages| stages.at),
             waits_for,
             problem: report.problem,
             hint: report.hint,

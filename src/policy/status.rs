@@ -11,10 +11,11 @@ use super::renewal;
 use crate::domain::authz::{Authorization, AuthzState};
 use crate::domain::certificate::{Certificate, CertificateStanding};
 use crate::domain::order::{Order, OrderStatus, Phase};
+use crate::domain::purchase::Standing;
 use crate::domain::{Kind, Timestamp};
 
 /// A canonical status (STATUS-01). An order has one of them, and each of its names one of the five of validation
-/// (STATUS-03). Words for what this server does not have yet (letters, refunds, uploads) are not here.
+/// (STATUS-03). Words for what this server does not have yet (letters, uploads) are not here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// Control of a name is to be shown.
@@ -56,6 +57,10 @@ pub enum PurchaseState {
     Issued,
     /// No term is left, and the last certificate is over.
     UsedUp,
+    /// Given up before anything was issued (REFUND-02).
+    Canceled,
+    /// What was paid went back.
+    Refunded,
 }
 
 /// What the order of a purchase's last term came to; orders without a certificate give their term back.
@@ -121,6 +126,19 @@ impl PurchaseState {
             Self::InUse => "in-use",
             Self::Issued => "issued",
             Self::UsedUp => "used-up",
+            Self::Canceled => "canceled",
+            Self::Refunded => "refunded",
+        }
+    }
+}
+
+impl PurchaseState {
+    /// What its holder is to do next.
+    pub fn advice(self) -> Option<&'static str> {
+        match self {
+            Self::PendingSubmission => Some("Submit the application data first: order the certificate (BUY-03)."),
+            Self::Canceled => Some("Have the purchase refunded (REFUND-02)."),
+            Self::InUse | Self::Issued | Self::UsedUp | Self::Refunded => None,
         }
     }
 }
@@ -133,8 +151,10 @@ pub fn of_order(facts: &Facts<'_>) -> Status {
         Phase::Issued { .. } => {
             facts.certificate.map_or(Status::Issued, |certificate| of_certificate(facts, certificate))
         }
-        // REVIEW-11; what a closed account left open was not refused but given up.
-        Phase::Failed { problem, .. } if problem.kind == Kind::AccountClosed => Status::Canceled,
+        // REVIEW-11; what a closed account left open, or its holder canceled, was not refused but given up.
+        Phase::Failed { problem, .. } if matches!(problem.kind, Kind::AccountClosed | Kind::Canceled) => {
+            Status::Canceled
+        }
         Phase::Failed { .. } => Status::ReviewFailed,
         _ if facts.account_closed => Status::Canceled,
         Phase::Issuing { .. } => Status::PendingIssue,
@@ -217,7 +237,12 @@ pub fn hint(status: Status, facts: &Facts<'_>) -> Option<&'static str> {
 }
 
 /// The state of a purchase of that many years of which so many terms were begun, given what became of the last.
-pub fn of_purchase(years: u32, begun: usize, last: Option<TermOutcome>) -> PurchaseState {
+pub fn of_purchase(standing: Standing, years: u32, begun: usize, last: Option<TermOutcome>) -> PurchaseState {
+    match standing {
+        Standing::InForce => {}
+        Standing::Canceled { .. } => return PurchaseState::Canceled,
+        Standing::Refunded { .. } => return PurchaseState::Refunded,
+    }
     let lasting = begun - usize::from(last == Some(TermOutcome::Failed));
     match last {
         _ if lasting == 0 => PurchaseState::PendingSubmission,

@@ -7,6 +7,7 @@ use crate::domain::certificate::Certificate;
 use crate::domain::order::{Order, OrderStatus, Phase, Purpose};
 use crate::domain::purchase::Purchase;
 use crate::domain::{AccountId, CustomerId, Error, OrderId, Problem, Result, Serial};
+use crate::policy::form::{self, Stages};
 use crate::policy::promise::{self, Promise};
 use crate::policy::status::{self, Facts, PurchaseState, Status, TermOutcome};
 use crate::store::records::{Index, Rows, Stored, target};
@@ -30,6 +31,8 @@ pub struct OrderReport {
     pub hint: Option<&'static str>,
     /// What is promised of its time to issue, as long as it is not settled.
     pub promise: Option<Promise>,
+    /// The stages of the application, if the catalogue still has the product (BUY-09).
+    pub stages: Option<Stages>,
 }
 
 impl OrderReport {
@@ -48,6 +51,8 @@ pub struct PurchaseReport {
     pub state: PurchaseState,
     /// The order of each term that was begun.
     pub orders: Vec<OrderReport>,
+    /// How many names of which kind it takes, if the catalogue still has the product (BUY-10).
+    pub takes: Option<String>,
 }
 
 impl Ra {
@@ -148,7 +153,8 @@ impl Ra {
             _ => facts.product.and_then(|product| promise::of(&catalog, product, view.order.created)),
         };
         let problem = view.problem().or(if status == Status::Canceled { closed } else { None });
-        Ok(OrderReport { holder: account.holder(), certificate, status, names, problem, hint, promise, view })
+        let stages = catalog.product(&view.order.product).map(|product| form::stages(product, status));
+        Ok(OrderReport { holder: account.holder(), certificate, status, names, problem, hint, promise, stages, view })
     }
 
     /// Whether a reissue of the certificate was asked for by its name (RFC 9773 section 5) and is under way.
@@ -169,8 +175,9 @@ impl Ra {
             Some(report) => Some(self.last_term(report).await?),
             None => None,
         };
-        let state = status::of_purchase(purchase.years, orders.len(), last);
-        Ok(PurchaseReport { purchase, state, orders })
+        let state = status::of_purchase(purchase.standing, purchase.years, orders.len(), last);
+        let takes = self.catalog().product(&purchase.product).map(|product| form::takes(product, purchase.names));
+        Ok(PurchaseReport { purchase, state, orders, takes })
     }
 
     async fn last_term(&self, report: &OrderReport) -> Result<TermOutcome> {

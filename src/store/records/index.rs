@@ -1,7 +1,7 @@
 //! Index rows: names that lead to records, written in the set of the record that they serve.
 
 use crate::domain::account::Holder;
-use crate::domain::{AccountId, CustomerId, OrderId, PurchaseId, Serial, Timestamp};
+use crate::domain::{AccountId, CustomerId, EntryId, OrderId, PurchaseId, Serial, Timestamp};
 use crate::store::Key;
 
 /// Index rows: a name that leads to the name of a record, or only exists.
@@ -31,6 +31,10 @@ pub enum Index<'a> {
     Held(&'a Holder, &'a [u8; 32], &'a str),
     /// Orders that wait for a person, by their age.
     InReview(Timestamp, &'a OrderId),
+    /// The entries of the ledger that move a customer's balances, by their age.
+    EntryOfCustomer(&'a CustomerId, Timestamp, &'a EntryId),
+    /// The event of a payment provider, by its digest, to the entry that it led to: each counts once.
+    PaymentEvent(&'a [u8; 32]),
     /// A certified key and each of its certificates to that certificate.
     CertificateOfKey(&'a [u8; 32], &'a Serial),
     /// An order or an authorization and each audit event of its history; leads to nothing more.
@@ -54,6 +58,8 @@ pub enum Rows<'a> {
     Held(&'a Holder, &'a [u8; 32]),
     /// Orders that wait for a person.
     InReview,
+    /// The entries of the ledger that move a customer's balances.
+    EntriesOfCustomer(&'a CustomerId),
     /// A certified key's certificates.
     CertificatesOfKey(&'a [u8; 32]),
     /// The audit events in the history of an order or an authorization.
@@ -70,6 +76,7 @@ impl Rows<'_> {
             Self::PurchasesOfCustomer(customer) => (108, customer.as_str().into()),
             Self::Held(holder, names) => (109, [holder.as_key().as_bytes(), *names].concat()),
             Self::InReview => (110, Vec::new()),
+            Self::EntriesOfCustomer(customer) => (130, customer.as_str().into()),
             Self::CertificatesOfKey(hash) => (111, hash.to_vec()),
             Self::EventsOf(subject) => (157, subject.as_bytes().to_vec()),
             Self::AccountsOfCustomer(customer) => (160, customer.as_str().into()),
@@ -106,6 +113,10 @@ impl Index<'_> {
                 (109, [holder.as_key().as_bytes(), *names, product.as_bytes()].concat())
             }
             Self::InReview(at, order) => (110, [&at.as_millis().to_be_bytes(), order.as_str().as_bytes()].concat()),
+            Self::EntryOfCustomer(customer, at, id) => {
+                (130, [customer.as_str().as_bytes(), &at.as_millis().to_be_bytes(), id.as_str().as_bytes()].concat())
+            }
+            Self::PaymentEvent(hash) => (131, hash.to_vec()),
             Self::CertificateOfKey(hash, serial) => (111, [&hash[..], serial.as_bytes()].concat()),
             Self::EventOf(subject, event) => (157, [subject.as_bytes(), event].concat()),
             Self::AccountOfCustomer(customer, account) => {

@@ -291,7 +291,7 @@ impl World {
 
     /// Has a customer buy.
     pub async fn buy(&self, customer: &CustomerId, product: &str, names: u32, years: u32) -> Purchase {
-        let asked = NewPurchase { customer: customer.clone(), product: product.to_owned(), names, years: Some(years) };
+        let asked = NewPurchase { years: Some(years), ..NewPurchase::of(customer.clone(), product, names) };
         self.ra().create_purchase(asked).await.unwrap()
     }
 
