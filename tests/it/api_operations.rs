@@ -1,18 +1,24 @@
 //! The operation log over REST: who did what, when and from where; and the history of an order.
 
+use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::http::{Request, header};
 use chancery::domain::customer::CustomerKind;
 use chancery::http::Peer;
 use http_body_util::BodyExt as _;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use crate::acme_tools::HOUR;
+use crate::support::client::Client;
 use crate::support::operator::Operator;
-use crate::support::world::World;
+use crate::support::signer::Signer;
+use crate::support::world::{BASE, World};
 
 fn items(page: &Value) -> &[Value] {
     page["items"].as_array().unwrap()
@@ -90,8 +96,50 @@ async fn where_a_request_came_from_is_kept() {
         .body(Body::from(json!({ "name": "Buyer", "kind": "individual" }).to_string()));
     let answer = world.router().oneshot(request.unwrap()).await.unwrap();
     assert_eq!(answer.status(), 201, "{:?}", answer.into_body().collect().await.unwrap().to_bytes());
-    let seen = list(&Operator::of(&world), "?act=customer-created").await;
+    let operator = Operator::of(&world);
+    let seen = list(&operator, "?act=customer-created").await;
     assert_eq!(items(&seen)[0]["from"], "192.0.2.7");
+    // ACME's too; what the server does for them later comes from nowhere.
+    let mut client = Client::with_key(world.router().layer(Extension(Peer(peer))), BASE, Signer::generate("ES256"));
+    client.new_account().await.expect(201);
+    world.web.serve_any(&client.thumbprint());
+    world.certificate(&client, &["www.example.com"]).await;
+    for (act, from) in [
+        ("account-created", json!("192.0.2.7")),
+        ("order-created", json!("192.0.2.7")),
+        ("certificate-issued", Value::Null),
+    ] {
+        let seen = list(&operator, &format!("?act={act}")).await;
+        assert_eq!(items(&seen)[0]["from"], from, "{act}");
+    }
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_the_chain_is_told_in_the_servers_log() {
+    let mut world = World::new().await;
+    Operator::of(&world).post("/customers", &json!({ "name": "Buyer", "kind": "individual" })).await;
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    world.ra().tell_operations_head().await.unwrap();
+    drop(guard);
+    let told: Value = serde_json::from_slice(&log.0.lock()).unwrap();
+    let head = world.checked().await.operations.unwrap();
+    assert_eq!((&told["sequence"], &told["hash"]), (&json!(head.sequence), &json!(head.hash)), "{told}");
 }
 
 #[tokio::test]
