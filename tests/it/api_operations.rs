@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::acme_tools::HOUR;
-use crate::support::client::Client;
+use crate::acme_tools::{HOUR, order_of};
+use crate::support::client::{Client, csr};
 use crate::support::operator::Operator;
 use crate::support::signer::Signer;
 use crate::support::world::{BASE, World};
@@ -206,4 +206,31 @@ async fn the_log_is_for_operators_and_an_orders_history_for_its_customer_too() {
     world.restart().await;
     let report = world.checked().await;
     assert!(report.faults.is_empty() && report.operations.is_some_and(|head| head.sequence > 5), "{:?}", report.faults);
+}
+
+#[tokio::test]
+async fn who_sits_at_the_desk_is_no_business_of_customers() {
+    let world = World::documented().await;
+    let operator = Operator::of(&world);
+    let customer = world.customer(CustomerKind::Individual).await;
+    let client = world.client_of(&customer).await;
+    world.buy(&customer, "trustasia-dv-multi", 1, 1).await;
+    let placed = client.new_order_of(order_of(&["mybank.cn"], json!({ "profile": "trustasia-dv-multi" }))).await;
+    let placed = placed.expect(201);
+    let authz = client.authorizations(&placed.json()).await.swap_remove(0);
+    world.prove(&client, &authz).await.expect(200);
+    client.finalize(&placed.json(), &csr(&["mybank.cn"]).0).await.expect(200);
+    let order = id_of(placed.location());
+    let (mut callers, desk) = (Vec::new(), json!({ "name": "Ann", "role": "reviewer" }));
+    for asked in [desk, json!({ "name": "me", "role": "customer", "customer": customer.to_string() })] {
+        let made = operator.post("/tokens", &asked).await;
+        callers.push(Operator::with(&world, Some(format!("Bearer {}", made["token"].as_str().unwrap()))));
+    }
+    let decision = json!({ "decision": "approve", "note": "theirs" });
+    callers[0].send("POST", &format!("/reviews/{order}/decision"), &decision).await.ok();
+    for (caller, told) in [(&operator, "(Ann)"), (&callers[1], "reviewer")] {
+        let history = caller.get(&format!("/orders/{order}/events")).await.expect(200).json();
+        let decided = items(&history).iter().find(|item| item["act"] == "review-decided").unwrap();
+        assert!(decided["who"].as_str().unwrap().ends_with(told), "{history:#}");
+    }
 }

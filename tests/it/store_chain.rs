@@ -34,7 +34,7 @@ fn acts(store: &Arc<dyn Kv>, numbers: std::ops::Range<u64>) {
 
 /// The head and the faults that a check of a closed store tells.
 fn checked(engine: EngineName, path: &Path) -> (Option<OperationsHead>, Vec<String>) {
-    let report = store::check(&settings(engine, path)).expect("it can be looked at");
+    let report = unlocked(|| store::check(&settings(engine, path))).expect("it can be looked at");
     (report.operations, report.faults)
 }
 
@@ -50,8 +50,11 @@ struct Export(Vec<Value>);
 
 impl Export {
     fn of(engine: EngineName, path: &Path) -> Self {
-        let mut text = Vec::new();
-        store::export(&settings(engine, path), &mut text).expect("exported");
+        let text = unlocked(|| {
+            let mut text = Vec::new();
+            store::export(&settings(engine, path), &mut text).map(|_| text)
+        });
+        let text = text.expect("exported");
         let lines = std::str::from_utf8(&text).expect("text").lines();
         Self(lines.map(|line| serde_json::from_str(line).expect("JSON")).collect())
     }
@@ -79,7 +82,8 @@ impl Export {
         let end = self.0.last_mut().expect("the end");
         end["records"] = json!(records);
         let text: Vec<String> = self.0.iter().map(Value::to_string).collect();
-        store::import(&settings(engine, path), &mut Cursor::new(text.join("\n"))).expect("imported");
+        let import = || store::import(&settings(engine, path), &mut Cursor::new(text.join("\n")));
+        unlocked(import).expect("imported");
     }
 }
 
