@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::account::{Account, Holder};
+use crate::domain::application::Application;
 use crate::domain::authz::Authorization;
 use crate::domain::certificate::{Certificate, RevocationReason};
 use crate::domain::customer::{Clearance, Customer, ExternalKey};
@@ -13,9 +14,11 @@ use crate::domain::job::{Job, Timer};
 use crate::domain::ledger::{Coupon, Entry, Wallet};
 use crate::domain::notice::Notice;
 use crate::domain::order::Order;
+use crate::domain::organisation::{Organisation, Person};
 use crate::domain::purchase::Purchase;
 use crate::domain::quota::{DomainLedger, HolderLedger};
 use crate::domain::repeat::Repeat;
+use crate::domain::review::CaseFile;
 use crate::domain::token::Token;
 use crate::domain::{DocumentId, Serial, Timestamp};
 
@@ -60,6 +63,10 @@ records! {
     Clearance = 14, |r| clearance_id(&r.holder, &r.name);
     Timer = 15, |r| [&r.at.as_millis().to_be_bytes(), r.id.as_str().as_bytes()].concat();
     Notice = 16, |r| r.id.as_str().into();
+    Organisation = 20, |r| r.id.as_str().into();
+    Person = 21, |r| r.id.as_str().into();
+    Application = 22, |r| r.id.as_str().into();
+    CaseFile = 34, |r| r.id.as_bytes().into();
     Token = 17, |r| r.id.as_str().into();
     Entry = 18, |r| r.id.as_str().into();
     Wallet = 19, |r| r.customer.as_str().into();
