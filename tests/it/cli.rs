@@ -121,10 +121,17 @@ fn a_server_starts_serves_its_operator_and_moves_its_store() {
     assert!(served.ask_json(&["eab", "list"])[0].get("hmac_key").is_none());
     assert!(served.ask_json(&["eab", "revoke", kid])["revoked"].is_string());
 
+    // Who did what, and from where.
+    let done = served.ask_json(&["operations", "--act", "customer-created", "--who", "operator", "--object", id]);
+    assert_eq!((&done[0]["from"], done.as_array().unwrap().len()), (&Value::from("127.0.0.1"), 1), "{done}");
+
     let products = served.ask_json(&["product", "list"]);
     let product = products[0]["id"].as_str().unwrap();
     assert!(said(&served.ask(&["product", "show", product])).contains(product));
     assert_eq!(served.ask_json(&["certificate", "list"]), Value::Array(Vec::new()));
+
+    let seen = served.ask_json(&["diagnose", "--name", "not a name"]);
+    assert_eq!(seen["findings"][0]["rule"], "DIAG-18", "{seen}");
 
     let busy = chancery(&["store", "check", "--data-dir", &served.data()]).output().unwrap();
     assert!(failed(&busy, 1).contains("in use"), "{busy:?}");
@@ -142,6 +149,7 @@ fn a_server_starts_serves_its_operator_and_moves_its_store() {
     let check = chancery(&["store", "check", "--json", "--data-dir", other.to_str().unwrap()]).output().unwrap();
     let report: Value = serde_json::from_str(&said(&check)).unwrap();
     assert_eq!(report["faults"], Value::Array(Vec::new()));
+    assert!(report["operations"]["sequence"].as_u64().unwrap() > 0, "{report}");
 }
 
 #[test]
