@@ -73,6 +73,7 @@ fn certificates() {
     time("CSR, P-256: parse and verify", || csr::parse(&der).unwrap());
     let csr = csr::parse(&der).unwrap();
     let plan = || LeafPlan {
+        subject: None,
         serial: Serial::random(),
         issuer: "chancery".to_owned(),
         names: vec![Identifier::parse("dns", "www.example.com").unwrap()],

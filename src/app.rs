@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::acme::{self, Acme, Links};
-use crate::api::{self, Api, OperatorToken};
+use crate::api::{self, Api, OperatorToken, WebhookSecret};
 use crate::ca::Ca;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Fault};
@@ -83,9 +83,18 @@ impl App {
         let token = OperatorToken::load_or_create(&data_dir.join("operator.token"))?;
         let acme = Acme::new(ra.clone(), links, config.website.clone(), 0);
         let dress = acme::dresser(acme.clone());
-        let main = acme::router(acme).nest("/api/v1", api::router(Api::new(ra.clone(), token)));
+        let main =
+            acme::router(acme).nest("/api/v1", api::router(Api::new(ra.clone(), token, webhook_secret(config)?)));
         Ok(Self { main, dress, pki: pki::router(published(&ra)), ra })
     }
+}
+
+/// What payment providers sign with, from the file that the configuration names.
+fn webhook_secret(config: &Config) -> Result<Option<WebhookSecret>, Failure> {
+    let Some(path) = &config.billing.webhook_secret_file else { return Ok(None) };
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let short = || format!("{}: a secret for webhooks has 16 characters at least", path.display());
+    Ok(Some(WebhookSecret::of(&text).ok_or_else(short)?))
 }
 
 /// Starts everything; when this returns, connections are accepted.

@@ -49,6 +49,8 @@ pub struct Config {
     pub ca: ca::Settings,
     /// The product catalogue's files.
     pub catalog: Catalog,
+    /// Payments.
+    pub billing: Billing,
     /// Rate limits.
     pub limits: ra::limits::Settings,
     /// How messages go out; see also `Config::post_settings`.
@@ -121,6 +123,14 @@ pub struct Catalog {
     pub names: PathBuf,
     /// Lists of keys known to be weak or compromised.
     pub weak_keys: Vec<PathBuf>,
+}
+
+/// `[billing]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Billing {
+    /// The file with the secret that payment providers sign with; none: no payments are taken by webhook.
+    pub webhook_secret_file: Option<PathBuf>,
 }
 
 /// Whether names at and below `localhost` are taken to be this machine without asking DNS.

@@ -61,6 +61,7 @@ const fn on_the_wire(kind: Kind) -> (&'static str, StatusCode) {
         Kind::UnsupportedIdentifier => ("unsupportedIdentifier", S::BAD_REQUEST),
         Kind::UserActionRequired => ("userActionRequired", S::FORBIDDEN),
         Kind::AccountClosed => ("unauthorized", S::UNAUTHORIZED),
+        Kind::Canceled => ("malformed", S::CONFLICT),
         Kind::Conflict => ("malformed", S::CONFLICT),
         Kind::MethodNotAllowed => ("malformed", S::METHOD_NOT_ALLOWED),
         Kind::NotFound => ("malformed", S::NOT_FOUND),

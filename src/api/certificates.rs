@@ -95,6 +95,6 @@ pub(super) async fn revoke(
     Ok(Json(CertificateObject::of(api.ra.certificate_of(&serial).await?, api.ra.now())))
 }
 
-fn serial(text: &str) -> Result<Serial, Error> {
+pub(super) fn serial(text: &str) -> Result<Serial, Error> {
     text.parse().map_err(|()| Error::not_found("There is no certificate of that serial (40 hexadecimal digits)."))
 }

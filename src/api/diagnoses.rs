@@ -91,7 +91,11 @@ pub(super) async fn create(
             let customer = caller.scope(None)?;
             api.ra.diagnose_name(&name, product.as_deref(), customer.as_ref(), &caller.name).await?
         }
-        _ => return Err(Error::malformed("Name either an \"order\", or a \"name\" with or without a \"product\".").into()),
+        _ => {
+            return Err(
+                Error::malformed("Name either an \"order\", or a \"name\" with or without a \"product\".").into()
+            );
+        }
     };
     Ok(Json(found.into()))
 }

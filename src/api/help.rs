@@ -36,6 +36,7 @@ pub(super) async fn list() -> Json<List<TopicObject>> {
 #[utoipa::path(get, path = "/help/{id}", tag = "help", params(("id" = String, Path)), responses((status = 200, body = TopicObject)))]
 pub(super) async fn show(Path(text): Path<String>) -> Answer<Json<TopicObject>> {
     let shown = || text.chars().take(40).collect::<String>().escape_debug().to_string();
-    let found = help::topic(&text).ok_or_else(|| Error::not_found(format!("There is no help text \"{}\".", shown())))?;
+    let found =
+        help::topic(&text).ok_or_else(|| Error::not_found(format!("There is no help text \"{}\".", shown())))?;
     Ok(Json(found.into()))
 }

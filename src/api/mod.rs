@@ -2,6 +2,7 @@
 
 mod access;
 mod applications;
+mod billing;
 mod certificates;
 mod clearances;
 mod compromised_keys;
@@ -15,6 +16,7 @@ mod letters;
 mod openapi;
 mod operations;
 mod orders;
+mod payments;
 mod problem;
 mod products;
 mod profiles;
@@ -22,6 +24,9 @@ mod purchases;
 mod quotas;
 mod quotes;
 mod reminders;
+mod recommendations;
+mod refunds;
+mod renewals;
 mod reviews;
 mod schema;
 mod token;
@@ -44,6 +49,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub use payments::WebhookSecret;
 pub use token::OperatorToken;
 
 use crate::domain::{Error, Kind};
@@ -56,12 +62,14 @@ use problem::Refusal;
 pub struct Api {
     ra: Arc<Ra>,
     operator: OperatorToken,
+    /// What payment providers sign with; none: no payments are taken.
+    payments: Option<WebhookSecret>,
 }
 
 impl Api {
     /// The API over `ra`, for whoever has the operator's token.
-    pub fn new(ra: Arc<Ra>, operator: OperatorToken) -> Arc<Self> {
-        Arc::new(Self { ra, operator })
+    pub fn new(ra: Arc<Ra>, operator: OperatorToken, payments: Option<WebhookSecret>) -> Arc<Self> {
+        Arc::new(Self { ra, operator, payments })
     }
 }
 
@@ -90,6 +98,8 @@ fn open() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(products::list))
         .routes(routes!(products::show))
         .routes(routes!(quotes::of_product, quotes::of_names))
+        .routes(routes!(recommendations::create))
+        .routes(routes!(payments::take))
         .routes(routes!(help::list))
         .routes(routes!(help::show))
 }
@@ -102,6 +112,11 @@ fn closed() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(customers::list, customers::create))
         .routes(routes!(customers::show, customers::edit))
         .routes(routes!(customers::accounts))
+        .routes(routes!(billing::balance))
+        .routes(routes!(billing::ledger))
+        .routes(routes!(billing::credit))
+        .routes(routes!(billing::discount))
+        .routes(routes!(billing::trial_balance))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
         .routes(routes!(purchases::list, purchases::create))
@@ -119,8 +134,12 @@ fn closed() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(profiles::contacts, profiles::submit_contact))
         .routes(routes!(profiles::contact))
         .routes(routes!(profiles::domains))
+        .routes(routes!(purchases::set_auto_renewal))
+        .routes(routes!(refunds::cancel_purchase))
+        .routes(routes!(refunds::refund))
         .routes(routes!(orders::list, orders::create))
         .routes(routes!(orders::show))
+        .routes(routes!(refunds::cancel_order))
         .routes(routes!(orders::validation_records))
         .routes(routes!(orders::validate))
         .routes(routes!(operations::of_order))
@@ -134,6 +153,7 @@ fn closed() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(certificates::list))
         .routes(routes!(certificates::show))
         .routes(routes!(certificates::revoke))
+        .routes(routes!(renewals::create))
         .routes(routes!(compromised_keys::list, compromised_keys::report))
         .routes(routes!(quotas::quota))
         .routes(routes!(quotas::packages, quotas::grant_package))
@@ -175,15 +195,14 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Body<T> {
                 StatusCode::PAYLOAD_TOO_LARGE => Kind::PayloadTooLarge,
                 _ => Kind::Malformed,
             };
-            Refusal(Error::new(kind, fault.body_text()))
+            Refusal(Error::new(kind, shown(&fault.body_text())))
         })?;
         // serde would take an array for an object whose members stand in their order.
         if !body.get().starts_with('{') {
             return Err(Refusal(Error::malformed("The body is not a JSON object.")));
         }
         serde_json::from_str(body.get()).map(Self).map_err(|fault| {
-            let shown: String = fault.to_string().chars().take(200).collect();
-            Refusal(Error::malformed(format!("The body can't be read: {shown}.")))
+            Refusal(Error::malformed(format!("The body can't be read: {}.", shown(&fault.to_string()))))
         })
     }
 }
@@ -196,8 +215,13 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<Api>> for Asked<T> {
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
         let read: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, api).await;
-        read.map(|Query(asked)| Self(asked)).map_err(|fault| Refusal(Error::malformed(fault.body_text())))
+        read.map(|Query(asked)| Self(asked)).map_err(|fault| Refusal(Error::malformed(shown(&fault.body_text()))))
     }
+}
+
+/// What can be shown of a text that repeats what somebody sent.
+fn shown(text: &str) -> String {
+    text.chars().take(300).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Which page of a list.

@@ -26,6 +26,12 @@ pub(super) struct OrderObject {
     identifiers: Vec<Identifier>,
     /// In the documents' words (STATUS-01).
     status: &'static str,
+    /// The stages of the application (BUY-09).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stages: Option<&'static [&'static str]>,
+    /// The stage that it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<&'static str>,
     /// Whom it waits for: `review`.
     #[serde(skip_serializing_if = "Option::is_none")]
     waits_for: Option<&'static str>,
@@ -33,6 +39,12 @@ pub(super) struct OrderObject {
     problem: Option<Problem>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<&'static str>,
+    /// What is promised of the time to issue (ISSUE-01 to ISSUE-06).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    promise: Option<String>,
+    /// From when on `POST /diagnoses` is worth asking.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diagnosis_from: Option<String>,
     /// `new`, `renewal` or `reissue`.
     purpose: &'static str,
     /// The certificate that it renews or reissues.
@@ -88,9 +100,13 @@ impl From<OrderReport> for OrderObject {
             product: order.product,
             identifiers: order.identifiers,
             status: report.status.as_str(),
+            stages: report.stages.map(|stages| stages.all),
+            stage: report.stages.map(|stages| stages.at),
             waits_for,
             problem: report.problem,
             hint: report.hint,
+            diagnosis_from: report.promise.as_ref().and_then(|promise| promise.diagnosis_from).map(|at| at.to_string()),
+            promise: report.promise.map(|promise| promise.text),
             purpose,
             follows,
             purchase: order.purchase,

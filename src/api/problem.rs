@@ -60,7 +60,7 @@ fn document(status: StatusCode, problem: &Problem) -> Response {
 fn status(kind: Kind) -> StatusCode {
     match kind {
         Kind::NotFound | Kind::AccountDoesNotExist => StatusCode::NOT_FOUND,
-        Kind::Conflict | Kind::AlreadyRevoked | Kind::AlreadyReplaced => StatusCode::CONFLICT,
+        Kind::Canceled | Kind::Conflict | Kind::AlreadyRevoked | Kind::AlreadyReplaced => StatusCode::CONFLICT,
         Kind::Unauthorized | Kind::AccountClosed | Kind::UserActionRequired => StatusCode::FORBIDDEN,
         Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Kind::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,

@@ -10,8 +10,7 @@ use super::document::DocumentKind;
 use super::order::ReviewCause;
 use super::plan::Method;
 use super::{
-    AccountId, ApplicationId, AuthzId, CustomerId, DocumentId, JobId, Money, OrderId, OrganisationId, PackageId,
-    PersonId, Problem, PurchaseId, Serial, TimerId, Timestamp, TokenId,
+    AccountId, ApplicationId, AuthzId, CustomerId, DocumentId, JobId, Money, OrderId, OrganisationId, PackageId, PersonId, Problem, PurchaseId, Serial, TimerId, Timestamp, TokenId,
 };
 
 /// An act, and when.
@@ -109,6 +108,40 @@ pub enum Act {
         customer: CustomerId,
         product: String,
         price: Money,
+    },
+    /// Money, a gift card, a voucher or points came to a customer's balance.
+    BalanceCredited {
+        customer: CustomerId,
+        kind: String,
+        amount: Money,
+        note: String,
+    },
+    DiscountSet {
+        customer: CustomerId,
+        percent: u8,
+    },
+    OrderCanceled {
+        order: OrderId,
+    },
+    PurchaseCanceled {
+        purchase: PurchaseId,
+    },
+    PurchaseRefunded {
+        purchase: PurchaseId,
+        cash: Money,
+        gift: Money,
+        points: Money,
+        outside: Money,
+    },
+    AutoRenewalSet {
+        purchase: PurchaseId,
+        enabled: bool,
+    },
+    /// The next certificate of a purchase was applied for, could not be, or is waited for.
+    RenewalLookedAt {
+        purchase: PurchaseId,
+        certificate: Serial,
+        outcome: String,
     },
     PackageGranted {
         holder: Holder,

@@ -46,6 +46,8 @@ pub enum Kind {
     // Refusals that are told by their HTTP status, with a problem of type `malformed` or none of ACME's.
     /// The account named by the request is deactivated or revoked (RFC 8555 section 7.3.6: 401).
     AccountClosed,
+    /// The order was given up by its holder (REFUND-02).
+    Canceled,
     /// Something else already holds what was asked for (RFC 8555 section 7.3.5: 409).
     Conflict,
     /// Something was changed since the caller read it (412).

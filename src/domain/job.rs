@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::plan::Method;
-use super::{ApplicationId, AuthzId, DocumentId, JobId, NoticeId, OrderId, TimerId, Timestamp};
+use super::{ApplicationId, AuthzId, DocumentId, JobId, NoticeId, OrderId, PurchaseId, Serial, TimerId, Timestamp};
 
 /// A piece of work that survives a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +64,15 @@ pub enum Work {
     Forget {
         /// Its key, in hexadecimal digits.
         key: String,
+    },
+    /// See to the certificate that follows one whose end is near (VALIDITY-04).
+    Continue {
+        /// The purchase that paid for it.
+        purchase: PurchaseId,
+        /// The certificate.
+        certificate: Serial,
+        /// On how many days it was seen to before.
+        tries: u32,
     },
     /// Send a message to everybody who is to have it.
     Notify {

@@ -14,6 +14,7 @@ pub mod id;
 pub mod identifier;
 pub mod job;
 pub mod key;
+pub mod ledger;
 pub mod money;
 pub mod notice;
 pub mod order;

@@ -1,6 +1,7 @@
 //! Amounts of money, in cents: no rounding anywhere.
 
 use std::fmt;
+use std::iter::Sum;
 use std::ops::{Add, Mul};
 
 use serde::de::{Error as _, Visitor};
@@ -20,6 +21,23 @@ impl Money {
     /// So many hundredths.
     pub fn from_cents(cents: u64) -> Self {
         Self(cents)
+    }
+
+    /// So many of the currency.
+    pub const fn from_whole(whole: u64) -> Self {
+        Self(whole.saturating_mul(100))
+    }
+
+    /// What is left when `other` is taken away; nothing if that is more.
+    #[must_use]
+    pub fn less(self, other: Money) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
+    /// So many hundredths of it, rounded down to the cent.
+    #[must_use]
+    pub fn percent(self, percent: u8) -> Self {
+        Self(self.0 / 100 * u64::from(percent) + self.0 % 100 * u64::from(percent) / 100)
     }
 
     /// The amount in hundredths.
@@ -52,6 +70,12 @@ impl Mul<u64> for Money {
 
     fn mul(self, times: u64) -> Money {
         Money(self.0.saturating_mul(times))
+    }
+}
+
+impl Sum for Money {
+    fn sum<I: Iterator<Item = Money>>(amounts: I) -> Money {
+        amounts.fold(Money::ZERO, Add::add)
     }
 }
 

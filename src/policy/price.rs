@@ -1,6 +1,7 @@
 //! What a product costs, to the cent of the price list (PRICE-01 to PRICE-36).
 
 use super::catalog::{Price, Product, Sale, Shape};
+use super::refund;
 use crate::domain::{Error, Kind, Money, Result};
 
 /// A quote.
@@ -97,6 +98,11 @@ fn notes(product: &Product, price: &Price, (names, years): (u32, u32), yearly: M
     // BUY-08
     if years > 1 {
         notes.push(format!("{years} certificates of one year each, one after the other, paid at once."));
+        notes.push(refund::IN_QUOTES_OF_YEARS.to_owned());
+    }
+    // REFUND-03
+    if matches!(product.sale, Sale::Paid(_)) {
+        notes.push(refund::IN_QUOTES.to_owned());
     }
     notes
 }

@@ -12,10 +12,11 @@ use crate::domain::application::Application;
 use crate::domain::authz::{Authorization, AuthzState};
 use crate::domain::certificate::{Certificate, CertificateStanding};
 use crate::domain::order::{Order, OrderStatus, Phase};
+use crate::domain::purchase::Standing;
 use crate::domain::{Kind, Timestamp};
 
 /// A canonical status (STATUS-01). An order has one of them, and each of its names one of the five of validation
-/// (STATUS-03). Words for what this server does not have yet (refunds, uploads) are not here.
+/// (STATUS-03). Words for what this server does not have yet (uploads) are not here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// Paid, and no application data were sent (BUY-03).
@@ -71,6 +72,10 @@ pub enum PurchaseState {
     Issued,
     /// No term is left, and the last certificate is over.
     UsedUp,
+    /// Given up before anything was issued (REFUND-02).
+    Canceled,
+    /// What was paid went back.
+    Refunded,
 }
 
 /// What the order of a purchase's last term came to; orders without a certificate give their term back.
@@ -145,6 +150,23 @@ impl PurchaseState {
             Self::InUse => "in-use",
             Self::Issued => "issued",
             Self::UsedUp => "used-up",
+            Self::Canceled => "canceled",
+            Self::Refunded => "refunded",
+        }
+    }
+}
+
+impl PurchaseState {
+    /// What its holder is to do next.
+    pub fn advice(self) -> Option<&'static str> {
+        match self {
+            Self::PendingSubmission => Some("Submit the application data first: order the certificate (BUY-03)."),
+            Self::PendingLetter => Some("Upload the confirmation letter (DOC-01, RENEW-07)."),
+            Self::PreReview => Some("Wait for the pre-review, then order the certificate (REVIEW-04)."),
+            Self::PendingValidation => Some("Order the certificate, and validate its domains (RENEW-08, RENEW-09)."),
+            Self::ReviewFailed => Some("Edit the application and resubmit it (REVIEW-11)."),
+            Self::Canceled => Some("Have the purchase refunded (REFUND-02)."),
+            Self::InUse | Self::Issued | Self::UsedUp | Self::Refunded => None,
         }
     }
 }
@@ -157,8 +179,10 @@ pub fn of_order(facts: &Facts<'_>) -> Status {
         Phase::Issued { .. } => {
             facts.certificate.map_or(Status::Issued, |certificate| of_certificate(facts, certificate))
         }
-        // REVIEW-11; what a closed account left open was not refused but given up.
-        Phase::Failed { problem, .. } if problem.kind == Kind::AccountClosed => Status::Canceled,
+        // REVIEW-11; what a closed account left open, or its holder canceled, was not refused but given up.
+        Phase::Failed { problem, .. } if matches!(problem.kind, Kind::AccountClosed | Kind::Canceled) => {
+            Status::Canceled
+        }
         Phase::Failed { .. } => Status::ReviewFailed,
         _ if facts.account_closed => Status::Canceled,
         Phase::Issuing { .. } => Status::PendingIssue,
@@ -229,11 +253,14 @@ fn of_certificate(facts: &Facts<'_>, certificate: &Certificate) -> Status {
 /// How long a free certificate takes at most for the most part (ISSUE-03).
 pub const USUAL_FREE: Duration = Duration::from_secs(30 * 60);
 
+/// How long a paid DV certificate takes at most (ISSUE-01).
+pub const USUAL_DV: Duration = Duration::from_secs(24 * 3600);
+
 /// What to look at when an order waits for its validation longer than usual (DIAG-25, ISSUE-01, ISSUE-03).
 pub fn hint(status: Status, facts: &Facts<'_>) -> Option<&'static str> {
     let usual = match facts.product?.class {
         Class::DvFree => USUAL_FREE,
-        Class::Dv => Duration::from_secs(24 * 3600),
+        Class::Dv => USUAL_DV,
         // ISSUE-02: people take their days.
         _ => return None,
     };
@@ -244,7 +271,17 @@ pub fn hint(status: Status, facts: &Facts<'_>) -> Option<&'static str> {
 
 /// The state of a purchase of that many years of which so many terms were begun, given what became of the last and where the
 /// application for the next stands.
-pub fn of_purchase(years: u32, begun: usize, last: Option<TermOutcome>, next: Option<Status>) -> PurchaseState {
+pub fn of_purchase(
+    standing: Standing,
+    (years, begun): (u32, usize),
+    last: Option<TermOutcome>,
+    next: Option<Status>,
+) -> PurchaseState {
+    match standing {
+        Standing::InForce => {}
+        Standing::Canceled { .. } => return PurchaseState::Canceled,
+        Standing::Refunded { .. } => return PurchaseState::Refunded,
+    }
     let lasting = begun - usize::from(last == Some(TermOutcome::Failed));
     match last {
         _ if lasting == 0 => match next {

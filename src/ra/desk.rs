@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::applications::ApplicationReport;
+use super::applications::{ApplicationReport, in_force};
 use super::profiles::requeued;
 use super::reviews::noted;
 use super::{OrderReport, Ra, Stop, settle};
@@ -255,8 +255,9 @@ impl Ra {
             Matter::Application(id) => {
                 let application = self.stored_application(id).await?.into_value();
                 let (purchase, product) = self.purchase_and_product(&application.purchase).await?;
-                let (since, customer, term) =
-                    (application.waits_since(), application.customer.clone(), application.term);
+                let (customer, term) = (application.customer.clone(), application.term);
+                // What was canceled waits for nobody.
+                let since = application.waits_since().filter(|_| in_force(&purchase).is_ok());
                 let approvers = self.approvers_of(&application)?;
                 let report = self.report_application(purchase, product, term, Some(application)).await?;
                 (Some(customer), since, report.expected, approvers, Details::Application(Box::new(report)))
@@ -381,6 +382,8 @@ impl Ra {
         let read = self.stored_application(id).await?;
         let not_waiting = || Error::new(Kind::Conflict, "The application is not waiting for a review.");
         let since = read.waits_since().ok_or_else(not_waiting)?;
+        let (purchase, product) = self.purchase_and_product(&read.purchase).await?;
+        in_force(&purchase)?;
         let judged = self.judged(matter, since, verdict, self.approvers_of(&read)?).await?;
         let now = self.now();
         if !judged.decides {
@@ -400,7 +403,6 @@ impl Ra {
             _ => batch,
         };
         let job = Job::new(Work::Release { application: made.id.clone() }, now);
-        let product = self.product_of(&self.catalog(), &made.product)?;
         let about = match read.task() {
             Some(Task::PreReview) => format!("pre-review of {}", product.title),
             _ => format!("application for {}", product.title),

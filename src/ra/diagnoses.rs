@@ -104,7 +104,9 @@ impl Ra {
         for authz in &view.authzs {
             let told = match &authz.state {
                 _ if matches!(view.order.phase, Phase::Issued { .. } | Phase::Issuing { .. }) => None,
-                AuthzState::Pending { .. } if authz.status(view.now) == AuthzStatus::Invalid => Some(authz.lapse().detail),
+                AuthzState::Pending { .. } if authz.status(view.now) == AuthzStatus::Invalid => {
+                    Some(authz.lapse().detail)
+                }
                 // DIAG-13: what the last look came to, and when the next is.
                 AuthzState::Pending { attempt: Some(attempt) } => {
                     attempt.failures.last().map(|problem| problem.detail.clone())
@@ -248,6 +250,7 @@ fn finding(name: Option<String>, method: Option<Method>, text: String, kind: Kin
             Kind::Connection => "DIAG-06",
             Kind::Tls => "DIAG-07",
             Kind::IncorrectResponse => "DIAG-02",
+            Kind::Unauthorized => "DIAG-12",
             _ => "DIAG-18",
         })
     };

@@ -149,6 +149,10 @@ impl Ra {
         let ids = rows.iter().map(|(_, id)| target::<PurchaseId>(id)).collect::<Result<Vec<_>, _>>()?;
         let mut open = Vec::with_capacity(ids.len());
         for purchase in self.records.find_all::<Purchase>(&ids).await?.into_iter().flatten() {
+            // REFUND-04: what went back, or is to go back, entitles to nothing.
+            if !purchase.is_in_force() {
+                continue;
+            }
             let last = match purchase.terms.last() {
                 Some(order) => self.order_view(order).await?.as_last_term(),
                 None => LastTerm::Settled,
@@ -283,6 +287,9 @@ impl Ra {
         {
             batch = batch.unindex(&Index::OpenPurchase(&purchase.customer, id));
         }
+        if let Some(customer) = holder.customer() {
+            batch = self.foresee(batch, order, certificate, customer);
+        }
         Ok(batch)
     }
 
@@ -309,6 +316,10 @@ impl Ra {
             return Ok(None);
         };
         let purchase = self.records.find::<Purchase>(id).await?;
+        if purchase.as_ref().is_some_and(|purchase| !purchase.is_in_force()) {
+            let told = "The purchase that paid for the order was canceled or refunded; buy again (REFUND-04).";
+            return Err(Error::new(Kind::UserActionRequired, told));
+        }
         let kept = purchase.filter(|purchase| purchase.terms.contains(&order.id));
         let told =
             "The order was over for a moment, and its term of the purchase went to another; place a new one (BUY-08).";

@@ -90,7 +90,6 @@ impl Ra {
         }
         // An authorization may be older than the order that it serves again.
         ids.retain(|id| *id > just_before(order.created));
-        ids.sort();
         let events = self.records.audit_rows(ids).await?;
         Ok(events.into_iter().map(|(id, event)| Operation { id, event }).collect())
     }
@@ -107,9 +106,7 @@ impl Ra {
 
 impl OperationFilter {
     fn admits(&self, event: &AuditEvent) -> bool {
-        let is_who = |asked: &String| {
-            *asked == event.who || event.who.split(' ').any(|word| word == asked)
-        };
+        let is_who = |asked: &String| *asked == event.who || event.who.split(' ').any(|word| word == asked);
         if !self.who.as_ref().is_none_or(is_who) {
             return false;
         }

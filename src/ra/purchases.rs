@@ -5,28 +5,14 @@ use std::sync::Arc;
 
 use super::reports::PurchaseReport;
 use super::{Ra, Request};
-use crate::domain::audit::Act;
 use crate::domain::customer::CustomerKind;
 use crate::domain::purchase::Purchase;
-use crate::domain::{CustomerId, Error, Identifier, Kind, Problem, PurchaseId, Result};
+use crate::domain::{CustomerId, Error, Identifier, Problem, PurchaseId, Result};
 use crate::policy::admission::{self, Terms};
-use crate::policy::catalog::{Catalog, Product, Sale};
+use crate::policy::catalog::{Catalog, Product};
 use crate::policy::free_names::Counted;
 use crate::policy::price::{self, Quote};
-use crate::store::records::{Batch, Index, Rows, target};
-
-/// A purchase to be made.
-#[derive(Debug, Clone)]
-pub struct NewPurchase {
-    /// Who buys.
-    pub customer: CustomerId,
-    /// The product.
-    pub product: String,
-    /// Chargeable names of each certificate.
-    pub names: u32,
-    /// Terms of one year each; none: the fewest that are sold.
-    pub years: Option<u32>,
-}
+use crate::store::records::{Index, Rows, Stored, target};
 
 /// Names that somebody wants to know the price of.
 #[derive(Debug, Clone)]
@@ -118,57 +104,15 @@ impl Ra {
         admission::judge(catalog, product, request, &terms)
     }
 
-    /// Buys: the price is that of the quote (BUY-01 to BUY-08).
-    pub async fn create_purchase(&self, asked: NewPurchase) -> Result<Purchase> {
-        let product = self.product_named(&asked.product)?;
-        let customer = self.customer(&asked.customer).await?;
-        // CAT-15
-        if product.class.needs_organisation() && customer.kind == CustomerKind::Individual {
-            return Err(Error::new(
-                Kind::UserActionRequired,
-                format!("\"{}\" needs a registered organisation; individuals can order DV only (CAT-15).", product.id),
-            ));
-        }
-        let quote = quote(&product, asked.names, asked.years)?;
-        if !matches!(product.sale, Sale::Paid(_)) {
-            return Err(Error::new(
-                Kind::InvalidProfile,
-                format!("\"{}\" is free; order it without a purchase (BUY-04).", product.id),
-            ));
-        }
-        let now = self.now();
-        let purchase = Purchase {
-            id: PurchaseId::random(),
-            customer: customer.id,
-            product: product.id.clone(),
-            names: quote.names,
-            years: quote.years,
-            price: quote.total,
-            created: now,
-            terms: Vec::new(),
-        };
-        let act = Act::PurchaseCreated {
-            purchase: purchase.id.clone(),
-            customer: purchase.customer.clone(),
-            product: purchase.product.clone(),
-            price: purchase.price,
-        };
-        let batch = Batch::of(act, now)
-            .insert(&purchase)
-            .index(&Index::OpenPurchase(&purchase.customer, &purchase.id), purchase.id.as_str())
-            .index(&Index::PurchaseOfCustomer(&purchase.customer, now, &purchase.id), purchase.id.as_str());
-        self.records.commit(batch).await?;
-        Ok(purchase)
-    }
-
     /// The purchase of that id, and where it stands.
     pub async fn purchase(&self, id: &PurchaseId) -> Result<PurchaseReport> {
-        self.purchase_report(self.stored_purchase(id).await?).await
+        self.purchase_report(self.stored_purchase(id).await?.into_value()).await
     }
 
-    async fn stored_purchase(&self, id: &PurchaseId) -> Result<Purchase> {
+    /// The same, to be changed.
+    pub(super) async fn stored_purchase(&self, id: &PurchaseId) -> Result<Stored<Purchase>> {
         let found = self.records.find::<Purchase>(id).await?;
-        Ok(found.ok_or_else(|| Error::not_found(format!("There is no purchase {id}.")))?.into_value())
+        found.ok_or_else(|| Error::not_found(format!("There is no purchase {id}.")))
     }
 
     /// Up to `limit` purchases behind the one of that id; of one customer, oldest first, or of all.
@@ -212,14 +156,15 @@ impl Ra {
         Ok(found.into_iter().flatten().map(|purchase| purchase.into_value()).collect())
     }
 
-    fn product_named(&self, id: &str) -> Result<Arc<Product>> {
+    pub(super) fn product_named(&self, id: &str) -> Result<Arc<Product>> {
         let shown = || id.chars().take(64).collect::<String>().escape_debug().to_string();
         let found = self.catalog().shared_product(id);
         found.ok_or_else(|| Error::not_found(format!("There is no product \"{}\".", shown())))
     }
 }
 
-fn quote(product: &Product, names: u32, years: Option<u32>) -> Result<Quote> {
+/// What a product costs; without years for the fewest that are sold.
+pub(super) fn quote(product: &Product, names: u32, years: Option<u32>) -> Result<Quote> {
     let fewest = product.years.iter().min().copied().unwrap_or(1);
     price::quote(product, names, years.unwrap_or(fewest))
 }

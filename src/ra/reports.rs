@@ -8,6 +8,8 @@ use crate::domain::order::{Order, OrderStatus, Phase, Purpose};
 use crate::domain::purchase::Purchase;
 use crate::domain::{AccountId, CustomerId, Error, OrderId, Problem, Result, Serial};
 use crate::policy::applications;
+use crate::policy::form::{self, Stages};
+use crate::policy::promise::{self, Promise};
 use crate::policy::status::{self, Facts, PurchaseState, Status, TermOutcome};
 use crate::store::records::{Index, Rows, Stored, target};
 
@@ -28,6 +30,10 @@ pub struct OrderReport {
     pub problem: Option<Problem>,
     /// What to look at when it waits longer than usual.
     pub hint: Option<&'static str>,
+    /// What is promised of its time to issue, as long as it is not settled.
+    pub promise: Option<Promise>,
+    /// The stages of the application, if the catalogue still has the product (BUY-09).
+    pub stages: Option<Stages>,
 }
 
 impl OrderReport {
@@ -51,6 +57,8 @@ pub struct PurchaseReport {
     pub state: PurchaseState,
     /// The order of each term that was begun.
     pub orders: Vec<OrderReport>,
+    /// How many names of which kind it takes, if the catalogue still has the product (BUY-10).
+    pub takes: Option<String>,
 }
 
 impl Ra {
@@ -151,8 +159,13 @@ impl Ra {
         let status = status::of_order(&facts);
         let names = authzs.iter().map(|authz| status::of_name(&view.order, authz, view.now)).collect();
         let hint = status::hint(status, &facts);
+        let promise = match view.status() {
+            OrderStatus::Valid | OrderStatus::Invalid => None,
+            _ => facts.product.and_then(|product| promise::of(&catalog, product, view.order.created)),
+        };
         let problem = view.problem().or(if status == Status::Canceled { closed } else { None });
-        Ok(OrderReport { holder: account.holder(), certificate, status, names, problem, hint, view })
+        let stages = catalog.product(&view.order.product).map(|product| form::stages(product, status));
+        Ok(OrderReport { holder: account.holder(), certificate, status, names, problem, hint, promise, stages, view })
     }
 
     /// Whether a reissue of the certificate was asked for by its name (RFC 9773 section 5) and is under way.
@@ -177,8 +190,9 @@ impl Ra {
             Some(application) => Some(applications::status(Some(&application))),
             None => None,
         };
-        let state = status::of_purchase(purchase.years, orders.len(), last, next);
-        Ok(PurchaseReport { purchase, state, orders })
+        let state = status::of_purchase(purchase.standing, (purchase.years, orders.len()), last, next);
+        let takes = self.catalog().product(&purchase.product).map(|product| form::takes(product, purchase.names));
+        Ok(PurchaseReport { purchase, state, orders, takes })
     }
 
     async fn last_term(&self, report: &OrderReport) -> Result<TermOutcome> {

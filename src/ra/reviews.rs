@@ -295,7 +295,7 @@ impl Ra {
 }
 
 /// Has a batch take an order off the desk.
-fn off_the_desk(batch: Batch, order: &Order, since: Timestamp) -> Batch {
+pub(super) fn off_the_desk(batch: Batch, order: &Order, since: Timestamp) -> Batch {
     let batch = batch.unindex(&Index::InReview(since, order.id.as_str()));
     match &order.application {
         Some(application) => batch.unindex(&Index::WaitsFor(application, &order.id)),

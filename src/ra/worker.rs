@@ -190,6 +190,9 @@ impl Ra {
             Work::Release { application } => self.release(&job, application).await,
             Work::Attend { order } => self.attend(&job, order).await,
             Work::Forget { key } => self.forget_repeat(&job, key).await,
+            Work::Continue { purchase, certificate, tries } => {
+                self.see_to_follower(&job, purchase, certificate, *tries).await
+            }
             Work::Notify { .. } => self.drop_job(&job).await,
             Work::ForgetDocument { document } => self.forget_document(&job, document).await,
         }

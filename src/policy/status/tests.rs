@@ -284,6 +284,6 @@ fn a_purchase_is_used_up_when_no_term_is_left_and_nothing_is_in_force() {
         (3, 3, Some(InForce), "issued"),
         (3, 3, Some(Over), "used-up"),
     ] {
-        assert_eq!(of_purchase(years, begun, last, None).as_str(), word, "{years} {begun} {last:?}");
+        assert_eq!(of_purchase(Standing::InForce, (years, begun), last, None).as_str(), word, "{years} {begun} {last:?}");
     }
 }

@@ -2,7 +2,9 @@
 
 use crate::domain::account::Holder;
 use crate::domain::organisation::Role;
-use crate::domain::{AccountId, ApplicationId, CustomerId, OrderId, OrganisationId, PurchaseId, Serial, Timestamp};
+use crate::domain::{
+    AccountId, ApplicationId, CustomerId, EntryId, OrderId, OrganisationId, PurchaseId, Serial, Timestamp,
+};
 use crate::store::Key;
 
 /// Index rows: a name that leads to the name of a record, or only exists.
@@ -44,6 +46,10 @@ pub enum Index<'a> {
     WaitsFor(&'a ApplicationId, &'a OrderId),
     /// An organisation and a type of certificates to the application on which one was issued last (REVIEW-09).
     ObtainedWith(&'a OrganisationId, &'a str),
+    /// The entries of the ledger that move a customer's balances, by their age.
+    EntryOfCustomer(&'a CustomerId, Timestamp, &'a EntryId),
+    /// The event of a payment provider, by its digest, to the entry that it led to: each counts once.
+    PaymentEvent(&'a [u8; 32]),
     /// A certified key and each of its certificates to that certificate.
     CertificateOfKey(&'a [u8; 32], &'a Serial),
     /// An order or an authorization and each audit event of its history; leads to nothing more.
@@ -79,6 +85,8 @@ pub enum Rows<'a> {
     WaitingFor(&'a ApplicationId),
     /// The names that a holder has proven.
     RetainedOf(&'a Holder),
+    /// The entries of the ledger that move a customer's balances.
+    EntriesOfCustomer(&'a CustomerId),
     /// A certified key's certificates.
     CertificatesOfKey(&'a [u8; 32]),
     /// The audit events in the history of an order or an authorization.
@@ -101,6 +109,7 @@ impl Rows<'_> {
             Self::Waiting => (139, Vec::new()),
             Self::WaitingFor(application) => (139, application.as_str().into()),
             Self::RetainedOf(holder) => (121, [holder.as_key().as_bytes(), b"/"].concat()),
+            Self::EntriesOfCustomer(customer) => (130, customer.as_str().into()),
             Self::CertificatesOfKey(hash) => (111, hash.to_vec()),
             Self::EventsOf(subject) => (157, subject.as_bytes().to_vec()),
             Self::AccountsOfCustomer(customer) => (160, customer.as_str().into()),
@@ -149,6 +158,10 @@ impl Index<'_> {
             }
             Self::WaitsFor(application, order) => (139, [application.as_str(), order.as_str()].concat().into()),
             Self::ObtainedWith(organisation, class) => (140, [organisation.as_str(), class].concat().into()),
+            Self::EntryOfCustomer(customer, at, id) => {
+                (130, [customer.as_str().as_bytes(), &at.as_millis().to_be_bytes(), id.as_str().as_bytes()].concat())
+            }
+            Self::PaymentEvent(hash) => (131, hash.to_vec()),
             Self::CertificateOfKey(hash, serial) => (111, [&hash[..], serial.as_bytes()].concat()),
             Self::EventOf(subject, event) => (157, [subject.as_bytes(), event].concat()),
             Self::AccountOfCustomer(customer, account) => {

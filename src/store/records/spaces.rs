@@ -11,6 +11,7 @@ use crate::domain::customer::{Clearance, Customer, ExternalKey};
 use crate::domain::document::{Document, DocumentPart};
 use crate::domain::hand_order::HandOrder;
 use crate::domain::job::{Job, Timer};
+use crate::domain::ledger::{Coupon, Entry, Wallet};
 use crate::domain::notice::Notice;
 use crate::domain::order::Order;
 use crate::domain::organisation::{Organisation, Person};
@@ -67,10 +68,13 @@ records! {
     Application = 22, |r| r.id.as_str().into();
     CaseFile = 34, |r| r.id.as_bytes().into();
     Token = 17, |r| r.id.as_str().into();
+    Entry = 18, |r| r.id.as_str().into();
+    Wallet = 19, |r| r.customer.as_str().into();
     Document = 23, |r| r.id.as_str().into();
     Repeat = 30, |r| r.key.into();
     HandOrder = 31, |r| r.order.as_str().into();
     DocumentPart = 142, |r| document_part_id(&r.document, r.number);
+    Coupon = 35, |r| [r.customer.as_str(), r.id.as_str()].concat().into();
 }
 
 /// A serial number that was given out, recorded before anything is signed with it.

@@ -16,6 +16,7 @@ use chancery::domain::{CustomerId, Timestamp};
 use chancery::post::Post;
 use chancery::ra::{NewCustomer, NewExternalKey, Parts, Ra};
 use chancery::store::records::Records;
+use chancery::store::vault::Vault;
 use chancery::store::{self, EngineName, OpenError};
 use chancery::va::Va;
 use parking_lot::Mutex;
@@ -100,6 +101,7 @@ impl Cluster {
             let links = Links::new(BASE);
             let ra = Ra::new(Parts {
                 records: records.clone(),
+                vault: Vault::open(&config.server.data_dir.join("keys").join("vault.key")).unwrap(),
                 va: Va::new(config.validation_settings()).unwrap(),
                 post: Post::new(config.post_settings(), "").unwrap(),
                 ca: Ca::open(&config.server.data_dir.join("keys"), &config.ca, &config.pki.public_url, now).unwrap(),

@@ -30,11 +30,24 @@ impl Operator {
     /// Any request for a path below `/api/v1`.
     pub async fn request(&self, method: &str, path: &str, content_type: &str, body: impl Into<Body>) -> Response {
         let mut request = Request::builder().method(method).uri(format!("/api/v1{path}"));
-        if let Some(authorization) = &self.authorization {
-            request = request.header(header::AUTHORIZATION, authorization);
-        }
         if !content_type.is_empty() {
             request = request.header(header::CONTENT_TYPE, content_type);
+        }
+        self.send_request(request, body).await
+    }
+
+    /// A request with further headers and a JSON body.
+    pub async fn with_headers(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> Response {
+        let mut request = Request::builder().method(method).uri(format!("/api/v1{path}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send_request(request.header(header::CONTENT_TYPE, "application/json"), body.to_string()).await
+    }
+
+    async fn send_request(&self, mut request: axum::http::request::Builder, body: impl Into<Body>) -> Response {
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
         }
         let answer = self.router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap();
         let (parts, body) = answer.into_parts();

@@ -228,6 +228,15 @@ impl World {
         events.into_iter().map(|(_, event)| event.act).collect()
     }
 
+    /// What a check of the store finds. The server is stopped for a moment, as with `restart`.
+    pub async fn checked(&mut self) -> chancery::store::Report {
+        self.stop().await;
+        let settings = self.config.store_settings();
+        let report = unlocked(|| chancery::store::check(&settings).map_err(Into::into)).await;
+        self.start().await;
+        report
+    }
+
     async fn stop(&mut self) {
         let old = self.app.take().unwrap();
         old.ra.abandon_jobs();
@@ -293,7 +302,7 @@ impl World {
 
     /// Has a customer buy, and no more.
     pub async fn buy_alone(&self, customer: &CustomerId, product: &str, names: u32, years: u32) -> Purchase {
-        let asked = NewPurchase { customer: customer.clone(), product: product.to_owned(), names, years: Some(years) };
+        let asked = NewPurchase { years: Some(years), ..NewPurchase::of(customer.clone(), product, names) };
         self.ra().create_purchase(asked).await.unwrap()
     }
 
