@@ -12,9 +12,7 @@ use crate::domain::application::{Happening, Stage};
 use crate::domain::customer::CustomerKind;
 use crate::domain::review::CaseFile;
 use crate::domain::token::Role;
-use crate::domain::{
-    ApplicationId, CustomerId, DocumentId, Error, Identifier, OrderId, PurchaseId,
-};
+use crate::domain::{ApplicationId, CustomerId, DocumentId, Error, Identifier, OrderId, PurchaseId};
 use crate::ra::{ApplicationReport, ApplicationRequest, Pick};
 
 /// The application of a purchase, also while none was submitted.
@@ -143,7 +141,10 @@ impl From<ApplicationReport> for ApplicationObject {
             order: report.order.map(|order| order.view.order.id.clone()),
             letter,
             submitted: application.as_ref().map(|application| application.submitted.to_string()),
-            waits_since: application.as_ref().and_then(|application| application.waits_since()).map(|at| at.to_string()),
+            waits_since: application
+                .as_ref()
+                .and_then(|application| application.waits_since())
+                .map(|at| at.to_string()),
             expected: report.expected.map(|expected| [expected.first.to_string(), expected.last.to_string()]),
             approved_until,
             problem,

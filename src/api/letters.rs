@@ -50,7 +50,11 @@ pub(super) async fn upload(
 
 /// The same by the order that the letter is for.
 #[utoipa::path(get, path = "/orders/{id}/letter", tag = "orders", params(("id" = String, Path)), responses((status = 200, content_type = "application/pdf", body = Vec<u8>)))]
-pub(super) async fn template_of_order(State(api): Shared, caller: Caller, Path(text): Path<String>) -> Answer<Response> {
+pub(super) async fn template_of_order(
+    State(api): Shared,
+    caller: Caller,
+    Path(text): Path<String>,
+) -> Answer<Response> {
     let purchase = purchase_of_order(&api, &caller, &text).await?;
     Ok(file("application/pdf", "confirmation-letter.pdf", api.ra.letter_template(&purchase).await?))
 }

@@ -23,9 +23,9 @@ mod profiles;
 mod purchases;
 mod quotas;
 mod quotes;
-mod reminders;
 mod recommendations;
 mod refunds;
+mod reminders;
 mod renewals;
 mod reviews;
 mod schema;
@@ -121,6 +121,9 @@ fn closed() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(keys::revoke))
         .routes(routes!(purchases::list, purchases::create))
         .routes(routes!(purchases::show))
+        .routes(routes!(purchases::set_auto_renewal))
+        .routes(routes!(refunds::cancel_purchase))
+        .routes(routes!(refunds::refund))
         .routes(routes!(applications::show, applications::submit))
         .routes(routes!(letters::template, letters::upload))
         .routes(routes!(letters::template_of_order, letters::upload_of_order))
@@ -134,9 +137,6 @@ fn closed() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(profiles::contacts, profiles::submit_contact))
         .routes(routes!(profiles::contact))
         .routes(routes!(profiles::domains))
-        .routes(routes!(purchases::set_auto_renewal))
-        .routes(routes!(refunds::cancel_purchase))
-        .routes(routes!(refunds::refund))
         .routes(routes!(orders::list, orders::create))
         .routes(routes!(orders::show))
         .routes(routes!(refunds::cancel_order))

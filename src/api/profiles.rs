@@ -8,9 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Answer, Api, Asked, Body, Caller, List, Path, Shared, id};
-use crate::domain::organisation::{
-    Organisation, OrganisationFacts, Person, PersonFacts, Registration, Role, Standing,
-};
+use crate::domain::organisation::{Organisation, OrganisationFacts, Person, PersonFacts, Registration, Role, Standing};
 use crate::domain::token::Role as TokenRole;
 use crate::domain::{CustomerId, Error, OrganisationId, PersonId};
 use crate::ra::ProvenName;
@@ -323,7 +321,11 @@ pub(super) async fn submit_contact(
 
 /// One contact on file.
 #[utoipa::path(get, path = "/profiles/contacts/{id}", tag = "profiles", params(("id" = String, Path)), responses((status = 200, body = PersonObject)))]
-pub(super) async fn contact(State(api): Shared, caller: Caller, Path(text): Path<String>) -> Answer<Json<PersonObject>> {
+pub(super) async fn contact(
+    State(api): Shared,
+    caller: Caller,
+    Path(text): Path<String>,
+) -> Answer<Json<PersonObject>> {
     person(&api, &caller, Role::Contact, &text).await
 }
 

@@ -182,7 +182,9 @@ impl Application {
             Stage::Refused { .. } | Stage::Open { task: Task::Letter | Task::PreReview, .. } => {}
             Stage::Approved { until, .. } if *until <= now => {}
             Stage::Open { task: Task::Review, .. } => {
-                return Err(conflict("The application is being reviewed; it can be changed if the review fails (REVIEW-11)."));
+                return Err(conflict(
+                    "The application is being reviewed; it can be changed if the review fails (REVIEW-11).",
+                ));
             }
             Stage::Approved { .. } => {
                 return Err(conflict("The application was approved; other data need a new purchase (REVIEW-11)."));
@@ -207,7 +209,9 @@ impl Application {
             (Stage::Open { task: Task::Review, .. }, None) => {
                 return Err(conflict("No letter is needed for this application (DOC-04, DOC-08, DOC-09)."));
             }
-            (Stage::Approved { .. }, _) => return Err(conflict("The application was approved; its letter stays (DOC-03).")),
+            (Stage::Approved { .. }, _) => {
+                return Err(conflict("The application was approved; its letter stays (DOC-03)."));
+            }
             (Stage::Refused { .. }, _) => {
                 return Err(conflict("The review failed; edit and resubmit the application first (REVIEW-11)."));
             }

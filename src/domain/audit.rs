@@ -10,7 +10,8 @@ use super::document::DocumentKind;
 use super::order::ReviewCause;
 use super::plan::Method;
 use super::{
-    AccountId, ApplicationId, AuthzId, CustomerId, DocumentId, JobId, Money, OrderId, OrganisationId, PackageId, PersonId, Problem, PurchaseId, Serial, TimerId, Timestamp, TokenId,
+    AccountId, ApplicationId, AuthzId, CustomerId, DocumentId, JobId, Money, OrderId, OrganisationId, PackageId,
+    PersonId, Problem, PurchaseId, Serial, TimerId, Timestamp, TokenId,
 };
 
 /// An act, and when.

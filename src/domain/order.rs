@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::authz::{Authorization, AuthzState, AuthzStatus};
 use super::certificate::base64_bytes;
 use super::{
-    AccountId, ApplicationId, AuthzId, Error, Identifier, JobId, Kind, OrderId, Problem, PurchaseId, Result, Serial, Timestamp,
+    AccountId, ApplicationId, AuthzId, Error, Identifier, JobId, Kind, OrderId, Problem, PurchaseId, Result, Serial,
+    Timestamp,
 };
 
 /// An order.

@@ -20,10 +20,15 @@ pub struct Waiting {
 pub fn accept(catalog: &Catalog, product: &Product, waiting: Option<&Waiting>, now: Timestamp) -> Result<()> {
     // REMIND-06: reminders belong to what was paid.
     if !product.class.is_paid() {
-        return Err(refusal(format!("\"{}\" is not bought, and only paid orders have reminders (REMIND-06).", product.id)));
+        return Err(refusal(format!(
+            "\"{}\" is not bought, and only paid orders have reminders (REMIND-06).",
+            product.id
+        )));
     }
     let Some(waiting) = waiting else {
-        return Err(refusal("Nothing to remind of: no reviewer has anything of this before them (REMIND-06).".to_owned()));
+        return Err(refusal(
+            "Nothing to remind of: no reviewer has anything of this before them (REMIND-06).".to_owned(),
+        ));
     };
     let opens = opens(catalog, product, waiting)?;
     match opens <= now {

@@ -16,7 +16,7 @@ use crate::domain::purchase::Standing;
 use crate::domain::{Kind, Timestamp};
 
 /// A canonical status (STATUS-01). An order has one of them, and each of its names one of the five of validation
-/// (STATUS-03). Words for what this server does not have yet (uploads) are not here.
+/// (STATUS-03). What is uploaded has words of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// Paid, and no application data were sent (BUY-03).
@@ -89,6 +89,21 @@ pub enum TermOutcome {
     InForce,
     /// Its certificate has ended or was revoked.
     Over,
+}
+
+/// What the state of a purchase depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct PurchaseFacts {
+    /// Whether it was cancelled or refunded.
+    pub standing: Standing,
+    /// Its terms, of a year each.
+    pub years: u32,
+    /// How many of them were begun.
+    pub begun: usize,
+    /// What became of the last.
+    pub last: Option<TermOutcome>,
+    /// Where the application for the next stands, if there is one.
+    pub next: Option<Status>,
 }
 
 /// What the status of an order depends on.
@@ -269,14 +284,9 @@ pub fn hint(status: Status, facts: &Facts<'_>) -> Option<&'static str> {
         .then_some("Check in this order: CAA, DNS record, blocked validation addresses (DIAG-25).")
 }
 
-/// The state of a purchase of that many years of which so many terms were begun, given what became of the last and where the
-/// application for the next stands.
-pub fn of_purchase(
-    standing: Standing,
-    (years, begun): (u32, usize),
-    last: Option<TermOutcome>,
-    next: Option<Status>,
-) -> PurchaseState {
+/// The state of a purchase.
+pub fn of_purchase(facts: &PurchaseFacts) -> PurchaseState {
+    let PurchaseFacts { standing, years, begun, last, next } = *facts;
     match standing {
         Standing::InForce => {}
         Standing::Canceled { .. } => return PurchaseState::Canceled,

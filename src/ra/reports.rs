@@ -10,7 +10,7 @@ use crate::domain::{AccountId, CustomerId, Error, OrderId, Problem, Result, Seri
 use crate::policy::applications;
 use crate::policy::form::{self, Stages};
 use crate::policy::promise::{self, Promise};
-use crate::policy::status::{self, Facts, PurchaseState, Status, TermOutcome};
+use crate::policy::status::{self, Facts, PurchaseFacts, PurchaseState, Status, TermOutcome};
 use crate::store::records::{Index, Rows, Stored, target};
 
 /// An order as an operator sees it.
@@ -190,7 +190,9 @@ impl Ra {
             Some(application) => Some(applications::status(Some(&application))),
             None => None,
         };
-        let state = status::of_purchase(purchase.standing, (purchase.years, orders.len()), last, next);
+        let facts =
+            PurchaseFacts { standing: purchase.standing, years: purchase.years, begun: orders.len(), last, next };
+        let state = status::of_purchase(&facts);
         let takes = self.catalog().product(&purchase.product).map(|product| form::takes(product, purchase.names));
         Ok(PurchaseReport { purchase, state, orders, takes })
     }

@@ -32,6 +32,10 @@ pub enum Index<'a> {
     PurchaseOfCustomer(&'a CustomerId, Timestamp, &'a PurchaseId),
     /// A holder and a set of names, by its digest, and a paid product to the order that last fulfilled it, or is to begin.
     Held(&'a Holder, &'a [u8; 32], &'a str),
+    /// The entries of the ledger that move a customer's balances, by their age.
+    EntryOfCustomer(&'a CustomerId, Timestamp, &'a EntryId),
+    /// The event of a payment provider, by its digest, to the entry that it led to: each counts once.
+    PaymentEvent(&'a [u8; 32]),
     /// What waits for a person, by its age, to the matter that it is.
     InReview(Timestamp, &'a str),
     /// A customer's organisation profiles by their number (ORG-05).
@@ -46,10 +50,6 @@ pub enum Index<'a> {
     WaitsFor(&'a ApplicationId, &'a OrderId),
     /// An organisation and a type of certificates to the application on which one was issued last (REVIEW-09).
     ObtainedWith(&'a OrganisationId, &'a str),
-    /// The entries of the ledger that move a customer's balances, by their age.
-    EntryOfCustomer(&'a CustomerId, Timestamp, &'a EntryId),
-    /// The event of a payment provider, by its digest, to the entry that it led to: each counts once.
-    PaymentEvent(&'a [u8; 32]),
     /// A certified key and each of its certificates to that certificate.
     CertificateOfKey(&'a [u8; 32], &'a Serial),
     /// An order or an authorization and each audit event of its history; leads to nothing more.
@@ -73,6 +73,8 @@ pub enum Rows<'a> {
     Held(&'a Holder, &'a [u8; 32]),
     /// What waits for a person, by its age.
     InReview,
+    /// The entries of the ledger that move a customer's balances.
+    EntriesOfCustomer(&'a CustomerId),
     /// A customer's organisation profiles.
     OrganisationsOf(&'a CustomerId),
     /// A customer's people of a kind.
@@ -85,8 +87,6 @@ pub enum Rows<'a> {
     WaitingFor(&'a ApplicationId),
     /// The names that a holder has proven.
     RetainedOf(&'a Holder),
-    /// The entries of the ledger that move a customer's balances.
-    EntriesOfCustomer(&'a CustomerId),
     /// A certified key's certificates.
     CertificatesOfKey(&'a [u8; 32]),
     /// The audit events in the history of an order or an authorization.
@@ -103,13 +103,13 @@ impl Rows<'_> {
             Self::PurchasesOfCustomer(customer) => (108, customer.as_str().into()),
             Self::Held(holder, names) => (109, [holder.as_key().as_bytes(), *names].concat()),
             Self::InReview => (110, Vec::new()),
+            Self::EntriesOfCustomer(customer) => (130, customer.as_str().into()),
             Self::OrganisationsOf(customer) => (135, customer.as_str().into()),
             Self::PeopleOf(customer, role) => (136, [customer.as_str().as_bytes(), &[*role as u8]].concat()),
             Self::ApplicationsFor(organisation) => (138, organisation.as_str().into()),
             Self::Waiting => (139, Vec::new()),
             Self::WaitingFor(application) => (139, application.as_str().into()),
             Self::RetainedOf(holder) => (121, [holder.as_key().as_bytes(), b"/"].concat()),
-            Self::EntriesOfCustomer(customer) => (130, customer.as_str().into()),
             Self::CertificatesOfKey(hash) => (111, hash.to_vec()),
             Self::EventsOf(subject) => (157, subject.as_bytes().to_vec()),
             Self::AccountsOfCustomer(customer) => (160, customer.as_str().into()),
@@ -145,6 +145,10 @@ impl Index<'_> {
             Self::Held(holder, names, product) => {
                 (109, [holder.as_key().as_bytes(), *names, product.as_bytes()].concat())
             }
+            Self::EntryOfCustomer(customer, at, id) => {
+                (130, [customer.as_str().as_bytes(), &at.as_millis().to_be_bytes(), id.as_str().as_bytes()].concat())
+            }
+            Self::PaymentEvent(hash) => (131, hash.to_vec()),
             Self::InReview(at, id) => (110, [&at.as_millis().to_be_bytes(), id.as_bytes()].concat()),
             Self::OrganisationOfCustomer(customer, number) => {
                 (135, [customer.as_str().as_bytes(), &number.to_be_bytes()].concat())
@@ -158,10 +162,6 @@ impl Index<'_> {
             }
             Self::WaitsFor(application, order) => (139, [application.as_str(), order.as_str()].concat().into()),
             Self::ObtainedWith(organisation, class) => (140, [organisation.as_str(), class].concat().into()),
-            Self::EntryOfCustomer(customer, at, id) => {
-                (130, [customer.as_str().as_bytes(), &at.as_millis().to_be_bytes(), id.as_str().as_bytes()].concat())
-            }
-            Self::PaymentEvent(hash) => (131, hash.to_vec()),
             Self::CertificateOfKey(hash, serial) => (111, [&hash[..], serial.as_bytes()].concat()),
             Self::EventOf(subject, event) => (157, [subject.as_bytes(), event].concat()),
             Self::AccountOfCustomer(customer, account) => {
