@@ -10,6 +10,7 @@ mod catalogs;
 mod compromised;
 mod continuing;
 mod customers;
+mod decisions;
 mod desk;
 mod diagnoses;
 mod documents;

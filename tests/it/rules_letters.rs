@@ -174,8 +174,8 @@ async fn a_renewal_takes_over_the_data_and_needs_a_letter_again_or_none() {
         ("DOC-09", "globalsign-ov-single", true, "pending-letter"),
         // RENEW-09: nothing is uploaded, reviewers look again.
         ("RENEW-09", "wotrus-ov", false, "pre-review"),
-        // REVIEW-09, X-23: the same data, nobody needs to approve.
-        ("REVIEW-09", "dnspod-sm-ov", true, "pending-validation"),
+        // REVIEW-09, X-23: the same data, nobody needs to approve; and its validation is retained.
+        ("REVIEW-09", "dnspod-sm-ov", true, "validated"),
     ] {
         let company = Company::new(&world).await;
         let (next, placed) = renewing(&world, &company, &desk, product, letter).await;

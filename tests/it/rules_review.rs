@@ -208,13 +208,12 @@ async fn an_account_that_is_closed_takes_its_order_out_of_the_wait() {
 async fn a_restart_between_approval_and_issuance_loses_nothing() {
     let mut world = World::documented().await;
     let company = Company::new(&world).await;
-    let (_, review) = in_review(&world, &company, OV).await;
-    let (url, order) = company.ready(&world, OV, &NAMES).await;
+    let (purchase, review) = in_review(&world, &company, OV).await;
+    let (_, order) = company.ready(&world, OV, &NAMES).await;
     company.finalize(&order, &NAMES).await.expect(200);
     world.restart().await;
-    let desk = Operator::of(&world);
-    approve(&desk, &review).await.expect(200);
+    approve(&Operator::of(&world), &review).await.expect(200);
     world.restart().await;
     world.pass(Duration::from_secs(60)).await;
-    assert_eq!(look(&company.acme, &url).await["status"], "valid");
+    assert_eq!(company.state(&purchase).await, "issued");
 }
