@@ -3,7 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::plan::Method;
-use super::{ApplicationId, AuthzId, DocumentId, JobId, NoticeId, OrderId, PurchaseId, Serial, TimerId, Timestamp};
+use super::portfolio::Resource;
+use super::{
+    ApplicationId, AuthzId, CustomerId, DocumentId, JobId, NoticeId, OrderId, PurchaseId, RevocationId, Serial,
+    TimerId, Timestamp,
+};
 
 /// A piece of work that survives a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +69,13 @@ pub enum Work {
         /// Its key, in hexadecimal digits.
         key: String,
     },
+    /// Look whether control of a certificate's names is shown, and revoke it if it is.
+    ProveRevocation {
+        /// The request for revocation.
+        revocation: RevocationId,
+        /// Whether the next look follows by itself.
+        hourly: bool,
+    },
     /// See to the certificate that follows one whose end is near (VALIDITY-04).
     Continue {
         /// The purchase that paid for it.
@@ -78,6 +89,18 @@ pub enum Work {
     Notify {
         /// The message.
         notice: NoticeId,
+    },
+    /// Tell a resource of the certificate that it is to use.
+    Deploy {
+        /// Whose resource.
+        customer: CustomerId,
+        /// Which.
+        resource: Resource,
+    },
+    /// Have a new certificate replace the hosted one of the same names (HOST-01).
+    Rehost {
+        /// The new one.
+        certificate: Serial,
     },
     /// Forget a document that was kept long enough.
     ForgetDocument {
