@@ -69,6 +69,7 @@ pub fn route(catalog: &Catalog, product: &Product, facts: &Facts) -> Result<Rout
     let letter = letter(catalog, product, facts)?;
     // REVIEW-09, X-23
     let known = facts.same_data.clone().filter(|_| flow.same_data_skips_review);
+    // REVIEW-05, REVIEW-06, REVIEW-07: the steps of the brand's flow, in their order.
     let tasks = flow.steps.iter().filter_map(|step| match step {
         Step::PreReview => Some(Task::PreReview),
         Step::Letter => letter.map(|_| Task::Letter),

@@ -131,6 +131,24 @@ async fn an_application_that_was_approved_before_is_issued_at_once() {
 }
 
 #[tokio::test]
+async fn an_sm2_certificate_waits_for_letter_validation_and_approval() {
+    let world = World::documented_but(&PRICED).await;
+    let desk = reviewer(&world, "Wang").await;
+    let company = Company::new(&world).await;
+    // REVIEW-06
+    let purchase = company.buy(&world, "dnspod-sm-ov").await;
+    let review = company.apply(&purchase).await["id"].as_str().unwrap().to_owned();
+    let (url, order) = company.ready(&world, "dnspod-sm-ov", &NAMES).await;
+    company.finalize(&order, &NAMES).await.expect_problem(403, "userActionRequired");
+    company.upload(&purchase, PDF).await.expect(204);
+    // REVIEW-08
+    has_parts(&company.application(&purchase).await["hints"].to_string(), &["domain validation and manual approval"]);
+    assert_eq!(company.finalize(&order, &NAMES).await.expect(200).json()["status"], "processing");
+    approve(&desk, &review).await.expect(200);
+    assert_eq!(look(&company.acme, &url).await["status"], "valid");
+}
+
+#[tokio::test]
 async fn an_approval_lasts_398_days() {
     let changes = ("type = \"ov\"\nshape = \"single\"\nprice = { base = 672 }", "type = \"ov\"\nshape = \"single\"\nyears = [2]\nprice = { base = 672 }");
     let world = World::documented_but(&[changes]).await;
