@@ -23,6 +23,7 @@ pub fn stages(product: &Product, status: Status) -> Stages {
         return Stages { all: FREE, at: FREE[1] };
     }
     let at = match status {
+        Status::PendingSubmission | Status::PendingLetter | Status::PreReview => PAID[0],
         Status::Canceled | Status::ReviewFailed | Status::ValidationFailed => PAID[0],
         Status::PendingValidation => PAID[1],
         Status::Validating | Status::ValidationTimeout => PAID[2],

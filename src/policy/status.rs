@@ -212,12 +212,12 @@ impl PurchaseState {
     pub fn advice(self) -> Option<&'static str> {
         match self {
             Self::PendingSubmission => Some("Submit the application data first: order the certificate (BUY-03)."),
-            Self::PendingLetter => Some("Upload the confirmation letter (DOC-01)."),
-            Self::ReviewFailed => Some("Edit the application and submit it again (REVIEW-11)."),
+            Self::PendingLetter => Some("Upload the confirmation letter (DOC-01, RENEW-07)."),
+            Self::PreReview => Some("Wait for the pre-review, then order the certificate (REVIEW-04)."),
+            Self::PendingValidation => Some("Order the certificate, and validate its domains (RENEW-08, RENEW-09)."),
+            Self::ReviewFailed => Some("Edit the application and resubmit it (REVIEW-11)."),
             Self::Canceled => Some("Have the purchase refunded (REFUND-02)."),
-            Self::PreReview | Self::PendingValidation | Self::InUse | Self::Issued | Self::UsedUp | Self::Refunded => {
-                None
-            }
+            Self::InUse | Self::Issued | Self::UsedUp | Self::Refunded => None,
         }
     }
 }

@@ -115,8 +115,8 @@ pub enum Rows<'a> {
     Waiting,
     /// Those that wait for one application.
     WaitingFor(&'a ApplicationId),
-    /// The names that a holder has proven.
-    RetainedOf(&'a Holder),
+    /// The names that an account has proven.
+    ProvenBy(&'a AccountId),
     /// A certified key's certificates.
     CertificatesOfKey(&'a [u8; 32]),
     /// A customer's certificates, issued and uploaded.
@@ -161,7 +161,7 @@ impl Rows<'_> {
             Self::ApplicationsFor(organisation) => (138, organisation.as_str().into()),
             Self::Waiting => (139, Vec::new()),
             Self::WaitingFor(application) => (139, application.as_str().into()),
-            Self::RetainedOf(holder) => (121, [holder.as_key().as_bytes(), b"/"].concat()),
+            Self::ProvenBy(account) => (104, account.as_str().into()),
             Self::CertificatesOfKey(hash) => (111, hash.to_vec()),
             Self::CertificatesOfCustomer(customer) => (143, customer.as_str().into()),
             Self::KeyPairsOfCustomer(customer) => (144, customer.as_str().into()),

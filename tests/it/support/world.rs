@@ -15,9 +15,11 @@ use chancery::config::Config;
 use chancery::domain::audit::Act;
 use chancery::domain::customer::CustomerKind;
 use chancery::domain::notice::Notice;
+use chancery::domain::organisation::{BusinessCategory, Jurisdiction, OrganisationFacts, PersonFacts, Registration};
 use chancery::domain::purchase::Purchase;
 use chancery::domain::{CustomerId, Timestamp};
-use chancery::ra::{NewCustomer, NewExternalKey, NewPurchase, Ra};
+use chancery::policy::status::Status;
+use chancery::ra::{ApplicationRequest, Decision, NewCustomer, NewExternalKey, NewPurchase, Pick, Ra, Verdict};
 use chancery::store::OpenError;
 use chancery::store::records::Records;
 use parking_lot::Mutex;
@@ -303,10 +305,38 @@ impl World {
         client
     }
 
-    /// Has a customer buy.
+    /// Has a customer buy, and apply where the product names an organisation.
     pub async fn buy(&self, customer: &CustomerId, product: &str, names: u32, years: u32) -> Purchase {
+        let bought = self.buy_alone(customer, product, names, years).await;
+        if self.ra().catalog().product(product).unwrap().class.needs_organisation() {
+            self.apply(&bought).await;
+        }
+        bought
+    }
+
+    /// Has a customer buy, and no more.
+    pub async fn buy_alone(&self, customer: &CustomerId, product: &str, names: u32, years: u32) -> Purchase {
         let asked = NewPurchase { years: Some(years), ..NewPurchase::of(customer.clone(), product, names) };
         self.ra().create_purchase(asked).await.unwrap()
+    }
+
+    /// Submits an application for a purchase, such that it can be ordered on.
+    async fn apply(&self, purchase: &Purchase) {
+        let asked = ApplicationRequest {
+            applicant: CustomerKind::Enterprise,
+            organisation: Some(Pick::New(organisation_facts())),
+            administrator: Some(Pick::New(person_facts())),
+            contact: None,
+            names: Vec::new(),
+            renews: None,
+            support: true,
+        };
+        let report = self.ra().submit_application(&purchase.id, asked).await.unwrap();
+        if report.status == Status::PreReview {
+            let (by, note) = ("tester".to_owned(), "is registered".to_owned());
+            let verdict = Verdict { by, decision: Decision::Approve, note, evidence: Vec::new() };
+            self.ra().decide(report.application.unwrap().id.as_str(), verdict).await.unwrap();
+        }
     }
 
     /// A ready order for these names: placed, and every authorization proven by http-01 (wildcards by dns-01).
@@ -343,6 +373,38 @@ impl World {
         assert_eq!(done["status"], "valid", "{done}");
         let chain = client.certificate(&done).await;
         (done, chain)
+    }
+}
+
+/// An organisation that tests apply for.
+pub fn organisation_facts() -> OrganisationFacts {
+    OrganisationFacts {
+        name: "Shenzhen Zone Trading Co., Ltd.".to_owned(),
+        department: "IT".to_owned(),
+        address: "1 Keji Road".to_owned(),
+        locality: "Shenzhen".to_owned(),
+        state: Some("Guangdong".to_owned()),
+        postal_code: Some("518057".to_owned()),
+        country: "CN".to_owned(),
+        phone: "+86 755 1234 5678".to_owned(),
+        registration: Some(Registration {
+            business_category: BusinessCategory::Private,
+            jurisdiction: Jurisdiction {
+                country: "CN".to_owned(),
+                state: Some("Guangdong".to_owned()),
+                locality: Some("Shenzhen".to_owned()),
+            },
+            registration_number: "91440300708461136T".to_owned(),
+        }),
+    }
+}
+
+fn person_facts() -> PersonFacts {
+    PersonFacts {
+        name: "Li Wei".to_owned(),
+        position: "Head of IT".to_owned(),
+        phone: "+86 755 1234 5679".to_owned(),
+        email: "li.wei@zone-one.cn".to_owned(),
     }
 }
 
