@@ -76,6 +76,23 @@ async fn a_certificate_is_deployed_by_a_signed_message_to_the_resource() {
 }
 
 #[tokio::test]
+async fn a_resource_uses_one_certificate_at_a_time() {
+    let (world, receiver) = (open_world().await, Receiver::start().await);
+    let owner = Owner::new(&world).await;
+    let (first, second) = (owner.kept(&world, &["a.zone.cn"]).await, owner.kept(&world, &["b.zone.cn"]).await);
+    let of = |id: &str| json!({ "type": "cdn", "id": id, "url": receiver.url() });
+    let all = json!({ "resources": [of("one"), of("two"), of("three")] });
+    owner.api.post(&format!("/certificates/{first}/deployments"), &all).await;
+    let two = json!({ "resources": [of("one"), of("two")] });
+    let path = format!("/certificates/{second}/deployments");
+    owner.api.post(&path, &two).await;
+    assert_eq!(owner.shown(&first).await["deployed"], json!([{ "type": "cdn", "id": "three" }]));
+    assert_eq!(owner.shown(&second).await["deployed"].as_array().unwrap().len(), 2);
+    let twice = json!({ "resources": [of("one"), of("one")] });
+    assert!(owner.refusal("POST", &path, twice, 400).await.contains("named twice"));
+}
+
+#[tokio::test]
 async fn hosting_begins_with_a_deployment() {
     // HOST-05
     let (world, receiver) = (open_world().await, Receiver::start().await);

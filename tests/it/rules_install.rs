@@ -42,7 +42,10 @@ async fn a_bundle_has_the_whole_chain_and_the_key_that_is_kept_here() {
     let told = owner.refusal("GET", &format!("/certificates/{id}/bundle?format=lighttpd"), json!({}), 400).await;
     assert!(told.contains("Unknown format"), "{told}");
     let other = Owner::new(&world).await;
-    other.api.get(&format!("/certificates/{id}/bundle?format=nginx")).await.expect(404);
+    let path = format!("/certificates/{id}/bundle?format=nginx");
+    other.api.get(&path).await.expect(404);
+    let without = files_of(&Operator::of(&world).get(&path).await.expect(200).body);
+    assert!(!without.contains_key("2_www.zone.cn.key"), "operators get no private keys");
 }
 
 #[tokio::test]
