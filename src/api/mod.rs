@@ -1,6 +1,7 @@
 //! REST under `/api/v1`: what the command line, programs and the console speak. Knows nothing of store, validator and CA.
 
 mod access;
+mod applications;
 mod billing;
 mod certificates;
 mod clearances;
@@ -13,17 +14,20 @@ mod help;
 mod hosting;
 mod idempotency;
 mod keys;
+mod letters;
 mod openapi;
 mod operations;
 mod orders;
 mod payments;
 mod problem;
 mod products;
+mod profiles;
 mod purchases;
 mod quotas;
 mod quotes;
 mod recommendations;
 mod refunds;
+mod reminders;
 mod renewals;
 mod reviews;
 mod schema;
@@ -124,6 +128,19 @@ fn closed() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(purchases::set_auto_renewal))
         .routes(routes!(refunds::cancel_purchase))
         .routes(routes!(refunds::refund))
+        .routes(routes!(applications::show, applications::submit))
+        .routes(routes!(letters::template, letters::upload))
+        .routes(routes!(letters::template_of_order, letters::upload_of_order))
+        .routes(routes!(letters::document))
+        .routes(routes!(reminders::of_purchase))
+        .routes(routes!(reminders::of_order))
+        .routes(routes!(profiles::organisations, profiles::submit_organisation))
+        .routes(routes!(profiles::organisation))
+        .routes(routes!(profiles::administrators, profiles::submit_administrator))
+        .routes(routes!(profiles::administrator))
+        .routes(routes!(profiles::contacts, profiles::submit_contact))
+        .routes(routes!(profiles::contact))
+        .routes(routes!(profiles::domains))
         .routes(routes!(orders::list, orders::create))
         .routes(routes!(orders::show))
         .routes(routes!(refunds::cancel_order))
@@ -135,6 +152,7 @@ fn closed() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(reviews::list))
         .routes(routes!(reviews::show))
         .routes(routes!(reviews::decide))
+        .routes(routes!(reviews::note))
         .routes(routes!(clearances::list, clearances::create, clearances::withdraw))
         .routes(routes!(certificates::list))
         .routes(routes!(certificates::show, certificates::edit, certificates::delete))

@@ -10,8 +10,8 @@ use super::document::DocumentKind;
 use super::order::ReviewCause;
 use super::plan::Method;
 use super::{
-    AccountId, AuthzId, CustomerId, DocumentId, JobId, KeyPairId, Money, OrderId, PackageId, Problem, PurchaseId,
-    Serial, TimerId, Timestamp, TokenId, UploadId,
+    AccountId, ApplicationId, AuthzId, CustomerId, DocumentId, JobId, KeyPairId, Money, OrderId, OrganisationId,
+    PackageId, PersonId, Problem, PurchaseId, Serial, TimerId, Timestamp, TokenId, UploadId,
 };
 
 /// An act, and when.
@@ -174,6 +174,41 @@ pub enum Act {
     /// An order left the desk undecided: it expired, or an authorization was given up.
     ReviewLapsed {
         order: OrderId,
+    },
+    OrganisationSubmitted {
+        organisation: OrganisationId,
+        customer: CustomerId,
+    },
+    PersonSubmitted {
+        person: PersonId,
+        customer: CustomerId,
+    },
+    ApplicationSubmitted {
+        application: ApplicationId,
+        purchase: PurchaseId,
+        term: u32,
+    },
+    ApplicationReopened {
+        application: ApplicationId,
+    },
+    LetterUploaded {
+        application: ApplicationId,
+    },
+    /// A reviewer's yes or no about a matter: `application:id`. Without `decided` others must agree first.
+    MatterJudged {
+        matter: String,
+        approved: bool,
+        decided: bool,
+        by: String,
+        note: String,
+    },
+    MatterNoted {
+        matter: String,
+        by: String,
+        note: String,
+    },
+    ReviewersReminded {
+        matter: String,
     },
     CatalogLoaded {
         digest: String,

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::Method;
 use super::portfolio::Resource;
-use super::{AuthzId, CustomerId, DocumentId, JobId, NoticeId, OrderId, PurchaseId, Serial, TimerId, Timestamp};
+use super::{
+    ApplicationId, AuthzId, CustomerId, DocumentId, JobId, NoticeId, OrderId, PurchaseId, Serial, TimerId, Timestamp,
+};
 
 /// A piece of work that survives a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +52,11 @@ pub enum Work {
     Issue {
         /// The order.
         order: OrderId,
+    },
+    /// Go on with the orders that waited for an application to be decided.
+    Release {
+        /// The application.
+        application: ApplicationId,
     },
     /// Carry an order on that the server has in hand.
     Attend {

@@ -1,6 +1,7 @@
 //! Values and state rules: no async, no I/O, no knowledge of any other module; `now` always comes as a value.
 
 pub mod account;
+pub mod application;
 pub mod audit;
 pub mod authz;
 pub mod certificate;
@@ -24,6 +25,7 @@ pub mod portfolio;
 pub mod purchase;
 pub mod quota;
 pub mod repeat;
+pub mod review;
 pub mod timestamp;
 pub mod token;
 pub mod upload;

@@ -75,7 +75,7 @@ impl Ra {
                 made.push(deployment);
                 jobs.push(job);
             }
-            let batch = self.release(batch, freed).await?;
+            let batch = self.let_go(batch, freed).await?;
             let batch = self.write_portfolio(batch, &listed, &held).await?;
             self.records.commit(batch).await?;
             Ok((made, jobs))
@@ -148,7 +148,7 @@ impl Ra {
     }
 
     /// Has a batch note that resources no longer use the certificates that they used.
-    async fn release(&self, mut batch: Batch, freed: Freed) -> Result<Batch> {
+    async fn let_go(&self, mut batch: Batch, freed: Freed) -> Result<Batch> {
         for (id, resources) in freed {
             let Some(read) = self.records.find::<Portfolio>(id.to_string()).await? else { continue };
             let mut held = (*read).clone();

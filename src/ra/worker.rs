@@ -187,6 +187,7 @@ impl Ra {
         match &job.work {
             Work::Validate { authz, method } => self.validate(&job, authz, *method).await,
             Work::Issue { order } => self.issue(&job, order, ticket).await,
+            Work::Release { application } => self.release(&job, application).await,
             Work::Attend { order } => self.attend(&job, order).await,
             Work::Forget { key } => self.forget_repeat(&job, key).await,
             Work::Continue { purchase, certificate, tries } => {
