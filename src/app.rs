@@ -83,7 +83,8 @@ impl App {
         let token = OperatorToken::load_or_create(&data_dir.join("operator.token"))?;
         let acme = Acme::new(ra.clone(), links, config.website.clone(), 0);
         let dress = acme::dresser(acme.clone());
-        let main = acme::router(acme).nest("/api/v1", api::router(Api::new(ra.clone(), token, webhook_secret(config)?)));
+        let main =
+            acme::router(acme).nest("/api/v1", api::router(Api::new(ra.clone(), token, webhook_secret(config)?)));
         Ok(Self { main, dress, pki: pki::router(published(&ra)), ra })
     }
 }

@@ -126,7 +126,11 @@ fn amount(cents: i64) -> String {
 
 /// The balances of a customer.
 #[utoipa::path(get, path = "/customers/{id}/balance", tag = "billing", params(("id" = String, Path)), responses((status = 200, body = BalanceObject)))]
-pub(super) async fn balance(State(api): Shared, caller: Caller, Path(text): Path<String>) -> Answer<Json<BalanceObject>> {
+pub(super) async fn balance(
+    State(api): Shared,
+    caller: Caller,
+    Path(text): Path<String>,
+) -> Answer<Json<BalanceObject>> {
     let customer = id("customer", &text)?;
     caller.sees(&customer)?;
     Ok(Json(BalanceObject::of(api.ra.balance(&customer).await?, api.ra.now())))

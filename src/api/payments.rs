@@ -1,11 +1,11 @@
 //! The webhook by which a payment provider tells of payments: signed with a shared secret, credited exactly once.
 
+use aws_lc_rs::hmac;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use aws_lc_rs::hmac;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -77,7 +77,8 @@ pub(super) async fn take(State(api): Shared, headers: HeaderMap, body: Bytes) ->
     let (entry, new) = api.ra.take_payment(NewPayment { event: asked.event, customer, amount: asked.amount }).await?;
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };
     let at = entry.at.to_string();
-    Ok((status, Json(PaymentObject { entry: entry.id, customer: entry.customer, event: entry.reference, at })).into_response())
+    Ok((status, Json(PaymentObject { entry: entry.id, customer: entry.customer, event: entry.reference, at }))
+        .into_response())
 }
 
 /// Whether a body comes from the provider, and a short while ago. Signatures are compared in constant time.

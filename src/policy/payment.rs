@@ -66,7 +66,9 @@ fn unfit(coupon: &Coupon, product: &str, now: Timestamp) -> String {
     let id = &coupon.id;
     match (&coupon.product, coupon.expires) {
         (_, Some(end)) if end <= now => format!("The coupon {id} lapsed at {end}; leave it out."),
-        (Some(only), _) if only != product => format!("The coupon {id} pays for \"{only}\" only, not for \"{product}\"."),
+        (Some(only), _) if only != product => {
+            format!("The coupon {id} pays for \"{only}\" only, not for \"{product}\".")
+        }
         _ => format!("Nothing is left of the coupon {id}; leave it out."),
     }
 }

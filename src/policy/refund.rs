@@ -68,7 +68,9 @@ pub fn refund(purchase: &Purchase, progress: Progress, consent: bool) -> Result<
 /// REFUND-04
 fn still_there(purchase: &Purchase) -> Result<()> {
     match purchase.standing {
-        Standing::Refunded { at } => Err(conflict(format!("The purchase was refunded at {at}; that is final (REFUND-04)."))),
+        Standing::Refunded { at } => {
+            Err(conflict(format!("The purchase was refunded at {at}; that is final (REFUND-04).")))
+        }
         Standing::InForce | Standing::Canceled { .. } => Ok(()),
     }
 }

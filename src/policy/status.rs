@@ -152,7 +152,9 @@ pub fn of_order(facts: &Facts<'_>) -> Status {
             facts.certificate.map_or(Status::Issued, |certificate| of_certificate(facts, certificate))
         }
         // REVIEW-11; what a closed account left open, or its holder canceled, was not refused but given up.
-        Phase::Failed { problem, .. } if matches!(problem.kind, Kind::AccountClosed | Kind::Canceled) => Status::Canceled,
+        Phase::Failed { problem, .. } if matches!(problem.kind, Kind::AccountClosed | Kind::Canceled) => {
+            Status::Canceled
+        }
         Phase::Failed { .. } => Status::ReviewFailed,
         _ if facts.account_closed => Status::Canceled,
         Phase::Issuing { .. } => Status::PendingIssue,

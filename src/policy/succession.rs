@@ -105,9 +105,7 @@ pub fn next(catalog: &Catalog, product: &Product) -> &'static str {
              a validation method; it is validated anew (RENEW-10, RENEW-11)."
         }
         Class::Dv | Class::Private => "Pending validation: publish the records and wait (RENEW-08).",
-        _ if letter.is_some() => {
-            "Pending confirmation letter: upload the confirmation letter (RENEW-07)."
-        }
+        _ if letter.is_some() => "Pending confirmation letter: upload the confirmation letter (RENEW-07).",
         _ => "Manual approval and domain validation follow; no new confirmation letter is needed (RENEW-09).",
     }
 }

@@ -123,7 +123,8 @@ impl Ra {
             product: purchase.product.clone(),
             price: purchase.price,
         };
-        let entry = Entry::of(occasion(&purchase, Reason::Purchase, now), payment::postings(&purchase.payment, quote.total))?;
+        let entry =
+            Entry::of(occasion(&purchase, Reason::Purchase, now), payment::postings(&purchase.payment, quote.total))?;
         let batch = Batch::of(act, now)
             .insert(&purchase)
             .index(&Index::OpenPurchase(&purchase.customer, &purchase.id), purchase.id.as_str())

@@ -268,9 +268,10 @@ impl Ra {
         match self.due_step(&asked, ending).await?.0 {
             Step::Buy => Ok(true),
             Step::Apply => Ok(false),
-            Step::Wait => {
-                Err(Error::new(Kind::Conflict, "The next certificate is applied for already; see the orders of its purchase."))
-            }
+            Step::Wait => Err(Error::new(
+                Kind::Conflict,
+                "The next certificate is applied for already; see the orders of its purchase.",
+            )),
             Step::Nothing => Err(Error::new(
                 Kind::Conflict,
                 "The certificate is renewed already, has ended or was revoked: nothing of it is to be renewed.",
@@ -282,7 +283,8 @@ impl Ra {
     fn to_be_confirmed(&self, ending: &Ending, purchase: Option<&Purchase>, asked: &NewRenewal) -> Error {
         let names = ending.certificate.identifiers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let price = purchase.and_then(|bought| self.quote(&bought.product, bought.names, asked.years).ok());
-        let price = price.map_or_else(|| "nothing".to_owned(), |quote| format!("{} USD if no year is left", quote.total));
+        let price =
+            price.map_or_else(|| "nothing".to_owned(), |quote| format!("{} USD if no year is left", quote.total));
         Error::new(
             Kind::UserActionRequired,
             format!(
@@ -294,15 +296,19 @@ impl Ra {
 
     /// Adds to the batch of a paid certificate what comes of it: a look at what is to follow, before it ends, and the word
     /// to install it where it follows another.
-    pub(super) fn foresee(&self, batch: Batch, order: &Order, certificate: &Certificate, customer: &CustomerId) -> Batch {
+    pub(super) fn foresee(
+        &self,
+        batch: Batch,
+        order: &Order,
+        certificate: &Certificate,
+        customer: &CustomerId,
+    ) -> Batch {
         let Some(purchase) = order.purchase.clone() else { return batch };
         let opens = certificate.not_after - days(self.catalog().settings().renewal_window_days);
         let work = Work::Continue { purchase: purchase.clone(), certificate: certificate.serial, tries: 0 };
         let batch = batch.later(opens, work);
         match order.purpose {
-            Purpose::Renewal { of } => {
-                batch.notice(&to_be_installed(customer, certificate, &purchase, &of))
-            }
+            Purpose::Renewal { of } => batch.notice(&to_be_installed(customer, certificate, &purchase, &of)),
             _ => batch,
         }
     }
@@ -317,11 +323,7 @@ impl NewRenewal {
 
 /// VALIDITY-05, RENEW-01
 fn to_be_installed(customer: &CustomerId, certificate: &Certificate, purchase: &PurchaseId, old: &Serial) -> Notice {
-    let text = format!(
-        "The certificate {} follows {old}. {}",
-        certificate.serial,
-        succession::ADVICE[1..].join(" ")
-    );
+    let text = format!("The certificate {} follows {old}. {}", certificate.serial, succession::ADVICE[1..].join(" "));
     let subject = "Install the renewed certificate in place of the old one";
     Notice::new(customer, (Topic::Issue, "certificate-renewed"), subject, text, certificate.issued)
         .of_order(&certificate.order)
@@ -335,7 +337,10 @@ fn not_continued(purchase: &Purchase, ending: &Ending, step: Step, error: &Error
         (Step::Buy, Kind::UserActionRequired) => {
             ("auto-renewal-skipped", "Auto-renewal skipped: balance too low".to_owned())
         }
-        _ => ("renewal-failed", format!("The follow-up of certificate {} could not be applied for", ending.certificate.serial)),
+        _ => (
+            "renewal-failed",
+            format!("The follow-up of certificate {} could not be applied for", ending.certificate.serial),
+        ),
     };
     let text = format!(
         "{} The certificate ends at {}; the server tries again every day until then (VALIDITY-04, BUY-07).",
@@ -349,7 +354,8 @@ fn not_continued(purchase: &Purchase, ending: &Ending, step: Step, error: &Error
 
 /// VALIDITY-04: what was applied for came to nothing, and was applied for again.
 fn applied_again(purchase: &Purchase, ending: &Ending, why: &str, now: Timestamp) -> Notice {
-    let subject = format!("The follow-up of certificate {} failed and was applied for again", ending.certificate.serial);
+    let subject =
+        format!("The follow-up of certificate {} failed and was applied for again", ending.certificate.serial);
     let text = format!("{why} The certificate ends at {} (VALIDITY-04).", ending.certificate.not_after);
     Notice::new(&purchase.customer, (Topic::Issue, "renewal-failed"), subject, text, now)
         .of_certificate(ending.certificate.serial)

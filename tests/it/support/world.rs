@@ -14,11 +14,12 @@ use chancery::clock::{Clock as _, TestClock};
 use chancery::config::Config;
 use chancery::domain::audit::Act;
 use chancery::domain::customer::CustomerKind;
+use chancery::domain::notice::Notice;
 use chancery::domain::purchase::Purchase;
 use chancery::domain::{CustomerId, Timestamp};
 use chancery::ra::{NewCustomer, NewExternalKey, NewPurchase, Ra};
 use chancery::store::OpenError;
-use chancery::store::records::Records;
+use chancery::store::records::{Records, Stored};
 use parking_lot::Mutex;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -224,6 +225,19 @@ impl World {
         drop(records);
         self.start().await;
         events.into_iter().map(|(_, event)| event.act).collect()
+    }
+
+    /// Every message to customers, oldest first. The server is stopped for a moment, as with `restart`.
+    pub async fn messages(&mut self) -> Vec<Notice> {
+        self.stop().await;
+        let settings = self.config.store_settings();
+        let records = Records::new(unlocked(|| chancery::store::open(&settings).map_err(Into::into)).await);
+        let found = records.list::<Notice>(b"", None, 10_000).await.unwrap();
+        drop(records);
+        self.start().await;
+        let mut told: Vec<Notice> = found.into_iter().map(Stored::into_value).collect();
+        told.sort_by_key(|notice| notice.at);
+        told
     }
 
     async fn stop(&mut self) {
