@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::acme_tools::has_parts;
+use crate::acme_tools::{DAY, has_parts};
 use crate::money_tools::{MULTI, WILDCARD, balance, books_balance, buy, buyer, credit, refusal};
 use crate::support::client::csr;
 use crate::support::operator::Operator;
@@ -108,7 +108,7 @@ async fn years_are_charged_once_in_full() {
         let serial = terms.last().unwrap()["certificate"].as_str().unwrap();
         let end = world.ra().certificate_of(&serial.parse().unwrap()).await.unwrap().not_after;
         charged.push(balance(&caller, &customer).await["cash"].clone());
-        world.pass((end - crate::acme_tools::DAY * 20).since(world.now())).await;
+        world.pass((end - DAY * 20).since(world.now())).await;
     }
     assert_eq!(charged, ["103.00", "103.00"], "BUY-08");
     books_balance(&world).await;
@@ -125,4 +125,28 @@ async fn periods_that_are_not_sold_are_refused_whoever_pays_how() {
     let free = ask(json!({ "product": "trustasia-dv-free", "names": 1 })).await;
     has_parts(&refusal(&free, 400), &["is free", "BUY-04"]);
     assert_eq!(balance(&caller, &customer).await["cash"], "10000.00");
+}
+
+#[tokio::test]
+async fn a_term_is_not_used_twice_when_an_order_comes_back_to_life() {
+    let world = World::documented().await;
+    let (customer, caller) = buyer(&world).await;
+    let client = world.client_of(&customer).await;
+    let made = world.buy(&customer, MULTI, 1, 1).await;
+    let (names, others) = (["shop.zone-one.cn"], ["mail.zone-two.cn"]);
+    let (url, order) = world.ready_order(&client, &names).await;
+    // The clock was fast for a while: the order seemed over, and its term went to another.
+    world.clock.advance(DAY * 8);
+    let (_, other) = world.ready_order(&client, &others).await;
+    world.clock.set_back(DAY * 8);
+    assert_eq!(client.post_as_get(&url).await.json()["status"], "ready");
+    client.finalize(&order, &csr(&names).0).await.expect(200);
+    let over = client.post_as_get(&url).await.expect(200).json();
+    assert_eq!(over["status"], "invalid", "BUY-08: {over}");
+    has_parts(over["error"]["detail"].as_str().unwrap(), &["its term of the purchase went to another", "BUY-08"]);
+    world.clock.advance(DAY * 8);
+    let done = client.finalize(&other, &csr(&others).0).await.expect(200).json();
+    assert_eq!(done["status"], "valid", "{done}");
+    let shown = caller.get(&format!("/purchases/{}", made.id)).await.expect(200).json();
+    assert_eq!(shown["orders"].as_array().unwrap().len(), 1);
 }

@@ -246,6 +246,28 @@ async fn auto_renewal_runs_only_with_enough_balance() {
 }
 
 #[tokio::test]
+async fn auto_renewal_that_is_switched_on_late_still_runs() {
+    let world = World::documented().await;
+    let (customer, caller) = buyer(&world).await;
+    let client = world.client_of(&customer).await;
+    credit(&world, &customer, "cash", "1464.00").await;
+    let made = buy(&caller, MULTI, 1, json!({})).await;
+    let old = certificate(&world, &client, &NAMES).await;
+    let path = format!("/purchases/{}/auto-renewal", made["id"].as_str().unwrap());
+    // Long before the end it changes nothing yet.
+    caller.send("PUT", &path, &json!({ "enabled": true })).await.expect(200);
+    caller.send("PUT", &path, &json!({ "enabled": false })).await.expect(200);
+    world.pass(DAY).await;
+    assert_eq!(balance(&caller, &customer).await["cash"], "732.00");
+    days_before_end(&world, &old, 20).await;
+    assert_eq!(balance(&caller, &customer).await["cash"], "732.00");
+    caller.send("PUT", &path, &json!({ "enabled": true })).await.expect(200);
+    look_around(&world).await;
+    assert_eq!(balance(&caller, &customer).await["cash"], "0.00");
+    assert!(purchase(&world, &made["id"]).await["follower"].is_string());
+}
+
+#[tokio::test]
 async fn without_auto_renewal_nothing_is_bought() {
     let mut world = World::documented().await;
     let (customer, caller) = buyer(&world).await;
