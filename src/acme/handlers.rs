@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -36,6 +37,11 @@ const MOST_SENT: usize = 500;
 
 /// Seconds that a client waits between polls.
 const POLL_AFTER: &str = "1";
+
+/// Seconds that a client waits for a certificate that was not made at once (rules section 25.3, ISSUE), and when that is so:
+/// most are made within the answer, and clients that wait for those would give up.
+const PUT_OFF_AFTER: &str = "30";
+const SOON: Duration = Duration::from_secs(30);
 
 /// Seconds that a client waits for a person (rules section 25.3, ISSUE).
 const LOOK_AFTER: &str = "3600";
@@ -459,6 +465,9 @@ fn order_answer(acme: &Acme, view: &OrderView) -> Response {
     let object = Json(OrderObject::of(view, &acme.links));
     let wait = match (view.status(), &view.order.phase) {
         (OrderStatus::Processing, Phase::Review { .. }) => Some(LOOK_AFTER),
+        (OrderStatus::Processing, Phase::Issuing { since, .. }) if view.now.since(*since) >= SOON => {
+            Some(PUT_OFF_AFTER)
+        }
         (OrderStatus::Processing, _) => Some(POLL_AFTER),
         _ => None,
     };

@@ -1,31 +1,40 @@
 //! REST under `/api/v1`: what the command line, programs and the console speak. Knows nothing of store, validator and CA.
 
 mod access;
+mod applications;
 mod billing;
 mod certificates;
 mod clearances;
 mod compromised_keys;
+mod csrs;
 mod customers;
 mod diagnoses;
 mod edit;
 mod help;
+mod hosting;
 mod idempotency;
 mod keys;
+mod letters;
 mod openapi;
 mod operations;
 mod orders;
 mod payments;
 mod problem;
 mod products;
+mod profiles;
 mod purchases;
 mod quotas;
 mod quotes;
+mod recommendations;
 mod refunds;
+mod reminders;
 mod renewals;
 mod reviews;
 mod schema;
 mod token;
 mod tokens;
+mod upgrades;
+mod uploads;
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -93,6 +102,7 @@ fn open() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(products::list))
         .routes(routes!(products::show))
         .routes(routes!(quotes::of_product, quotes::of_names))
+        .routes(routes!(recommendations::create))
         .routes(routes!(payments::take))
         .routes(routes!(help::list))
         .routes(routes!(help::show))
@@ -118,6 +128,19 @@ fn closed() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(purchases::set_auto_renewal))
         .routes(routes!(refunds::cancel_purchase))
         .routes(routes!(refunds::refund))
+        .routes(routes!(applications::show, applications::submit))
+        .routes(routes!(letters::template, letters::upload))
+        .routes(routes!(letters::template_of_order, letters::upload_of_order))
+        .routes(routes!(letters::document))
+        .routes(routes!(reminders::of_purchase))
+        .routes(routes!(reminders::of_order))
+        .routes(routes!(profiles::organisations, profiles::submit_organisation))
+        .routes(routes!(profiles::organisation))
+        .routes(routes!(profiles::administrators, profiles::submit_administrator))
+        .routes(routes!(profiles::administrator))
+        .routes(routes!(profiles::contacts, profiles::submit_contact))
+        .routes(routes!(profiles::contact))
+        .routes(routes!(profiles::domains))
         .routes(routes!(orders::list, orders::create))
         .routes(routes!(orders::show))
         .routes(routes!(refunds::cancel_order))
@@ -129,9 +152,19 @@ fn closed() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(reviews::list))
         .routes(routes!(reviews::show))
         .routes(routes!(reviews::decide))
+        .routes(routes!(reviews::note))
         .routes(routes!(clearances::list, clearances::create, clearances::withdraw))
         .routes(routes!(certificates::list))
-        .routes(routes!(certificates::show))
+        .routes(routes!(certificates::show, certificates::edit, certificates::delete))
+        .routes(routes!(certificates::mute, certificates::unmute))
+        .routes(routes!(certificates::bundle))
+        .routes(routes!(hosting::list, hosting::deploy, hosting::unbind))
+        .routes(routes!(hosting::host))
+        .routes(routes!(upgrades::create))
+        .routes(routes!(uploads::create))
+        .routes(routes!(csrs::list, csrs::create))
+        .routes(routes!(csrs::show, csrs::delete))
+        .routes(routes!(csrs::private_key))
         .routes(routes!(certificates::revoke))
         .routes(routes!(renewals::create))
         .routes(routes!(compromised_keys::list, compromised_keys::report))
@@ -175,15 +208,14 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Body<T> {
                 StatusCode::PAYLOAD_TOO_LARGE => Kind::PayloadTooLarge,
                 _ => Kind::Malformed,
             };
-            Refusal(Error::new(kind, fault.body_text()))
+            Refusal(Error::new(kind, shown(&fault.body_text())))
         })?;
         // serde would take an array for an object whose members stand in their order.
         if !body.get().starts_with('{') {
             return Err(Refusal(Error::malformed("The body is not a JSON object.")));
         }
         serde_json::from_str(body.get()).map(Self).map_err(|fault| {
-            let shown: String = fault.to_string().chars().take(200).collect();
-            Refusal(Error::malformed(format!("The body can't be read: {shown}.")))
+            Refusal(Error::malformed(format!("The body can't be read: {}.", shown(&fault.to_string()))))
         })
     }
 }
@@ -196,8 +228,13 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<Api>> for Asked<T> {
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
         let read: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, api).await;
-        read.map(|Query(asked)| Self(asked)).map_err(|fault| Refusal(Error::malformed(fault.body_text())))
+        read.map(|Query(asked)| Self(asked)).map_err(|fault| Refusal(Error::malformed(shown(&fault.body_text()))))
     }
+}
+
+/// What can be shown of a text that repeats what somebody sent.
+fn shown(text: &str) -> String {
+    text.chars().take(300).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Which page of a list.

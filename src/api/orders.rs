@@ -39,6 +39,12 @@ pub(super) struct OrderObject {
     problem: Option<Problem>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<&'static str>,
+    /// What is promised of the time to issue (ISSUE-01 to ISSUE-06).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    promise: Option<String>,
+    /// From when on `POST /diagnoses` is worth asking.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diagnosis_from: Option<String>,
     /// `new`, `renewal` or `reissue`.
     purpose: &'static str,
     /// The certificate that it renews or reissues.
@@ -99,6 +105,8 @@ impl From<OrderReport> for OrderObject {
             waits_for,
             problem: report.problem,
             hint: report.hint,
+            diagnosis_from: report.promise.as_ref().and_then(|promise| promise.diagnosis_from).map(|at| at.to_string()),
+            promise: report.promise.map(|promise| promise.text),
             purpose,
             follows,
             purchase: order.purchase,

@@ -40,6 +40,9 @@ enum Command {
     /// Keys for external account binding
     #[command(subcommand)]
     Eab(EabCommand),
+    /// Tokens for the REST API
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// The product catalogue
     #[command(subcommand)]
     Product(ProductCommand),
@@ -170,6 +173,12 @@ enum EabCommand {
         /// Days until it binds no further account
         #[arg(long, value_name = "DAYS")]
         expires: Option<u32>,
+        /// How many accounts it may bind
+        #[arg(long, value_name = "N")]
+        uses: Option<u32>,
+        /// A domain that it is for, with everything below it; may be given again
+        #[arg(long = "domain", value_name = "NAME")]
+        domains: Vec<String>,
         #[command(flatten)]
         remote: Remote,
     },
@@ -178,10 +187,46 @@ enum EabCommand {
         #[command(flatten)]
         remote: Remote,
     },
-    /// Withdraw a key; accounts that it bound stay
+    /// Withdraw a key
     Revoke {
         /// The key's identifier
         kid: String,
+        /// Close the accounts that it bound, too
+        #[arg(long)]
+        accounts: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Subcommand)]
+enum TokenCommand {
+    /// Make a token; it is shown this once
+    Create {
+        /// Who gets it
+        #[arg(long)]
+        name: String,
+        /// What it lets them do
+        #[arg(long, value_parser = ["customer", "reviewer", "operator"])]
+        role: String,
+        /// The customer's id, for the role customer
+        #[arg(long, value_name = "ID")]
+        customer: Option<String>,
+        /// Days until it ends
+        #[arg(long, value_name = "DAYS")]
+        expires: Option<u32>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// All tokens, without what is secret
+    List {
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Withdraw a token, at once and for good
+    Revoke {
+        /// Its id
+        id: String,
         #[command(flatten)]
         remote: Remote,
     },
@@ -338,6 +383,7 @@ pub fn main() -> ExitCode {
         Some(Command::Store(command)) => storage::store(command),
         Some(Command::Customer(command)) => service::customer(command),
         Some(Command::Eab(command)) => service::eab(command),
+        Some(Command::Token(command)) => service::token(command),
         Some(Command::Product(command)) => service::product(command),
         Some(Command::Quote(quote)) => service::quote(quote),
         Some(Command::Purchase(command)) => service::purchase(command),

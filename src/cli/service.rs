@@ -8,7 +8,7 @@ use serde_json::json;
 use super::remote::{Server, segment};
 use super::{
     CertificateCommand, CustomerCommand, Decision, EabCommand, Failure, Goods, ProductCommand, PurchaseCommand, Quote,
-    Remote, ReviewCommand, show,
+    Remote, ReviewCommand, TokenCommand, show,
 };
 
 /// `chancery customer`.
@@ -29,16 +29,36 @@ pub(super) fn customer(command: CustomerCommand) -> Result<(), Failure> {
 pub(super) fn eab(command: EabCommand) -> Result<(), Failure> {
     const KEYS: &str = "/api/v1/external-account-keys";
     match command {
-        EabCommand::Create { customer, product, expires, remote } => run(&remote, async |server| {
-            let body = json!({ "customer": customer, "product": product, "expires_days": expires });
+        EabCommand::Create { customer, product, expires, uses, domains, remote } => run(&remote, async |server| {
+            let body = json!({
+                "customer": customer, "product": product, "expires_days": expires, "most_uses": uses, "domains": domains,
+            });
             let key = server.send(Method::POST, KEYS, Some(body)).await?;
             // Both are pasted into the configuration of ACME clients, so they come as JSON in either case.
             let short = json!({ "kid": key["kid"], "hmac_key": key["hmac_key"] });
             show::line(&if remote.json { key } else { short }.to_string())
         }),
         EabCommand::List { remote } => list(&remote, KEYS, &["kid", "customer", "product", "expires", "revoked"]),
-        EabCommand::Revoke { kid, remote } => record(&remote, async |server| {
-            server.send(Method::DELETE, &format!("{KEYS}/{}", segment(&kid)), None).await
+        EabCommand::Revoke { kid, accounts, remote } => record(&remote, async |server| {
+            let path = format!("{KEYS}/{}?accounts={accounts}", segment(&kid));
+            server.send(Method::DELETE, &path, None).await
+        }),
+    }
+}
+
+/// `chancery token`.
+pub(super) fn token(command: TokenCommand) -> Result<(), Failure> {
+    const TOKENS: &str = "/api/v1/tokens";
+    match command {
+        TokenCommand::Create { name, role, customer, expires, remote } => record(&remote, async |server| {
+            let body = json!({ "name": name, "role": role, "customer": customer, "expires_days": expires });
+            server.send(Method::POST, TOKENS, Some(body)).await
+        }),
+        TokenCommand::List { remote } => {
+            list(&remote, TOKENS, &["id", "role", "name", "customer", "expires", "revoked"])
+        }
+        TokenCommand::Revoke { id, remote } => record(&remote, async |server| {
+            server.send(Method::DELETE, &format!("{TOKENS}/{}", segment(&id)), None).await
         }),
     }
 }

@@ -2,6 +2,8 @@
 
 pub mod admission;
 mod advice;
+pub mod applications;
+pub mod calendar;
 pub mod catalog;
 pub mod document;
 pub mod domains;
@@ -14,8 +16,11 @@ pub mod lifecycle;
 pub mod names;
 pub mod payment;
 pub mod price;
+pub mod promise;
 pub mod quota;
+pub mod recommendations;
 pub mod refund;
+pub mod reminders;
 pub mod renewal;
 pub mod settings;
 pub mod shape;

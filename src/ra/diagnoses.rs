@@ -250,6 +250,7 @@ fn finding(name: Option<String>, method: Option<Method>, text: String, kind: Kin
             Kind::Connection => "DIAG-06",
             Kind::Tls => "DIAG-07",
             Kind::IncorrectResponse => "DIAG-02",
+            Kind::Unauthorized => "DIAG-12",
             _ => "DIAG-18",
         })
     };

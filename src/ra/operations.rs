@@ -90,7 +90,6 @@ impl Ra {
         }
         // An authorization may be older than the order that it serves again.
         ids.retain(|id| *id > just_before(order.created));
-        ids.sort();
         let events = self.records.audit_rows(ids).await?;
         Ok(events.into_iter().map(|(id, event)| Operation { id, event }).collect())
     }

@@ -12,6 +12,7 @@ use super::quotas::primary_domain;
 use super::turns::Turn;
 use super::{Ra, Stop, settle};
 use crate::domain::account::Account;
+use crate::domain::application::Application;
 use crate::domain::audit::Act;
 use crate::domain::certificate::{CertId, Certificate};
 use crate::domain::customer::within;
@@ -124,12 +125,14 @@ impl Ra {
             (Err(Stop::Refused(refusal)), Some(ending)) if refusal.kind() == Kind::RateLimited => return Ok(ending),
             (charge, _) => charge?,
         };
+        let application = self.application_to_place(product, &charge, &precedent).await?;
         let prior = self.prior(&catalog, product, purpose, earlier.map(|earlier| (earlier, *original))).await?;
         let authzs = self.reuse_or_open(account, &plan, product, &prior).await?;
         let order = Order {
             purpose,
             earlier: earlier.map(|earlier| earlier.serial),
             purchase: charge.purchase(),
+            application: application.as_ref().map(|application| application.id.clone()),
             replaces: replaces.map(|id| id.to_string()),
             ..open_order(account, id, plan, &authzs, now)
         };
@@ -148,6 +151,8 @@ impl Ra {
         for proof in &authzs {
             batch = proof.write(batch);
         }
+        // What was judged good enough to order on still is.
+        batch = application.iter().fold(batch, |batch, application| batch.check(application));
         if let (Some(row), Some(named)) = (&replaced, &named) {
             batch = batch.point(&Index::Replaced(&named.serial), row.as_ref(), order.id.as_str());
         }
@@ -159,6 +164,31 @@ impl Ra {
         self.records.commit(charge.write(batch)).await?;
         metrics::counter!(telemetry::ORDERS_CREATED, "product" => order.product.clone()).increment(1);
         Ok(self.order_view(&order.id).await?)
+    }
+
+    /// The application on which an order is placed that names an organisation; none for others.
+    async fn application_to_place(
+        &self,
+        product: &Product,
+        charge: &Charge,
+        precedent: &Precedent,
+    ) -> Result<Option<Stored<Application>>, Stop> {
+        if !product.class.needs_organisation() {
+            return Ok(None);
+        }
+        let (purchase, term) = match charge {
+            Charge::Term { held, .. } => (held.clone(), held.terms.len()),
+            Charge::Paid(id) => {
+                let (purchase, _) = self.purchase_and_product(id).await?;
+                let term = purchase.terms.len();
+                (purchase, term)
+            }
+            Charge::Nothing | Charge::Slot(_) => return Ok(None),
+        };
+        let term = u32::try_from(term).map_err(Error::internal)?;
+        let reissue = matches!(precedent.purpose, Purpose::Reissue { .. });
+        let renewed = precedent.earlier.as_deref().filter(|_| !precedent.purpose.is_new());
+        self.application_for_order(product, (&purchase, term), renewed, reissue).await.map(Some)
     }
 
     /// The order that an identical request may get again: one that is unfinished.
@@ -328,6 +358,7 @@ fn open_order(account: &Account, id: OrderId, plan: Plan, proofs: &[Proof], now:
         purpose: Purpose::New,
         earlier: None,
         purchase: None::<PurchaseId>,
+        application: None,
         causes: plan.causes,
         created: now,
         expires,

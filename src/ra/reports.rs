@@ -7,8 +7,10 @@ use crate::domain::certificate::Certificate;
 use crate::domain::order::{Order, OrderStatus, Phase, Purpose};
 use crate::domain::purchase::Purchase;
 use crate::domain::{AccountId, CustomerId, Error, OrderId, Problem, Result, Serial};
+use crate::policy::applications;
 use crate::policy::form::{self, Stages};
-use crate::policy::status::{self, Facts, PurchaseState, Status, TermOutcome};
+use crate::policy::promise::{self, Promise};
+use crate::policy::status::{self, Facts, PurchaseFacts, PurchaseState, Status, TermOutcome};
 use crate::store::records::{Index, Rows, Stored, target};
 
 /// An order as an operator sees it.
@@ -28,6 +30,8 @@ pub struct OrderReport {
     pub problem: Option<Problem>,
     /// What to look at when it waits longer than usual.
     pub hint: Option<&'static str>,
+    /// What is promised of its time to issue, as long as it is not settled.
+    pub promise: Option<Promise>,
     /// The stages of the application, if the catalogue still has the product (BUY-09).
     pub stages: Option<Stages>,
 }
@@ -36,6 +40,11 @@ impl OrderReport {
     /// Whether it waits for a person.
     pub fn waits_for_review(&self) -> bool {
         self.status == Status::PendingIssue && matches!(self.view.order.phase, Phase::Review { .. })
+    }
+
+    /// Whether control of a name was tried to be shown: its method is chosen (BUY-09).
+    pub fn is_attempted(&self) -> bool {
+        self.names.iter().any(|name| *name != Status::PendingValidation)
     }
 }
 
@@ -131,12 +140,17 @@ impl Ra {
             Phase::Issued { serial, .. } => (Some(self.certificate_of(serial).await?), self.reissuing(serial).await?),
             _ => (None, false),
         };
+        let application = match &view.order.application {
+            Some(id) => Some(self.stored_application(id).await?.into_value()),
+            None => None,
+        };
         let (authzs, catalog) = (view.plain_authzs(), self.catalog());
         let facts = Facts {
             order: &view.order,
             authzs: &authzs,
             certificate: certificate.as_ref(),
             product: catalog.product(&view.order.product),
+            application: application.as_ref(),
             account_closed: closed.is_some(),
             reissuing,
             renewal_window_days: catalog.settings().renewal_window_days,
@@ -145,9 +159,13 @@ impl Ra {
         let status = status::of_order(&facts);
         let names = authzs.iter().map(|authz| status::of_name(&view.order, authz, view.now)).collect();
         let hint = status::hint(status, &facts);
+        let promise = match view.status() {
+            OrderStatus::Valid | OrderStatus::Invalid => None,
+            _ => facts.product.and_then(|product| promise::of(&catalog, product, view.order.created)),
+        };
         let problem = view.problem().or(if status == Status::Canceled { closed } else { None });
         let stages = catalog.product(&view.order.product).map(|product| form::stages(product, status));
-        Ok(OrderReport { holder: account.holder(), certificate, status, names, problem, hint, stages, view })
+        Ok(OrderReport { holder: account.holder(), certificate, status, names, problem, hint, promise, stages, view })
     }
 
     /// Whether a reissue of the certificate was asked for by its name (RFC 9773 section 5) and is under way.
@@ -168,7 +186,13 @@ impl Ra {
             Some(report) => Some(self.last_term(report).await?),
             None => None,
         };
-        let state = status::of_purchase(purchase.standing, purchase.years, orders.len(), last);
+        let next = match self.application_of(&purchase.id, self.term_due(&purchase).await?).await? {
+            Some(application) => Some(applications::status(Some(&application))),
+            None => None,
+        };
+        let facts =
+            PurchaseFacts { standing: purchase.standing, years: purchase.years, begun: orders.len(), last, next };
+        let state = status::of_purchase(&facts);
         let takes = self.catalog().product(&purchase.product).map(|product| form::takes(product, purchase.names));
         Ok(PurchaseReport { purchase, state, orders, takes })
     }

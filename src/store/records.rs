@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use index::{Index, Rows};
-pub use spaces::{BlockedKey, Record, Revocation, SerialEntry, clearance_id, document_part_id};
+pub use spaces::{BlockedKey, Record, Revocation, SerialEntry, clearance_id, document_part_id, hosting_target_id};
 
 use super::oplog::{EVENTS, head_key};
 use super::{Entry, Guard, Key, Kv, OperationsHead, Range, StoreError, WriteSet};
@@ -154,13 +154,16 @@ impl Records {
         rows.into_iter().map(read_event).collect()
     }
 
-    /// The audit events of those rows, in the same order; one that is gone is left out.
+    /// The audit events of those rows, in the order in which they were committed; one that is gone is left out.
     pub async fn audit_rows(
         &self,
         ids: impl IntoIterator<Item = Vec<u8>>,
     ) -> Result<Vec<(Vec<u8>, AuditEvent)>, StoreError> {
         let keys: Vec<Key> = ids.into_iter().map(|id| Key { space: EVENTS, id }).collect();
-        self.kv.read(&keys).await?.into_iter().flatten().map(read_event).collect()
+        let mut rows: Vec<Entry> = self.kv.read(&keys).await?.into_iter().flatten().collect();
+        // Within a millisecond the names of rows stand in no order.
+        rows.sort_by(|one, other| (one.version, &one.key).cmp(&(other.version, &other.key)));
+        rows.into_iter().map(read_event).collect()
     }
 
     /// Where the chain over the audit events ends; none if it has no link yet.

@@ -90,7 +90,7 @@ class Server:
             raise Failure("\n".join(faults))
 
     def _events(self):
-        return [_event(line) for line in self.log.read_text().splitlines()]
+        return [_event(line) for line in self.log.read_text().split("\n") if line]
 
     def _config(self, preset, resolver, http_port, tls_port):
         config = tomllib.loads(preset.read_text())

@@ -30,11 +30,24 @@ impl Operator {
     /// Any request for a path below `/api/v1`.
     pub async fn request(&self, method: &str, path: &str, content_type: &str, body: impl Into<Body>) -> Response {
         let mut request = Request::builder().method(method).uri(format!("/api/v1{path}"));
-        if let Some(authorization) = &self.authorization {
-            request = request.header(header::AUTHORIZATION, authorization);
-        }
         if !content_type.is_empty() {
             request = request.header(header::CONTENT_TYPE, content_type);
+        }
+        self.send_request(request, body).await
+    }
+
+    /// A request with further headers and a JSON body.
+    pub async fn with_headers(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> Response {
+        let mut request = Request::builder().method(method).uri(format!("/api/v1{path}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send_request(request.header(header::CONTENT_TYPE, "application/json"), body.to_string()).await
+    }
+
+    async fn send_request(&self, mut request: axum::http::request::Builder, body: impl Into<Body>) -> Response {
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
         }
         let answer = self.router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap();
         let (parts, body) = answer.into_parts();
@@ -45,6 +58,22 @@ impl Operator {
     /// A GET request.
     pub async fn get(&self, path: &str) -> Response {
         self.request("GET", path, "", Body::empty()).await
+    }
+
+    /// What it sends as `Authorization`.
+    pub fn authorization(&self) -> &str {
+        self.authorization.as_deref().unwrap_or_default()
+    }
+
+    /// A GET request with further headers.
+    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Response {
+        let request =
+            Request::builder().uri(format!("/api/v1{path}")).header(header::AUTHORIZATION, self.authorization());
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let answer = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let (parts, body) = answer.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Response { status: parts.status, headers: parts.headers, body }
     }
 
     /// A request with a JSON body.

@@ -240,6 +240,22 @@ impl World {
         told
     }
 
+    /// What a customer was to be told so far. The server is stopped for a moment, as with `restart`.
+    pub async fn notices_of(&mut self, customer: &CustomerId) -> Vec<Notice> {
+        let mut told = self.messages().await;
+        told.retain(|notice| notice.customer == *customer);
+        told
+    }
+
+    /// What a check of the store finds. The server is stopped for a moment, as with `restart`.
+    pub async fn checked(&mut self) -> chancery::store::Report {
+        self.stop().await;
+        let settings = self.config.store_settings();
+        let report = unlocked(|| chancery::store::check(&settings).map_err(Into::into)).await;
+        self.start().await;
+        report
+    }
+
     async fn stop(&mut self) {
         let old = self.app.take().unwrap();
         old.ra.abandon_jobs();
