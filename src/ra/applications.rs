@@ -133,6 +133,10 @@ impl Ra {
 
     async fn submit_application_once(&self, purchase: &PurchaseId, asked: ApplicationRequest) -> Result<(), Stop> {
         let (purchase, product) = self.purchase_and_product(purchase).await?;
+        if !purchase.is_in_force() {
+            let told = "The purchase was canceled or refunded: nothing can be applied for with it (REFUND-04).";
+            return Err(Error::new(Kind::Conflict, told).into());
+        }
         let catalog = self.catalog();
         applications::flow(&catalog, &product)?;
         let term = self.term_due(&purchase).await?;

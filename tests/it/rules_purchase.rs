@@ -78,14 +78,14 @@ async fn a_paid_application_has_five_stages_and_a_free_one_two() {
     };
     let names = ["shop.zone-one.cn"];
     let placed = client.new_order(&names).await.expect(201);
-    assert_eq!(stage(placed.location()).await, (5, "method".to_owned()), "BUY-09");
+    assert_eq!(stage(placed.location()).await, (5, "choice of method".to_owned()), "BUY-09");
     let (url, order) = world.ready_order(&client, &names).await;
-    assert_eq!(stage(&url).await, (5, "waiting-for-ca".to_owned()), "BUY-09");
+    assert_eq!(stage(&url).await, (5, "waiting for the CA".to_owned()), "BUY-09");
     client.finalize(&order, &csr(&names).0).await.expect(200);
     assert_eq!(stage(&url).await, (5, "issue".to_owned()), "BUY-09");
     // BUY-04: no payment step.
     let free = client.new_order(&["mail.zone-two.cn"]).await.expect(201);
-    assert_eq!(stage(free.location()).await, (2, "validation".to_owned()), "BUY-09");
+    assert_eq!(stage(free.location()).await, (2, "domain validation".to_owned()), "BUY-09");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Canceling and refunding: REFUND-01 to REFUND-08, DELETE-03.
 
+use chancery::domain::customer::CustomerKind;
 use serde_json::{Value, json};
 
 use crate::acme_tools::{DAY, has_parts};
@@ -221,4 +222,48 @@ async fn a_purchase_is_refunded_once_however_often_it_is_asked_for_at_once() {
     statuses.sort_unstable();
     assert_eq!(statuses, [201, 409, 409, 409]);
     assert_eq!(balance(&caller, &customer).await["cash"], "732.00");
+}
+
+#[tokio::test]
+async fn an_application_that_reviewers_refused_is_refunded_and_one_that_they_have_is_canceled_first() {
+    let world = World::documented().await;
+    let customer = world.customer(CustomerKind::Enterprise).await;
+    let operator = Operator::of(&world);
+    credit(&world, &customer, "cash", "50000.00").await;
+    let form = json!({
+        "organisation": {
+            "name": "Shenzhen Zone Trading Co., Ltd.", "department": "IT", "address": "1 Keji Road",
+            "locality": "Shenzhen", "state": "Guangdong", "country": "CN", "phone": "+86 755 1234 5678",
+        },
+        "administrator": {
+            "name": "Li Wei", "position": "Head of IT", "phone": "+86 755 1234 5679", "email": "li.wei@zone-one.cn",
+        },
+    });
+    let reviews = async || operator.get("/reviews").await.expect(200).json()["items"].as_array().unwrap().clone();
+    for (refused, letter) in [(true, true), (false, true), (false, false)] {
+        let asked = json!({ "customer": customer, "product": "geotrust-ov-single", "names": 1, "payment": "balance" });
+        let made = operator.post("/purchases", &asked).await;
+        operator.send("PUT", &format!("{}/application", path(&made)), &form).await.expect(200);
+        if letter {
+            let sealed = b"%PDF-1.7\n1 0 obj << >> endobj\ntrailer << >>\n%%EOF\n".to_vec();
+            let place = format!("{}/letter", path(&made));
+            operator.request("PUT", &place, "application/octet-stream", sealed).await.ok();
+            assert_eq!(reviews().await.len(), 1);
+        }
+        if refused {
+            let review = reviews().await[0]["review"].as_str().unwrap().to_owned();
+            let no = json!({ "decision": "reject", "note": "not in the register" });
+            operator.send("POST", &format!("/reviews/{review}/decision"), &no).await.expect(200);
+        } else {
+            // REFUND-02, DELETE-03
+            has_parts(&refusal(&refund(&operator, &made, true).await, 409), &["Cancel the application first"]);
+            assert_eq!(cancel(&operator, &made).await.expect(200).json()["state"], "canceled");
+        }
+        // REFUND-01
+        assert_eq!(refund(&operator, &made, true).await.expect(201).json()["cash"], made["price"]);
+        assert_eq!(reviews().await, Vec::<Value>::new());
+        let again = operator.send("PUT", &format!("{}/application", path(&made)), &form).await;
+        has_parts(&refusal(&again, 409), &["canceled or refunded", "REFUND-04"]);
+    }
+    books_balance(&world).await;
 }

@@ -26,7 +26,7 @@ async fn free_certificates_from_the_first_to_the_twenty_first_and_on() {
     let shown = caller.get(&format!("/orders/{id}")).await.expect(200).json();
     assert_eq!(
         (&shown["status"], &shown["stages"]),
-        (&json!("pending-validation"), &json!(["application", "validation"]))
+        (&json!("pending-validation"), &json!(["application", "domain validation"]))
     );
     let (_, order) = world.ready_order(&client, &names).await;
     client.finalize(&order, &csr(&names).0).await.expect(200);
