@@ -11,7 +11,7 @@ use super::order::ReviewCause;
 use super::plan::Method;
 use super::{
     AccountId, ApplicationId, AuthzId, CustomerId, DocumentId, JobId, KeyPairId, Money, OrderId, OrganisationId,
-    PackageId, PersonId, Problem, PurchaseId, Serial, TimerId, Timestamp, TokenId, UploadId,
+    PackageId, PersonId, Problem, PurchaseId, RevocationId, Serial, TimerId, Timestamp, TokenId, UploadId,
 };
 
 /// An act, and when.
@@ -288,6 +288,37 @@ pub enum Act {
         serial: Serial,
         reason: RevocationReason,
         authority: String,
+    },
+    ReissueRequested {
+        serial: Serial,
+        grounds: String,
+    },
+    RevocationRequested {
+        revocation: RevocationId,
+        serial: Serial,
+        reason: RevocationReason,
+        stage: String,
+    },
+    /// The customer asks for a look whether control of a certificate's names is shown.
+    RevocationLookAsked {
+        revocation: RevocationId,
+    },
+    /// Somebody looked, for a revocation, whether control of a certificate's names is shown.
+    RevocationLookedAt {
+        revocation: RevocationId,
+        evidence: Vec<String>,
+    },
+    RevocationLetterSent {
+        revocation: RevocationId,
+    },
+    RevocationDecided {
+        revocation: RevocationId,
+        approved: bool,
+        note: String,
+    },
+    RevocationFailed {
+        revocation: RevocationId,
+        why: String,
     },
     /// A key was reported compromised, by the SHA-256 of its SubjectPublicKeyInfo in hexadecimal digits.
     KeyReported {

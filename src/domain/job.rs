@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::plan::Method;
 use super::portfolio::Resource;
 use super::{
-    ApplicationId, AuthzId, CustomerId, DocumentId, JobId, NoticeId, OrderId, PurchaseId, Serial, TimerId, Timestamp,
+    ApplicationId, AuthzId, CustomerId, DocumentId, JobId, NoticeId, OrderId, PurchaseId, RevocationId, Serial,
+    TimerId, Timestamp,
 };
 
 /// A piece of work that survives a restart.
@@ -67,6 +68,13 @@ pub enum Work {
     Forget {
         /// Its key, in hexadecimal digits.
         key: String,
+    },
+    /// Look whether control of a certificate's names is shown, and revoke it if it is.
+    ProveRevocation {
+        /// The request for revocation.
+        revocation: RevocationId,
+        /// Whether the next look follows by itself.
+        hourly: bool,
     },
     /// See to the certificate that follows one whose end is near (VALIDITY-04).
     Continue {

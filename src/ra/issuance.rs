@@ -420,6 +420,7 @@ impl Ra {
         let none = || Error::not_found("This account has no such certificate.");
         let found = self.records.find::<Certificate>(serial).await?;
         let certificate = found.filter(|found| found.account == account.id).ok_or_else(none)?;
+        self.refuse_while_revoking(serial).await?;
         let chains = self.ca.chains(&certificate.issuer).ok_or_else(|| {
             Error::internal(format!("the issuer \"{}\" of certificate {serial} is not configured", certificate.issuer))
         })?;

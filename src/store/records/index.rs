@@ -4,7 +4,8 @@ use crate::domain::account::Holder;
 use crate::domain::organisation::Role;
 use crate::domain::portfolio::CertificateRef;
 use crate::domain::{
-    AccountId, ApplicationId, CustomerId, EntryId, KeyPairId, OrderId, OrganisationId, PurchaseId, Serial, Timestamp,
+    AccountId, ApplicationId, CustomerId, EntryId, KeyPairId, OrderId, OrganisationId, PurchaseId, RevocationId,
+    Serial, Timestamp,
 };
 use crate::store::Key;
 
@@ -67,6 +68,14 @@ pub enum Index<'a> {
     Hosted(&'a CustomerId, &'a [u8; 32]),
     /// A customer to the account that the server keeps for it.
     HouseAccount(&'a CustomerId),
+    /// A certificate to the newest request for its revocation.
+    RevocationOf(&'a Serial),
+    /// Requests for revocation that wait for a person, by their age.
+    RevocationInReview(Timestamp, &'a RevocationId),
+    /// A certificate and each order that reissues it to that order.
+    ReissueOf(&'a Serial, &'a OrderId),
+    /// A holder and a primary domain to the order that last reissued something in it (REISSUE-03).
+    ReissueIn(&'a Holder, &'a str),
 }
 
 /// Where index rows of one kind begin.
@@ -106,6 +115,10 @@ pub enum Rows<'a> {
     EventsOf(&'a str),
     /// A customer's ACME accounts.
     AccountsOfCustomer(&'a CustomerId),
+    /// Requests for revocation that wait for a person.
+    RevocationsInReview,
+    /// The orders that reissue a certificate.
+    ReissuesOf(&'a Serial),
 }
 
 impl Rows<'_> {
@@ -128,6 +141,8 @@ impl Rows<'_> {
             Self::KeyPairsOfCustomer(customer) => (144, customer.as_str().into()),
             Self::EventsOf(subject) => (157, subject.as_bytes().to_vec()),
             Self::AccountsOfCustomer(customer) => (160, customer.as_str().into()),
+            Self::RevocationsInReview => (149, Vec::new()),
+            Self::ReissuesOf(serial) => (150, serial.as_bytes().to_vec()),
         };
         Key { space, id }
     }
@@ -191,6 +206,10 @@ impl Index<'_> {
                 (160, [customer.as_str().as_bytes(), account.as_str().as_bytes()].concat())
             }
             Self::HouseAccount(customer) => (161, customer.as_str().into()),
+            Self::RevocationOf(serial) => (148, serial.as_bytes().to_vec()),
+            Self::RevocationInReview(at, id) => (149, [&at.as_millis().to_be_bytes(), id.as_str().as_bytes()].concat()),
+            Self::ReissueOf(serial, order) => (150, [&serial.as_bytes()[..], order.as_str().as_bytes()].concat()),
+            Self::ReissueIn(holder, domain) => (151, [holder.as_key().as_bytes(), b"/", domain.as_bytes()].concat()),
         };
         Key { space, id }
     }

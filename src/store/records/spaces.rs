@@ -21,6 +21,7 @@ use crate::domain::purchase::Purchase;
 use crate::domain::quota::{DomainLedger, HolderLedger};
 use crate::domain::repeat::Repeat;
 use crate::domain::review::CaseFile;
+use crate::domain::revocation::RevocationRequest;
 use crate::domain::token::Token;
 use crate::domain::upload::Upload;
 use crate::domain::{CustomerId, DocumentId, Serial, Timestamp};
@@ -71,6 +72,7 @@ records! {
     Application = 22, |r| r.id.as_str().into();
     CaseFile = 34, |r| r.id.as_bytes().into();
     Token = 17, |r| r.id.as_str().into();
+    RevocationRequest = 24, |r| r.id.as_str().into();
     Entry = 18, |r| r.id.as_str().into();
     Wallet = 19, |r| r.customer.as_str().into();
     Document = 23, |r| r.id.as_str().into();
