@@ -129,7 +129,7 @@ impl Ra {
             Entry::of(occasion(&purchase, Reason::Purchase, now), payment::postings(&purchase.payment, quote.total))?;
         let batch = Batch::of(act, now)
             .insert(&purchase)
-            .index(&Index::OpenPurchase(&purchase.customer, &purchase.id), purchase.id.as_str())
+            .index(&Index::OpenPurchase(&purchase.customer, &purchase.product, &purchase.id), purchase.id.as_str())
             .index(&Index::PurchaseOfCustomer(&purchase.customer, now, &purchase.id), purchase.id.as_str())
             .notice(&bought(&purchase, &product, now));
         let batch = match purchase.payment.is_from_balance() {

@@ -45,7 +45,7 @@ impl Ra {
         let canceled = Purchase { standing: Standing::Canceled { at: now }, ..(*read).clone() };
         let mut batch = Batch::of(Act::PurchaseCanceled { purchase: id.clone() }, now)
             .replace(&read, &canceled)
-            .unindex(&Index::OpenPurchase(&read.customer, id));
+            .unindex(&Index::OpenPurchase(&read.customer, &read.product, id));
         if let Some(read) = application {
             let (had, matter) = (read.waits_since(), Matter::Application(read.id.clone()));
             batch = requeued(batch.replace(&read, &(*read).clone().cancel(now)), &matter, had, None);
@@ -93,7 +93,7 @@ impl Ra {
         // Neither the purchase nor an application of it has changed: none of them was issued meanwhile.
         let batch = views.iter().fold(Batch::of(act, now), |batch, view| batch.check(&view.order));
         let batch = application.iter().fold(batch, Batch::check);
-        let batch = batch.replace(&read, &refunded).unindex(&Index::OpenPurchase(&read.customer, id));
+        let batch = batch.replace(&read, &refunded).unindex(&Index::OpenPurchase(&read.customer, &read.product, id));
         let batch = self.books(&read.customer).await?.post(batch, &entry)?;
         self.records.commit(batch.notice(&told(&read, &shares, now))).await?;
         Ok(shares)

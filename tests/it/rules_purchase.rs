@@ -150,3 +150,16 @@ async fn a_term_is_not_used_twice_when_an_order_comes_back_to_life() {
     let shown = caller.get(&format!("/purchases/{}", made.id)).await.expect(200).json();
     assert_eq!(shown["orders"].as_array().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn who_has_bought_very_much_gets_the_product_that_is_asked_for() {
+    let world = World::documented().await;
+    let (customer, _) = buyer(&world).await;
+    let client = world.client_of(&customer).await;
+    for _ in 0..510 {
+        world.buy(&customer, MULTI, 2, 1).await;
+    }
+    world.buy(&customer, WILDCARD, 1, 1).await;
+    let asked = crate::acme_tools::order_of(&["*.zone-one.cn"], json!({ "profile": WILDCARD }));
+    client.new_order_of(asked).await.expect(201);
+}
