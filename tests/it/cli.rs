@@ -197,6 +197,13 @@ fn the_operator_sells_and_looks_prices_up() {
         assert!(failed(&answer, 1).contains(words), "{answer:?}");
     }
     failed(&served.ask(&["review", "approve", "AAAAAAAAAAAAAAAAAAAAAA"]), 2);
+
+    let refund = ["purchase", "refund", purchase];
+    assert!(failed(&served.ask(&refund), 1).contains("REFUND-02"));
+    assert_eq!(served.ask_json(&["purchase", "cancel", purchase])["state"], "canceled");
+    assert!(failed(&served.ask(&refund), 1).contains("REFUND-07"));
+    assert_eq!(served.ask_json(&[&refund[..], &["--consent"]].concat())["outside"], "1016.00");
+    assert!(failed(&served.ask(&[&refund[..], &["--consent"]].concat()), 1).contains("REFUND-04"));
 }
 
 /// Runs a command against a world whose router is served over plain HTTP.
