@@ -204,12 +204,17 @@ async fn a_person_decides_where_the_product_wants_it() {
             (&begun["status"], order_status(&rest, &made).await),
             (&json!("awaiting-review"), json!("revoking"))
         );
-        let id = begun["id"].as_str().unwrap().parse().unwrap();
-        assert_eq!(world.ra().revocations_in_review(None, 9).await.unwrap().len(), 1);
-        assert!(world.ra().decide_revocation(&id, approved, " ").await.is_err());
-        world.ra().decide_revocation(&id, approved, "We called them").await.unwrap();
-        assert!(world.ra().decide_revocation(&id, approved, "Twice").await.is_err());
-        assert!(world.ra().revocations_in_review(None, 9).await.unwrap().is_empty());
+        let id = begun["id"].as_str().unwrap();
+        let path = format!("/reviews/{id}/decision");
+        let decision = if approved { "approve" } else { "reject" };
+        let verdict = |note: &str| json!({ "decision": decision, "note": note });
+        let desk = Operator::of(&world);
+        let waiting = async || desk.get("/reviews").await.expect(200).json()["items"].as_array().unwrap().len();
+        assert_eq!(waiting().await, 1);
+        desk.send("POST", &path, &verdict(" ")).await.expect(400);
+        desk.send("POST", &path, &verdict("We called them")).await.expect(200);
+        desk.send("POST", &path, &verdict("Twice")).await.expect(409);
+        assert_eq!(waiting().await, 0);
         let ended = rest.get(&format!("/revocations/{id}")).await.expect(200).json();
         assert_eq!((&ended["status"], order_status(&rest, &made).await), (&json!(status), json!(order)));
         if !approved {

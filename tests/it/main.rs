@@ -85,6 +85,7 @@ mod store_model;
 mod store_recovery;
 mod store_support;
 mod store_transfer;
+mod story_revocation;
 mod support;
 mod tidy;
 mod va_caa;

@@ -3,7 +3,7 @@
 use crate::domain::account::Holder;
 use crate::domain::organisation::Role;
 use crate::domain::{
-    AccountId, ApplicationId, CustomerId, EntryId, OrderId, OrganisationId, PurchaseId, RevocationId, Serial, Timestamp,
+    AccountId, ApplicationId, CustomerId, EntryId, OrderId, OrganisationId, PurchaseId, Serial, Timestamp,
 };
 use crate::store::Key;
 
@@ -60,8 +60,6 @@ pub enum Index<'a> {
     HouseAccount(&'a CustomerId),
     /// A certificate to the newest request for its revocation.
     RevocationOf(&'a Serial),
-    /// Requests for revocation that wait for a person, by their age.
-    RevocationInReview(Timestamp, &'a RevocationId),
     /// A certificate and each order that reissues it to that order.
     ReissueOf(&'a Serial, &'a OrderId),
     /// A holder and a primary domain to the order that last reissued something in it (REISSUE-03).
@@ -101,8 +99,6 @@ pub enum Rows<'a> {
     EventsOf(&'a str),
     /// A customer's ACME accounts.
     AccountsOfCustomer(&'a CustomerId),
-    /// Requests for revocation that wait for a person.
-    RevocationsInReview,
     /// The orders that reissue a certificate.
     ReissuesOf(&'a Serial),
 }
@@ -125,7 +121,6 @@ impl Rows<'_> {
             Self::CertificatesOfKey(hash) => (111, hash.to_vec()),
             Self::EventsOf(subject) => (157, subject.as_bytes().to_vec()),
             Self::AccountsOfCustomer(customer) => (160, customer.as_str().into()),
-            Self::RevocationsInReview => (149, Vec::new()),
             Self::ReissuesOf(serial) => (150, serial.as_bytes().to_vec()),
         };
         Key { space, id }
@@ -183,7 +178,6 @@ impl Index<'_> {
             }
             Self::HouseAccount(customer) => (161, customer.as_str().into()),
             Self::RevocationOf(serial) => (148, serial.as_bytes().to_vec()),
-            Self::RevocationInReview(at, id) => (149, [&at.as_millis().to_be_bytes(), id.as_str().as_bytes()].concat()),
             Self::ReissueOf(serial, order) => (150, [&serial.as_bytes()[..], order.as_str().as_bytes()].concat()),
             Self::ReissueIn(holder, domain) => (151, [holder.as_key().as_bytes(), b"/", domain.as_bytes()].concat()),
         };
