@@ -6,10 +6,12 @@ mod billing;
 mod certificates;
 mod clearances;
 mod compromised_keys;
+mod csrs;
 mod customers;
 mod diagnoses;
 mod edit;
 mod help;
+mod hosting;
 mod idempotency;
 mod keys;
 mod letters;
@@ -33,6 +35,8 @@ mod revocations;
 mod schema;
 mod token;
 mod tokens;
+mod upgrades;
+mod uploads;
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -153,7 +157,16 @@ fn closed() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(reviews::note))
         .routes(routes!(clearances::list, clearances::create, clearances::withdraw))
         .routes(routes!(certificates::list))
-        .routes(routes!(certificates::show))
+        .routes(routes!(certificates::show, certificates::edit, certificates::delete))
+        .routes(routes!(certificates::mute, certificates::unmute))
+        .routes(routes!(certificates::bundle))
+        .routes(routes!(hosting::list, hosting::deploy, hosting::unbind))
+        .routes(routes!(hosting::host))
+        .routes(routes!(upgrades::create))
+        .routes(routes!(uploads::create))
+        .routes(routes!(csrs::list, csrs::create))
+        .routes(routes!(csrs::show, csrs::delete))
+        .routes(routes!(csrs::private_key))
         .routes(routes!(certificates::revoke))
         .routes(routes!(reissues::create))
         .routes(routes!(revocations::list, revocations::create))

@@ -10,8 +10,8 @@ use super::document::DocumentKind;
 use super::order::ReviewCause;
 use super::plan::Method;
 use super::{
-    AccountId, ApplicationId, AuthzId, CustomerId, DocumentId, JobId, Money, OrderId, OrganisationId, PackageId,
-    PersonId, Problem, PurchaseId, RevocationId, Serial, TimerId, Timestamp, TokenId,
+    AccountId, ApplicationId, AuthzId, CustomerId, DocumentId, JobId, KeyPairId, Money, OrderId, OrganisationId,
+    PackageId, PersonId, Problem, PurchaseId, RevocationId, Serial, TimerId, Timestamp, TokenId, UploadId,
 };
 
 /// An act, and when.
@@ -333,6 +333,52 @@ pub enum Act {
     /// A file was taken out of the vault for good.
     DocumentForgotten {
         document: DocumentId,
+    },
+    /// A key pair was made, or a request put here; where its private key is.
+    KeyPairCreated {
+        key_pair: KeyPairId,
+        customer: CustomerId,
+        private: String,
+    },
+    KeyPairDeleted {
+        key_pair: KeyPairId,
+    },
+    /// A private key left the vault: its owner downloaded it.
+    PrivateKeyRead {
+        of: String,
+    },
+    CertificateUploaded {
+        upload: UploadId,
+        customer: CustomerId,
+    },
+    /// Name, tags, project or silence of a certificate were changed.
+    CertificateDescribed {
+        certificate: String,
+    },
+    /// It left its owner's list; a record of an issued one stays.
+    CertificateDeleted {
+        certificate: String,
+    },
+    /// A certificate is to be used by these resources.
+    CertificateDeployed {
+        certificate: String,
+        resources: Vec<String>,
+    },
+    /// These resources no longer use a certificate.
+    CertificateUnbound {
+        certificate: String,
+        resources: Vec<String>,
+    },
+    /// On these resources a later certificate replaces it.
+    HostingChanged {
+        certificate: String,
+        resources: Vec<String>,
+    },
+    /// What became of a message to a resource.
+    DeploymentSettled {
+        certificate: String,
+        resource: String,
+        failure: Option<String>,
     },
     ServerCertificateIssued {
         serial: Serial,

@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::plan::Method;
+use super::portfolio::Resource;
 use super::{
-    ApplicationId, AuthzId, DocumentId, JobId, NoticeId, OrderId, PurchaseId, RevocationId, Serial, TimerId, Timestamp,
+    ApplicationId, AuthzId, CustomerId, DocumentId, JobId, NoticeId, OrderId, PurchaseId, RevocationId, Serial,
+    TimerId, Timestamp,
 };
 
 /// A piece of work that survives a restart.
@@ -87,6 +89,18 @@ pub enum Work {
     Notify {
         /// The message.
         notice: NoticeId,
+    },
+    /// Tell a resource of the certificate that it is to use.
+    Deploy {
+        /// Whose resource.
+        customer: CustomerId,
+        /// Which.
+        resource: Resource,
+    },
+    /// Have a new certificate replace the hosted one of the same names (HOST-01).
+    Rehost {
+        /// The new one.
+        certificate: Serial,
     },
     /// Forget a document that was kept long enough.
     ForgetDocument {

@@ -14,12 +14,14 @@ pub mod id;
 pub mod identifier;
 pub mod job;
 pub mod key;
+pub mod key_pair;
 pub mod ledger;
 pub mod money;
 pub mod notice;
 pub mod order;
 pub mod organisation;
 pub mod plan;
+pub mod portfolio;
 pub mod purchase;
 pub mod quota;
 pub mod repeat;
@@ -27,6 +29,7 @@ pub mod review;
 pub mod revocation;
 pub mod timestamp;
 pub mod token;
+pub mod upload;
 
 pub use error::{Error, Kind, Problem, Result};
 pub use id::{

@@ -9,6 +9,7 @@ use crate::domain::authz::{Authorization, AuthzState, AuthzStatus};
 use crate::domain::certificate::{Certificate, RevocationReason};
 use crate::domain::hand_order::HandOrder;
 use crate::domain::key::AccountKey;
+use crate::domain::portfolio::CertificateRef;
 use crate::domain::{AccountId, AuthzId, Error, Identifier, Kind, Result, RevocationId, Serial, Timestamp};
 use crate::policy::catalog::Catalog;
 use crate::policy::revocation::{self, Case, Route};
@@ -216,8 +217,10 @@ impl Ra {
     }
 
     /// What a certificate is bound to (REVOKE-09).
-    async fn in_use_by(&self, _serial: &Serial) -> Result<Option<String>> {
-        Ok(None)
+    async fn in_use_by(&self, serial: &Serial) -> Result<Option<String>> {
+        let users = self.portfolio(&CertificateRef::Issued(*serial)).await?.deployed;
+        let told: Vec<String> = users.iter().map(ToString::to_string).collect();
+        Ok((!told.is_empty()).then(|| told.join(", ")))
     }
 
     /// Whether an ACME client keeps up valid authorizations for all names of a certificate: that is what the documents call

@@ -195,6 +195,8 @@ impl Ra {
                 self.see_to_follower(&job, purchase, certificate, *tries).await
             }
             Work::Notify { .. } => self.drop_job(&job).await,
+            Work::Deploy { customer, resource } => self.deploy(&job, customer, resource).await,
+            Work::Rehost { certificate } => self.rehost(&job, certificate).await,
             Work::ForgetDocument { document } => self.forget_document(&job, document).await,
         }
     }

@@ -2,8 +2,11 @@
 
 use crate::domain::account::Holder;
 use crate::domain::organisation::Role;
+use crate::domain::portfolio::CertificateRef;
 use crate::domain::{
     AccountId, ApplicationId, CustomerId, EntryId, OrderId, OrganisationId, PurchaseId, Serial, Timestamp,
+    AccountId, ApplicationId, CustomerId, EntryId, KeyPairId, OrderId, OrganisationId, PurchaseId, RevocationId,
+    Serial, Timestamp,
 };
 use crate::store::Key;
 
@@ -56,6 +59,14 @@ pub enum Index<'a> {
     EventOf(&'a str, &'a [u8]),
     /// A customer's ACME accounts.
     AccountOfCustomer(&'a CustomerId, &'a AccountId),
+    /// A customer's certificates, issued and uploaded, by their age.
+    CertificateOfCustomer(&'a CustomerId, Timestamp, &'a CertificateRef),
+    /// A customer's key pairs and requests, by their age.
+    KeyPairOfCustomer(&'a CustomerId, Timestamp, &'a KeyPairId),
+    /// A customer and the SHA-256 of a SubjectPublicKeyInfo to the key pair.
+    KeyPairBySpki(&'a CustomerId, &'a [u8; 32]),
+    /// A customer and a set of names, by its digest, to the certificate that is hosted for them (HOST-01).
+    Hosted(&'a CustomerId, &'a [u8; 32]),
     /// A customer to the account that the server keeps for it.
     HouseAccount(&'a CustomerId),
     /// A certificate to the newest request for its revocation.
@@ -95,6 +106,10 @@ pub enum Rows<'a> {
     RetainedOf(&'a Holder),
     /// A certified key's certificates.
     CertificatesOfKey(&'a [u8; 32]),
+    /// A customer's certificates, issued and uploaded.
+    CertificatesOfCustomer(&'a CustomerId),
+    /// A customer's key pairs and requests.
+    KeyPairsOfCustomer(&'a CustomerId),
     /// The audit events in the history of an order or an authorization.
     EventsOf(&'a str),
     /// A customer's ACME accounts.
@@ -119,6 +134,8 @@ impl Rows<'_> {
             Self::WaitingFor(application) => (139, application.as_str().into()),
             Self::RetainedOf(holder) => (121, [holder.as_key().as_bytes(), b"/"].concat()),
             Self::CertificatesOfKey(hash) => (111, hash.to_vec()),
+            Self::CertificatesOfCustomer(customer) => (143, customer.as_str().into()),
+            Self::KeyPairsOfCustomer(customer) => (144, customer.as_str().into()),
             Self::EventsOf(subject) => (157, subject.as_bytes().to_vec()),
             Self::AccountsOfCustomer(customer) => (160, customer.as_str().into()),
             Self::ReissuesOf(serial) => (150, serial.as_bytes().to_vec()),
@@ -172,6 +189,14 @@ impl Index<'_> {
             Self::WaitsFor(application, order) => (139, [application.as_str(), order.as_str()].concat().into()),
             Self::ObtainedWith(organisation, class) => (140, [organisation.as_str(), class].concat().into()),
             Self::CertificateOfKey(hash, serial) => (111, [&hash[..], serial.as_bytes()].concat()),
+            Self::CertificateOfCustomer(customer, at, id) => {
+                (143, [customer.as_str().as_bytes(), &at.as_millis().to_be_bytes(), id.to_string().as_bytes()].concat())
+            }
+            Self::KeyPairOfCustomer(customer, at, id) => {
+                (144, [customer.as_str().as_bytes(), &at.as_millis().to_be_bytes(), id.as_str().as_bytes()].concat())
+            }
+            Self::KeyPairBySpki(customer, hash) => (145, [customer.as_str().as_bytes(), &hash[..]].concat()),
+            Self::Hosted(customer, names) => (146, [customer.as_str().as_bytes(), &names[..]].concat()),
             Self::EventOf(subject, event) => (157, [subject.as_bytes(), event].concat()),
             Self::AccountOfCustomer(customer, account) => {
                 (160, [customer.as_str().as_bytes(), account.as_str().as_bytes()].concat())
