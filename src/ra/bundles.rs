@@ -63,7 +63,7 @@ impl Ra {
         }
         // REVOKE-01
         if let Kept::Issued(certificate) = &listed.certificate
-            && self.under_revocation(&certificate.serial).await?
+            && self.is_revoking(&certificate.serial).await?
         {
             return Err(Error::new(
                 Kind::Conflict,
@@ -87,12 +87,6 @@ impl Ra {
         let chains = self.ca.chains(issuer).and_then(<[_]>::first);
         let above = chains.ok_or_else(|| Error::internal(format!("the issuer \"{issuer}\" has no chain")))?;
         Ok(std::iter::once(leaf.to_vec()).chain(above.iter().cloned()).collect())
-    }
-
-    /// Whether its revocation is under way.
-    async fn under_revocation(&self, serial: &crate::domain::Serial) -> Result<bool> {
-        let _ = serial;
-        Ok(false)
     }
 
     async fn second_pair(&self, upload: &Upload) -> Result<Option<(Vec<Vec<u8>>, zeroize::Zeroizing<Vec<u8>>)>> {

@@ -4,9 +4,7 @@ use crate::domain::account::Holder;
 use crate::domain::organisation::Role;
 use crate::domain::portfolio::CertificateRef;
 use crate::domain::{
-    AccountId, ApplicationId, CustomerId, EntryId, OrderId, OrganisationId, PurchaseId, Serial, Timestamp,
-    AccountId, ApplicationId, CustomerId, EntryId, KeyPairId, OrderId, OrganisationId, PurchaseId, RevocationId,
-    Serial, Timestamp,
+    AccountId, ApplicationId, CustomerId, EntryId, KeyPairId, OrderId, OrganisationId, PurchaseId, Serial, Timestamp,
 };
 use crate::store::Key;
 
