@@ -86,7 +86,7 @@ async fn a_free_certificate_is_reissued_with_a_key_that_is_made_here() {
     let world = World::documented().await;
     let customer = world.customer(CustomerKind::Individual).await;
     let rest = at_rest(&world, &customer).await;
-    let names = ["free.zone-one.cn"];
+    let names = ["host.zone-one.cn"];
     let order = rest.post("/orders", &json!({ "identifiers": names, "csr": request(&names) })).await;
     let order = carried_through(&world, &rest, &order).await;
     let serial = order["certificate"].as_str().unwrap();
