@@ -213,6 +213,9 @@ async fn keep_jobs(ra: Arc<Ra>) {
         if let Err(error) = ra.wake().await {
             tracing::error!(error = ?error, "the timers could not be looked through");
         }
+        if let Err(error) = ra.measure_deliveries().await {
+            tracing::error!(error = ?error, "messages that wait could not be counted");
+        }
         tokio::time::sleep(Duration::from_secs(60)).await;
         if let Err(error) = ra.resume().await {
             tracing::error!(error = ?error, "stored jobs could not be looked through");

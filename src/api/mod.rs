@@ -1,9 +1,11 @@
 //! REST under `/api/v1`: what the command line, programs and the console speak. Knows nothing of store, validator and CA.
 
 mod access;
+mod alarms;
 mod applications;
 mod billing;
 mod certificates;
+mod channels;
 mod clearances;
 mod compromised_keys;
 mod csrs;
@@ -15,6 +17,7 @@ mod hosting;
 mod idempotency;
 mod keys;
 mod letters;
+mod notices;
 mod openapi;
 mod operations;
 mod orders;
@@ -33,6 +36,7 @@ mod renewals;
 mod reviews;
 mod revocations;
 mod schema;
+mod subscriptions;
 mod token;
 mod tokens;
 mod upgrades;
@@ -175,6 +179,18 @@ fn closed() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(revocations::form, revocations::send))
         .routes(routes!(renewals::create))
         .routes(routes!(compromised_keys::list, compromised_keys::report))
+        .routes(routes!(notices::list))
+        .routes(routes!(notices::show))
+        .routes(routes!(notices::mark_read))
+        .routes(routes!(subscriptions::show, subscriptions::change))
+        .routes(routes!(channels::list, channels::create))
+        .routes(routes!(channels::show, channels::delete))
+        .routes(routes!(channels::test))
+        .routes(routes!(alarms::templates, alarms::create_template))
+        .routes(routes!(alarms::template, alarms::edit_template, alarms::delete_template))
+        .routes(routes!(alarms::list, alarms::create))
+        .routes(routes!(alarms::proposal))
+        .routes(routes!(alarms::show, alarms::edit, alarms::delete))
         .routes(routes!(quotas::quota))
         .routes(routes!(quotas::packages, quotas::grant_package))
         .routes(routes!(quotas::domain, quotas::set_registrar))

@@ -8,12 +8,13 @@ use crate::domain::account::Holder;
 use crate::domain::certificate::RevocationReason;
 use crate::domain::csr::SubjectKey;
 use crate::domain::customer::{CustomerKind, Tier};
+use crate::domain::notice::Topic;
 use crate::domain::order::ReviewCause;
 use crate::domain::quota::Pool;
 use crate::domain::{
     AccountId, AlarmId, ApplicationId, ChannelId, CouponId, CustomerId, DocumentId, EntryId, Identifier, KeyPairId,
-    Money, NoticeId, OrderId, OrganisationId, PackageId, PersonId, Problem, PurchaseId, RevocationId, Serial, TokenId,
-    UploadId,
+    Money, NoticeId, OrderId, OrganisationId, PackageId, PersonId, Problem, PurchaseId, RevocationId, Serial,
+    TemplateId, TokenId, UploadId,
 };
 use crate::policy::catalog::{Class, Shape};
 
@@ -49,6 +50,7 @@ texts! { "^[A-Za-z0-9_-]{22}$":
     PersonId = "Id of an administrator or contact.";
     PurchaseId = "Id of a purchase.";
     RevocationId = "Id of a request for a revocation.";
+    TemplateId = "Id of a template for alarms.";
     TokenId = "Id of an access token.";
     UploadId = "Id of an uploaded certificate.";
 }
@@ -78,6 +80,7 @@ words! {
     RevocationReason = "unspecified" | "keyCompromise" | "affiliationChanged" | "superseded" | "cessationOfOperation";
     Class = "private" | "dv-free" | "dv" | "ov" | "ov-pro" | "ev" | "ev-pro";
     Shape = "any" | "single" | "multi" | "wildcard" | "multi-wildcard";
+    Topic = "validation" | "review" | "issue" | "expiry" | "quota" | "billing" | "revocation" | "service";
     SubjectKey = "rsa-2048" | "rsa-3072" | "rsa-4096" | "p-256" | "p-384";
 }
 

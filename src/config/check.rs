@@ -172,8 +172,6 @@ fn notices(notices: &post::Settings, section: &mut Section<'_>) {
     section.within("first_pause_s", notices.first_pause_s, 1..=86_400);
     section.within("longest_pause_s", notices.longest_pause_s, notices.first_pause_s..=604_800);
     section.within("give_up_after_h", notices.give_up_after_h, 0..=8_760);
-    // the next day, or the second one as the older page has it.
-    section.within("expiry_reminder_day_offset", notices.expiry_reminder_day_offset, 1..=29);
     let Some(smtp) = &notices.smtp else { return };
     if smtp.host.is_empty() {
         section.fault("smtp.host", "name the server that takes e-mail");

@@ -6,12 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::account::Holder;
 use super::certificate::RevocationReason;
+use super::delivery::Recipient;
 use super::document::DocumentKind;
 use super::order::ReviewCause;
 use super::plan::Method;
 use super::{
-    AccountId, ApplicationId, AuthzId, CustomerId, DocumentId, JobId, KeyPairId, Money, OrderId, OrganisationId,
-    PackageId, PersonId, Problem, PurchaseId, RevocationId, Serial, TimerId, Timestamp, TokenId, UploadId,
+    AccountId, AlarmId, ApplicationId, AuthzId, ChannelId, CustomerId, DocumentId, JobId, KeyPairId, Money, NoticeId,
+    OrderId, OrganisationId, PackageId, PersonId, Problem, PurchaseId, RevocationId, Serial, TemplateId, TimerId,
+    Timestamp, TokenId, UploadId,
 };
 
 /// An act, and when.
@@ -266,6 +268,74 @@ pub enum Act {
     IssuancePutOff {
         order: OrderId,
         until: Timestamp,
+    },
+    ChannelCreated {
+        channel: ChannelId,
+        customer: CustomerId,
+        kind: String,
+    },
+    ChannelDeleted {
+        channel: ChannelId,
+    },
+    ChannelTested {
+        channel: ChannelId,
+    },
+    SubscriptionChanged {
+        customer: CustomerId,
+        topics: Vec<String>,
+    },
+    TemplateChanged {
+        template: TemplateId,
+    },
+    TemplateDeleted {
+        template: TemplateId,
+    },
+    AlarmPolicyChanged {
+        policy: AlarmId,
+    },
+    AlarmPolicyDeleted {
+        policy: AlarmId,
+    },
+    AlarmRaised {
+        policy: AlarmId,
+        certificate: String,
+    },
+    /// A customer was told that a certificate ends, or has ended.
+    ExpiryTold {
+        certificate: String,
+        event: String,
+    },
+    /// A certificate that ended is looked after no longer.
+    ExpiryForgotten {
+        certificate: String,
+    },
+    QuotaTold {
+        customer: CustomerId,
+    },
+    LapseTold {
+        order: OrderId,
+    },
+    NoticeRead {
+        notice: NoticeId,
+    },
+    /// A message is on its way to so many recipients.
+    NoticeSent {
+        notice: NoticeId,
+        recipients: usize,
+    },
+    NoticeDelivered {
+        notice: NoticeId,
+        to: Recipient,
+    },
+    DeliveryPutOff {
+        notice: NoticeId,
+        to: Recipient,
+        until: Timestamp,
+    },
+    DeliveryGivenUp {
+        notice: NoticeId,
+        to: Recipient,
+        failure: String,
     },
     JobDropped {
         job: JobId,

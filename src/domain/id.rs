@@ -114,6 +114,8 @@ ids! {
     AlarmId
     /// Somewhere that messages go: an address or a webhook.
     ChannelId
+    /// A template for alarms: whom they go to.
+    TemplateId
     /// Something that is to be done later.
     TimerId
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::delivery::Recipient;
 use super::plan::Method;
 use super::portfolio::Resource;
 use super::{
@@ -101,6 +102,18 @@ pub enum Work {
     Rehost {
         /// The new one.
         certificate: Serial,
+    },
+    /// Hand a message to one of those.
+    Deliver {
+        /// The message.
+        notice: NoticeId,
+        /// Whom.
+        to: Recipient,
+    },
+    /// Tell a customer whose order was not validated in time.
+    Lapse {
+        /// The order.
+        order: OrderId,
     },
     /// Forget a document that was kept long enough.
     ForgetDocument {

@@ -1,12 +1,15 @@
 //! Values and state rules: no async, no I/O, no knowledge of any other module; `now` always comes as a value.
 
 pub mod account;
+pub mod alarm;
 pub mod application;
 pub mod audit;
 pub mod authz;
 pub mod certificate;
+pub mod channel;
 pub mod csr;
 pub mod customer;
+pub mod delivery;
 pub mod document;
 pub mod error;
 pub mod hand_order;
@@ -34,8 +37,8 @@ pub mod upload;
 pub use error::{Error, Kind, Problem, Result};
 pub use id::{
     AccountId, AlarmId, ApplicationId, AuthzId, ChannelId, CouponId, CustomerId, DocumentId, EntryId, JobId, KeyPairId,
-    NoticeId, OrderId, OrganisationId, PackageId, PersonId, PurchaseId, RevocationId, Serial, TimerId, TokenId,
-    UploadId,
+    NoticeId, OrderId, OrganisationId, PackageId, PersonId, PurchaseId, RevocationId, Serial, TemplateId, TimerId,
+    TokenId, UploadId,
 };
 pub use identifier::{DnsName, Identifier};
 pub use money::Money;

@@ -20,6 +20,7 @@ pub mod promise;
 pub mod quota;
 pub mod recommendations;
 pub mod refund;
+pub mod reminder;
 pub mod reminders;
 pub mod renewal;
 pub mod revocation;

@@ -136,7 +136,7 @@ impl Way {
     pub async fn send(&self, mail: &Mail) -> Outcome {
         let message = match mail.message(&self.from) {
             Ok(message) => message,
-            Err(fault) => return Outcome::Refused(format!("no message can be made for \"{}\": {fault}", mail.to)),
+            Err(fault) => return Outcome::Refused(format!("no message can be made for this address: {fault}")),
         };
         match &self.to {
             Door::Spool(directory) => spool::write(directory.clone(), mail.name(), message.formatted()).await,

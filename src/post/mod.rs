@@ -40,8 +40,6 @@ pub struct Settings {
     pub longest_pause_s: u64,
     /// Hours after which a message that nobody took is given up.
     pub give_up_after_h: u64,
-    /// Days after which the reminder follows the message that renewal is open.
-    pub expiry_reminder_day_offset: u32,
 }
 
 impl Default for Settings {
@@ -55,7 +53,6 @@ impl Default for Settings {
             first_pause_s: 60,
             longest_pause_s: 6 * 3600,
             give_up_after_h: 72,
-            expiry_reminder_day_offset: 1,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::proofs::Prior;
 use super::worker::Next;
-use super::{Ra, Stop, settle};
+use super::{Ra, Stop, settle, telling};
 use crate::domain::account::{Account, Holder};
 use crate::domain::audit::Act;
 use crate::domain::authz::{Attempt, Authorization, AuthzState, AuthzStatus};
@@ -231,7 +231,10 @@ impl Ra {
         };
         let batch = Batch::of(act, now).remove(job);
         let batch = match problem {
-            Some(problem) => batch.replace(&read, &authz.refute(method, problem, now)),
+            Some(problem) => {
+                let batch = telling::tell_refuted(batch, &account, &read.ordered_name(), &problem, now);
+                batch.replace(&read, &authz.refute(method, problem, now))
+            }
             None => {
                 let caa_checked = matches!(authz.identifier, Identifier::Dns(_)).then_some(now);
                 let reuse = self.kept(&read);

@@ -10,7 +10,8 @@ use crate::store::StoreError;
 use crate::store::records::Batch;
 
 impl Ra {
-    /// Turns the timers that are due into jobs and starts these. How many they were.
+    /// Turns the timers that are due into jobs and starts these, and looks at certificates that end. How many timers they
+    /// were.
     pub async fn wake(self: &Arc<Self>) -> Result<usize> {
         let mut count = 0;
         loop {
@@ -19,6 +20,7 @@ impl Ra {
             let mut due = self.records.list::<Timer>(b"", None, 100).await?;
             due.retain(|timer| timer.at <= now);
             if due.is_empty() {
+                self.look_at_endings().await?;
                 return Ok(count);
             }
             for timer in due {

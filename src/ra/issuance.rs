@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::worker::Next;
-use super::{OrderView, Ra, Stop, settle};
+use super::{OrderView, Ra, Stop, settle, telling};
 use crate::ca::{self, LeafPlan, Signed};
 use crate::domain::account::{Account, Holder};
 use crate::domain::audit::Act;
@@ -332,6 +332,7 @@ impl Ra {
         };
         let batch = self.settle_purchase(&account.holder(), &fulfilled, &certificate, batch).await?;
         let batch = self.into_portfolio(&account.holder(), &certificate, batch).await?;
+        let batch = telling::tell_issued(batch, &account, &certificate);
         self.records.commit(batch).await?;
         let (product, issuer) = (certificate.product, certificate.issuer);
         metrics::counter!(telemetry::CERTIFICATES_ISSUED, "product" => product, "issuer" => issuer).increment(1);
@@ -395,8 +396,10 @@ impl Ra {
         let view = self.order_view(id).await?;
         let now = self.now();
         let failed = (*view.order).clone().fail(problem.clone(), now);
-        let batch =
-            Batch::of(Act::OrderFailed { order: id.clone(), problem }, now).replace(&view.order, &failed).remove(job);
+        let batch = Batch::of(Act::OrderFailed { order: id.clone(), problem: problem.clone() }, now)
+            .replace(&view.order, &failed);
+        let (account, _) = self.closed(&view.order.account).await?;
+        let batch = telling::tell_failed(batch.remove(job), &account, &view.order, &problem, now);
         self.records.commit(batch).await?;
         metrics::counter!(telemetry::ORDERS_FAILED).increment(1);
         Ok(Next::Done)

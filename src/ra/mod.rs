@@ -1,6 +1,7 @@
 //! Use cases: the only conductor, which asks policy, validator, CA and store; the only one that commits.
 
 mod accounts;
+mod alarms;
 mod applications;
 mod authorizations;
 mod billing;
@@ -8,6 +9,7 @@ mod bundles;
 mod buying;
 mod calendar;
 mod catalogs;
+mod channels;
 mod compromised;
 mod continuing;
 mod customers;
@@ -15,6 +17,7 @@ mod desk;
 mod diagnoses;
 mod documents;
 mod entitlements;
+mod expiry;
 mod hand_orders;
 mod hosting;
 mod issuance;
@@ -22,6 +25,7 @@ mod key_pairs;
 mod ledgers;
 mod letters;
 pub mod limits;
+mod notices;
 mod operations;
 mod orders;
 mod placing;
@@ -45,6 +49,7 @@ mod revocation_proofs;
 mod revocation_requests;
 mod revocation_reviews;
 mod server_certificate;
+mod telling;
 mod tokens;
 mod turns;
 mod upgrades;
@@ -56,13 +61,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use serde::Deserialize;
 
 pub use accounts::{Created, ExternalProof, NewAccount};
+pub use alarms::PolicyTerms;
 pub use applications::{ApplicationReport, ApplicationRequest, Pick};
 pub use authorizations::AuthzView;
 pub use billing::{CreditKind, NewCredit, NewPayment};
 pub use buying::{NewPurchase, Pay};
+pub use channels::{NewChannel, NewWay, Subscribed, SubscriptionChange};
 pub use compromised::{CompromisedKey, Report, ReportedKey};
 pub use continuing::{NewRenewal, Renewed};
 pub use customers::{CustomerChange, IdentityWord, NewCustomer, NewExternalKey};
@@ -74,6 +82,7 @@ pub use hosting::{NewDeployment, WantedResource};
 pub use issuance::Download;
 pub use key_pairs::{NewKeyPair, PastedCsr};
 pub use ledgers::{DomainView, QuotaView};
+pub use notices::NoticeView;
 pub use operations::{Operation, OperationFilter, OperationPage};
 pub use orders::{OrderPage, OrderView};
 pub use placing::NewOrder;
@@ -193,6 +202,8 @@ pub struct Ra {
     lists: publication::SignedLists,
     limits: limits::Limits,
     turns: turns::Turns,
+    /// The hour in which certificates that end were looked at last.
+    endings_seen: Mutex<Option<u64>>,
 }
 
 impl Ra {
@@ -212,6 +223,7 @@ impl Ra {
             lists: publication::SignedLists::default(),
             limits: limits::Limits::new(parts.limits),
             turns: turns::Turns::default(),
+            endings_seen: Mutex::default(),
         })
     }
 

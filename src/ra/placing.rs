@@ -9,11 +9,13 @@ use super::entitlements::Charge;
 use super::orders::OrderView;
 use super::proofs::Proof;
 use super::quotas::primary_domain;
+use super::telling;
 use super::turns::Turn;
 use super::{Ra, Stop, settle};
 use crate::domain::account::Account;
 use crate::domain::application::Application;
 use crate::domain::audit::Act;
+use crate::domain::authz::Authorization;
 use crate::domain::certificate::{CertId, Certificate};
 use crate::domain::customer::within;
 use crate::domain::order::{Order, OrderStatus, Phase, Purpose};
@@ -165,6 +167,8 @@ impl Ra {
             let names = names_digest(&order.identifiers);
             batch = batch.index(&Index::Held(&account.holder(), &names, &order.product), order.id.as_str());
         }
+        let shown: Vec<&Authorization> = authzs.iter().map(|proof| proof.authz()).collect();
+        let batch = telling::tell_validation(batch, telling::customer_of(account).as_ref(), &order, &shown, now);
         self.records.commit(charge.write(batch)).await?;
         metrics::counter!(telemetry::ORDERS_CREATED, "product" => order.product.clone()).increment(1);
         Ok(self.order_view(&order.id).await?)

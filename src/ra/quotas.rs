@@ -4,15 +4,17 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::entitlements::Standing;
+use super::telling::is_nearly_exhausted;
 use super::{Ra, Stop};
 use crate::domain::account::Holder;
 use crate::domain::certificate::Certificate;
 use crate::domain::customer::{Customer, CustomerKind, Tier};
 use crate::domain::error::Help;
+use crate::domain::notice::Notice;
 use crate::domain::order::{Order, OrderStatus, Phase, Purpose};
 use crate::domain::plan::Plan;
 use crate::domain::quota::{DomainLedger, HolderLedger, Pool, Slot};
-use crate::domain::{Error, Identifier, Kind, OrderId, Result, Serial};
+use crate::domain::{CustomerId, Error, Identifier, Kind, OrderId, Result, Serial};
 use crate::policy::catalog::{Product, QuotaRules, Sale};
 use crate::policy::domains;
 use crate::policy::quota::{self, Asker, DomainUsage, Fate, Held, HolderUsage};
@@ -27,13 +29,16 @@ const UNBOUNDED: usize = 4_000;
 pub(super) struct Reservation {
     holder: (Option<Stored<HolderLedger>>, HolderLedger),
     domain: (Option<Stored<DomainLedger>>, DomainLedger),
+    /// What its customer is told of the quota, if anything.
+    notice: Option<Notice>,
 }
 
 impl Reservation {
     /// Adds the ledgers to the order's batch; whoever wrote one of them meanwhile wins.
     pub(super) fn write(self, batch: Batch) -> Batch {
         let (holder, domain) = (self.holder, self.domain);
-        batch.set(holder.0.as_ref(), &holder.1).set(domain.0.as_ref(), &domain.1)
+        let batch = batch.set(holder.0.as_ref(), &holder.1).set(domain.0.as_ref(), &domain.1);
+        self.notice.iter().fold(batch, Batch::notice)
     }
 }
 
@@ -98,11 +103,17 @@ impl Ra {
                 fates.clear_holder(&mut holder);
                 fates.clear_domain(&mut ledger);
                 let (own, used) = self.usages(rules, asker, (&holder, &ledger), &fates);
-                quota::deduct(&own, &used, self.now()).map_err(|refusal| {
-                    let limit = if used.usage.is_exhausted() { "domain" } else { "account" };
-                    metrics::counter!(telemetry::QUOTA_REFUSALS, "limit" => limit).increment(1);
-                    refusal.help(Help::Product(product.id.clone()))
-                })?
+                match quota::deduct(&own, &used, self.now()) {
+                    Ok(pool) => pool,
+                    Err(refusal) => {
+                        let limit = if used.usage.is_exhausted() { "domain" } else { "account" };
+                        metrics::counter!(telemetry::QUOTA_REFUSALS, "limit" => limit).increment(1);
+                        if let Holder::Customer(customer) = &standing.holder {
+                            self.tell_quota_refusal(customer, &refusal).await?;
+                        }
+                        return Err(refusal.help(Help::Product(product.id.clone())).into());
+                    }
+                }
             }
         };
         let now = self.now();
@@ -118,7 +129,37 @@ impl Ra {
             ledger.slots.drain(..UNBOUNDED / 2);
         }
         ledger.slots.push(slot);
-        Ok(Reservation { holder: (read_holder, holder), domain: (read_domain, ledger) })
+        let notice = match &standing.holder {
+            Holder::Customer(customer) => self.near_the_end(customer, (rules, asker), pool, (&holder, &ledger)).await?,
+            Holder::Account(_) => None,
+        };
+        Ok(Reservation { holder: (read_holder, holder), domain: (read_domain, ledger), notice })
+    }
+
+    /// What a customer is told whose ledgers have just got another slot, out of that pool.
+    async fn near_the_end(
+        &self,
+        customer: &CustomerId,
+        (rules, asker): (&QuotaRules, Asker),
+        pool: Pool,
+        (holder, ledger): (&HolderLedger, &DomainLedger),
+    ) -> Result<Option<Notice>> {
+        let of = |own: &HolderUsage, used: &DomainUsage| {
+            let taken = own.pools(used.provider).find(|(other, _)| *other == pool).map_or(own.any, |(_, usage)| *usage);
+            [taken, used.usage]
+        };
+        let (own, used) = self.usages(rules, asker, (holder, ledger), &Fates(None));
+        if !of(&own, &used).iter().any(is_nearly_exhausted) {
+            return Ok(None);
+        }
+        let fates = self.fates(holder, ledger).await?;
+        let (own, used) = self.usages(rules, asker, (holder, ledger), &fates);
+        // The order is not stored yet, so its slot was not counted.
+        let [mut taken, mut of_domain] = of(&own, &used);
+        taken.used += u32::from(pool != Pool::Package);
+        of_domain.used += 1;
+        let what = format!("free certificates of {}", ledger.domain);
+        self.quota_notice(customer, [(taken, "free certificates".to_owned()), (of_domain, what)]).await
     }
 
     /// The quota that comes first, if there is room in it even if all that was ever noted still counts: then nobody needs to

@@ -67,7 +67,8 @@ impl Ra {
         self.in_force(&read)?;
         // REVOKE-09; a compromised key waits for nothing (Baseline Requirements 4.9.1.1).
         if matches!(authority, Authority::Operator) && reason != RevocationReason::KeyCompromise {
-            self.refuse_while_bound(serial).await?;
+            let portfolio = self.portfolio(&CertificateRef::Issued(*serial)).await?;
+            portfolio.unbound("revoking it", "REVOKE-09, DIAG-23")?;
         }
         if own {
             self.follows_the_rules(authority, &read, reason).await?;

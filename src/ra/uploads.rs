@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 use super::documents::NewDocument;
+use super::expiry::watch_end;
 use super::{Listed, Ra};
 use crate::ca::foreign::{self, Foreign};
 use crate::domain::audit::Act;
@@ -90,7 +91,10 @@ impl Ra {
             .insert(&upload)
             .insert(&held)
             .index(&Index::CertificateOfCustomer(customer, now, &reference), id.as_str());
+        // NOTIFY-04
+        let batch = watch_end(batch, customer, upload.not_after, id.as_str(), upload.names.iter().cloned());
         self.records.commit(batch).await?;
+        self.look_again();
         self.listed(&reference).await
     }
 

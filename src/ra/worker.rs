@@ -194,9 +194,11 @@ impl Ra {
             Work::Continue { purchase, certificate, tries } => {
                 self.see_to_follower(&job, purchase, certificate, *tries).await
             }
-            Work::Notify { .. } => self.drop_job(&job).await,
             Work::Deploy { customer, resource } => self.deploy(&job, customer, resource).await,
             Work::Rehost { certificate } => self.rehost(&job, certificate).await,
+            Work::Notify { notice } => self.notify(&job, notice).await,
+            Work::Deliver { notice, to } => self.deliver(&job, notice, to).await,
+            Work::Lapse { order } => self.tell_lapse(&job, order).await,
             Work::ForgetDocument { document } => self.forget_document(&job, document).await,
         }
     }

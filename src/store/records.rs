@@ -270,7 +270,8 @@ impl Batch {
     /// Tells a customer: a job sends the message.
     pub fn notice(self, notice: &Notice) -> Self {
         let job = Job::new(Work::Notify { notice: notice.id.clone() }, notice.at);
-        self.insert(notice).insert(&job)
+        let row = Index::NoticeOfCustomer(&notice.customer, notice.at, &notice.id);
+        self.insert(notice).insert(&job).index(&row, notice.id.as_str())
     }
 
     /// Adds an index row that must not be there yet.

@@ -1,10 +1,12 @@
 //! Index rows: names that lead to records, written in the set of the record that they serve.
 
 use crate::domain::account::Holder;
+use crate::domain::delivery::Recipient;
 use crate::domain::organisation::Role;
 use crate::domain::portfolio::CertificateRef;
 use crate::domain::{
-    AccountId, ApplicationId, CustomerId, EntryId, KeyPairId, OrderId, OrganisationId, PurchaseId, Serial, Timestamp,
+    AccountId, AlarmId, ApplicationId, ChannelId, CustomerId, EntryId, KeyPairId, NoticeId, OrderId, OrganisationId,
+    PurchaseId, Serial, TemplateId, Timestamp,
 };
 use crate::store::Key;
 
@@ -65,6 +67,17 @@ pub enum Index<'a> {
     KeyPairBySpki(&'a CustomerId, &'a [u8; 32]),
     /// A customer and a set of names, by its digest, to the certificate that is hosted for them (HOST-01).
     Hosted(&'a CustomerId, &'a [u8; 32]),
+    /// A customer's messages, the newest first.
+    NoticeOfCustomer(&'a CustomerId, Timestamp, &'a NoticeId),
+    /// A customer's channels.
+    ChannelOfCustomer(&'a CustomerId, &'a ChannelId),
+    /// A customer's certificates by their end to the digest of their names: issued ones by serial, uploaded ones by id.
+    Ending(&'a CustomerId, Timestamp, &'a str),
+    /// A customer's alarm policies, and templates for alarms.
+    AlarmOfCustomer(&'a CustomerId, &'a AlarmId),
+    TemplateOfCustomer(&'a CustomerId, &'a TemplateId),
+    /// Deliveries that are to be tried.
+    Waiting(&'a NoticeId, &'a Recipient),
     /// A customer to the account that the server keeps for it.
     HouseAccount(&'a CustomerId),
     /// A certificate to the newest request for its revocation.
@@ -114,6 +127,20 @@ pub enum Rows<'a> {
     AccountsOfCustomer(&'a CustomerId),
     /// The orders that reissue a certificate.
     ReissuesOf(&'a Serial),
+    /// A customer's messages, the newest first.
+    NoticesOfCustomer(&'a CustomerId),
+    /// A customer's channels.
+    ChannelsOfCustomer(&'a CustomerId),
+    /// All customers' certificates by their end.
+    Endings,
+    /// A customer's certificates by their end.
+    EndingsOfCustomer(&'a CustomerId),
+    /// A customer's alarm policies.
+    AlarmsOfCustomer(&'a CustomerId),
+    /// A customer's templates for alarms.
+    TemplatesOfCustomer(&'a CustomerId),
+    /// Deliveries that are to be tried.
+    WaitingDeliveries,
 }
 
 impl Rows<'_> {
@@ -137,6 +164,13 @@ impl Rows<'_> {
             Self::EventsOf(subject) => (157, subject.as_bytes().to_vec()),
             Self::AccountsOfCustomer(customer) => (160, customer.as_str().into()),
             Self::ReissuesOf(serial) => (150, serial.as_bytes().to_vec()),
+            Self::NoticesOfCustomer(customer) => (152, customer.as_str().into()),
+            Self::ChannelsOfCustomer(customer) => (153, [b"c", customer.as_str().as_bytes()].concat()),
+            Self::TemplatesOfCustomer(customer) => (153, [b"t", customer.as_str().as_bytes()].concat()),
+            Self::Endings => (154, Vec::new()),
+            Self::EndingsOfCustomer(customer) => (154, customer.as_str().into()),
+            Self::AlarmsOfCustomer(customer) => (155, customer.as_str().into()),
+            Self::WaitingDeliveries => (156, Vec::new()),
         };
         Key { space, id }
     }
@@ -199,6 +233,23 @@ impl Index<'_> {
             Self::AccountOfCustomer(customer, account) => {
                 (160, [customer.as_str().as_bytes(), account.as_str().as_bytes()].concat())
             }
+            Self::NoticeOfCustomer(customer, at, id) => {
+                let newest_first = u64::MAX - at.as_millis();
+                (152, [customer.as_str().as_bytes(), &newest_first.to_be_bytes(), id.as_str().as_bytes()].concat())
+            }
+            Self::ChannelOfCustomer(customer, id) => {
+                (153, [b"c", customer.as_str().as_bytes(), id.as_str().as_bytes()].concat())
+            }
+            Self::TemplateOfCustomer(customer, id) => {
+                (153, [b"t", customer.as_str().as_bytes(), id.as_str().as_bytes()].concat())
+            }
+            Self::Ending(customer, at, certificate) => {
+                (154, [customer.as_str().as_bytes(), &at.as_millis().to_be_bytes(), certificate.as_bytes()].concat())
+            }
+            Self::AlarmOfCustomer(customer, id) => {
+                (155, [customer.as_str().as_bytes(), id.as_str().as_bytes()].concat())
+            }
+            Self::Waiting(notice, to) => (156, [notice.as_str().as_bytes(), to.as_str().as_bytes()].concat()),
             Self::HouseAccount(customer) => (161, customer.as_str().into()),
             Self::RevocationOf(serial) => (148, serial.as_bytes().to_vec()),
             Self::ReissueOf(serial, order) => (150, [&serial.as_bytes()[..], order.as_str().as_bytes()].concat()),

@@ -4,10 +4,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::account::{Account, Holder};
+use crate::domain::alarm::{AlarmPolicy, Template};
 use crate::domain::application::Application;
 use crate::domain::authz::Authorization;
 use crate::domain::certificate::{Certificate, RevocationReason};
+use crate::domain::channel::{Channel, Subscription};
 use crate::domain::customer::{Clearance, Customer, ExternalKey};
+use crate::domain::delivery::Delivery;
 use crate::domain::document::{Document, DocumentPart};
 use crate::domain::hand_order::HandOrder;
 use crate::domain::job::{Job, Timer};
@@ -79,11 +82,16 @@ records! {
     Upload = 25, |r| r.id.as_str().into();
     KeyPair = 26, |r| r.id.as_str().into();
     Portfolio = 27, |r| r.certificate.to_string().into();
+    Channel = 28, |r| r.id.as_str().into();
+    AlarmPolicy = 29, |r| r.id.as_str().into();
     Repeat = 30, |r| r.key.into();
     HostingTarget = 33, |r| hosting_target_id(&r.customer, &r.resource);
     HandOrder = 31, |r| r.order.as_str().into();
-    DocumentPart = 142, |r| document_part_id(&r.document, r.number);
+    Delivery = 32, |r| Delivery::name(&r.notice, &r.to).into();
     Coupon = 35, |r| [r.customer.as_str(), r.id.as_str()].concat().into();
+    Subscription = 52, |r| r.customer.as_str().into();
+    Template = 53, |r| r.id.as_str().into();
+    DocumentPart = 142, |r| document_part_id(&r.document, r.number);
 }
 
 /// A serial number that was given out, recorded before anything is signed with it.

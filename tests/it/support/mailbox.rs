@@ -198,7 +198,11 @@ async fn exchange(stream: TcpStream, ear: &Mutex<Ear>) -> std::io::Result<()> {
     let (mut headers, mut line) = (Vec::new(), String::new());
     loop {
         line.clear();
-        if stream.read_line(&mut line).await? == 0 || line == "\r\n" {
+        if stream.read_line(&mut line).await? == 0 {
+            // It hung up before it had said anything.
+            return Ok(());
+        }
+        if line == "\r\n" {
             break;
         }
         if let Some((name, value)) = line.split_once(": ") {
