@@ -119,6 +119,7 @@ mod story_free_dv;
 mod story_refund;
 mod story_notices;
 mod story_ov;
+mod story_revocation;
 mod story_upload;
 mod story_wotrus;
 mod support;

@@ -6,7 +6,7 @@ use crate::domain::organisation::Role;
 use crate::domain::portfolio::CertificateRef;
 use crate::domain::{
     AccountId, AlarmId, ApplicationId, ChannelId, CustomerId, EntryId, KeyPairId, NoticeId, OrderId, OrganisationId,
-    PurchaseId, RevocationId, Serial, TemplateId, Timestamp,
+    PurchaseId, Serial, TemplateId, Timestamp,
 };
 use crate::store::Key;
 
@@ -82,8 +82,6 @@ pub enum Index<'a> {
     HouseAccount(&'a CustomerId),
     /// A certificate to the newest request for its revocation.
     RevocationOf(&'a Serial),
-    /// Requests for revocation that wait for a person, by their age.
-    RevocationInReview(Timestamp, &'a RevocationId),
     /// A certificate and each order that reissues it to that order.
     ReissueOf(&'a Serial, &'a OrderId),
     /// A holder and a primary domain to the order that last reissued something in it (REISSUE-03).
@@ -127,8 +125,6 @@ pub enum Rows<'a> {
     EventsOf(&'a str),
     /// A customer's ACME accounts.
     AccountsOfCustomer(&'a CustomerId),
-    /// Requests for revocation that wait for a person.
-    RevocationsInReview,
     /// The orders that reissue a certificate.
     ReissuesOf(&'a Serial),
     /// A customer's messages, the newest first.
@@ -168,7 +164,6 @@ impl Rows<'_> {
             Self::KeyPairsOfCustomer(customer) => (144, customer.as_str().into()),
             Self::EventsOf(subject) => (157, subject.as_bytes().to_vec()),
             Self::AccountsOfCustomer(customer) => (160, customer.as_str().into()),
-            Self::RevocationsInReview => (149, Vec::new()),
             Self::ReissuesOf(serial) => (150, serial.as_bytes().to_vec()),
             Self::NoticesOfCustomer(customer) => (152, customer.as_str().into()),
             Self::ChannelsOfCustomer(customer) => (153, [b"c", customer.as_str().as_bytes()].concat()),
@@ -256,7 +251,6 @@ impl Index<'_> {
             Self::Waiting(notice, to) => (156, [notice.as_str().as_bytes(), to.as_str().as_bytes()].concat()),
             Self::HouseAccount(customer) => (161, customer.as_str().into()),
             Self::RevocationOf(serial) => (148, serial.as_bytes().to_vec()),
-            Self::RevocationInReview(at, id) => (149, [&at.as_millis().to_be_bytes(), id.as_str().as_bytes()].concat()),
             Self::ReissueOf(serial, order) => (150, [&serial.as_bytes()[..], order.as_str().as_bytes()].concat()),
             Self::ReissueIn(holder, domain) => (151, [holder.as_key().as_bytes(), b"/", domain.as_bytes()].concat()),
         };
