@@ -48,6 +48,8 @@ impl Links {
             Help::Quote { product, names } => {
                 format!("{}/api/v1/quotes?product={product}&names={names}", self.base)
             }
+            Help::Application(purchase) => format!("{}/api/v1/purchases/{purchase}/application", self.base),
+            Help::Letter(purchase) => format!("{}/api/v1/purchases/{purchase}/letter", self.base),
         }
     }
 

@@ -2,17 +2,21 @@
 
 mod access;
 mod alarms;
+mod applications;
 mod billing;
 mod certificates;
 mod channels;
 mod clearances;
 mod compromised_keys;
+mod csrs;
 mod customers;
 mod diagnoses;
 mod edit;
 mod help;
+mod hosting;
 mod idempotency;
 mod keys;
+mod letters;
 mod notices;
 mod openapi;
 mod operations;
@@ -20,17 +24,21 @@ mod orders;
 mod payments;
 mod problem;
 mod products;
+mod profiles;
 mod purchases;
 mod quotas;
 mod quotes;
 mod recommendations;
 mod refunds;
+mod reminders;
 mod renewals;
 mod reviews;
 mod schema;
 mod subscriptions;
 mod token;
 mod tokens;
+mod upgrades;
+mod uploads;
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -124,6 +132,19 @@ fn closed() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(purchases::set_auto_renewal))
         .routes(routes!(refunds::cancel_purchase))
         .routes(routes!(refunds::refund))
+        .routes(routes!(applications::show, applications::submit))
+        .routes(routes!(letters::template, letters::upload))
+        .routes(routes!(letters::template_of_order, letters::upload_of_order))
+        .routes(routes!(letters::document))
+        .routes(routes!(reminders::of_purchase))
+        .routes(routes!(reminders::of_order))
+        .routes(routes!(profiles::organisations, profiles::submit_organisation))
+        .routes(routes!(profiles::organisation))
+        .routes(routes!(profiles::administrators, profiles::submit_administrator))
+        .routes(routes!(profiles::administrator))
+        .routes(routes!(profiles::contacts, profiles::submit_contact))
+        .routes(routes!(profiles::contact))
+        .routes(routes!(profiles::domains))
         .routes(routes!(orders::list, orders::create))
         .routes(routes!(orders::show))
         .routes(routes!(refunds::cancel_order))
@@ -135,9 +156,19 @@ fn closed() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(reviews::list))
         .routes(routes!(reviews::show))
         .routes(routes!(reviews::decide))
+        .routes(routes!(reviews::note))
         .routes(routes!(clearances::list, clearances::create, clearances::withdraw))
         .routes(routes!(certificates::list))
-        .routes(routes!(certificates::show))
+        .routes(routes!(certificates::show, certificates::edit, certificates::delete))
+        .routes(routes!(certificates::mute, certificates::unmute))
+        .routes(routes!(certificates::bundle))
+        .routes(routes!(hosting::list, hosting::deploy, hosting::unbind))
+        .routes(routes!(hosting::host))
+        .routes(routes!(upgrades::create))
+        .routes(routes!(uploads::create))
+        .routes(routes!(csrs::list, csrs::create))
+        .routes(routes!(csrs::show, csrs::delete))
+        .routes(routes!(csrs::private_key))
         .routes(routes!(certificates::revoke))
         .routes(routes!(renewals::create))
         .routes(routes!(compromised_keys::list, compromised_keys::report))

@@ -13,6 +13,8 @@ use crate::domain::{Error, Identifier, Result, Serial, Timestamp};
 pub mod certificate;
 pub mod crl;
 pub mod csr;
+pub mod foreign;
+pub mod request;
 
 mod der;
 mod hierarchy;

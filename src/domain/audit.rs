@@ -11,8 +11,9 @@ use super::document::DocumentKind;
 use super::order::ReviewCause;
 use super::plan::Method;
 use super::{
-    AccountId, AlarmId, AuthzId, ChannelId, CustomerId, DocumentId, JobId, Money, NoticeId, OrderId, PackageId,
-    Problem, PurchaseId, Serial, TemplateId, TimerId, Timestamp, TokenId,
+    AccountId, AlarmId, ApplicationId, AuthzId, ChannelId, CustomerId, DocumentId, JobId, KeyPairId, Money, NoticeId,
+    OrderId, OrganisationId, PackageId, PersonId, Problem, PurchaseId, Serial, TemplateId, TimerId, Timestamp, TokenId,
+    UploadId,
 };
 
 /// An act, and when.
@@ -176,6 +177,41 @@ pub enum Act {
     ReviewLapsed {
         order: OrderId,
     },
+    OrganisationSubmitted {
+        organisation: OrganisationId,
+        customer: CustomerId,
+    },
+    PersonSubmitted {
+        person: PersonId,
+        customer: CustomerId,
+    },
+    ApplicationSubmitted {
+        application: ApplicationId,
+        purchase: PurchaseId,
+        term: u32,
+    },
+    ApplicationReopened {
+        application: ApplicationId,
+    },
+    LetterUploaded {
+        application: ApplicationId,
+    },
+    /// A reviewer's yes or no about a matter: `application:id`. Without `decided` others must agree first.
+    MatterJudged {
+        matter: String,
+        approved: bool,
+        decided: bool,
+        by: String,
+        note: String,
+    },
+    MatterNoted {
+        matter: String,
+        by: String,
+        note: String,
+    },
+    ReviewersReminded {
+        matter: String,
+    },
     CatalogLoaded {
         digest: String,
         products: usize,
@@ -336,6 +372,52 @@ pub enum Act {
     /// A file was taken out of the vault for good.
     DocumentForgotten {
         document: DocumentId,
+    },
+    /// A key pair was made, or a request put here; where its private key is.
+    KeyPairCreated {
+        key_pair: KeyPairId,
+        customer: CustomerId,
+        private: String,
+    },
+    KeyPairDeleted {
+        key_pair: KeyPairId,
+    },
+    /// A private key left the vault: its owner downloaded it.
+    PrivateKeyRead {
+        of: String,
+    },
+    CertificateUploaded {
+        upload: UploadId,
+        customer: CustomerId,
+    },
+    /// Name, tags, project or silence of a certificate were changed.
+    CertificateDescribed {
+        certificate: String,
+    },
+    /// It left its owner's list; a record of an issued one stays.
+    CertificateDeleted {
+        certificate: String,
+    },
+    /// A certificate is to be used by these resources.
+    CertificateDeployed {
+        certificate: String,
+        resources: Vec<String>,
+    },
+    /// These resources no longer use a certificate.
+    CertificateUnbound {
+        certificate: String,
+        resources: Vec<String>,
+    },
+    /// On these resources a later certificate replaces it.
+    HostingChanged {
+        certificate: String,
+        resources: Vec<String>,
+    },
+    /// What became of a message to a resource.
+    DeploymentSettled {
+        certificate: String,
+        resource: String,
+        failure: Option<String>,
     },
     ServerCertificateIssued {
         serial: Serial,

@@ -144,6 +144,10 @@ pub enum Help {
         /// How many.
         names: u32,
     },
+    /// The data of an application, by its purchase.
+    Application(super::PurchaseId),
+    /// Where its letter is uploaded.
+    Letter(super::PurchaseId),
 }
 
 /// Whatever stops a use case. Boxed inside, so that a `Result` stays small.

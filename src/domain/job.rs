@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::delivery::Recipient;
 use super::plan::Method;
-use super::{AuthzId, DocumentId, JobId, NoticeId, OrderId, PurchaseId, Serial, TimerId, Timestamp};
+use super::portfolio::Resource;
+use super::{
+    ApplicationId, AuthzId, CustomerId, DocumentId, JobId, NoticeId, OrderId, PurchaseId, Serial, TimerId, Timestamp,
+};
 
 /// A piece of work that survives a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +54,11 @@ pub enum Work {
         /// The order.
         order: OrderId,
     },
+    /// Go on with the orders that waited for an application to be decided.
+    Release {
+        /// The application.
+        application: ApplicationId,
+    },
     /// Carry an order on that the server has in hand.
     Attend {
         /// The order.
@@ -86,6 +94,18 @@ pub enum Work {
     Lapse {
         /// The order.
         order: OrderId,
+    },
+    /// Tell a resource of the certificate that it is to use.
+    Deploy {
+        /// Whose resource.
+        customer: CustomerId,
+        /// Which.
+        resource: Resource,
+    },
+    /// Have a new certificate replace the hosted one of the same names (HOST-01).
+    Rehost {
+        /// The new one.
+        certificate: Serial,
     },
     /// Forget a document that was kept long enough.
     ForgetDocument {

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod alarm;
+pub mod application;
 pub mod audit;
 pub mod authz;
 pub mod certificate;
@@ -16,17 +17,21 @@ pub mod id;
 pub mod identifier;
 pub mod job;
 pub mod key;
+pub mod key_pair;
 pub mod ledger;
 pub mod money;
 pub mod notice;
 pub mod order;
 pub mod organisation;
 pub mod plan;
+pub mod portfolio;
 pub mod purchase;
 pub mod quota;
 pub mod repeat;
+pub mod review;
 pub mod timestamp;
 pub mod token;
+pub mod upload;
 
 pub use error::{Error, Kind, Problem, Result};
 pub use id::{

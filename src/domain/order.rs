@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::authz::{Authorization, AuthzState, AuthzStatus};
 use super::certificate::base64_bytes;
 use super::{
-    AccountId, AuthzId, Error, Identifier, JobId, Kind, OrderId, Problem, PurchaseId, Result, Serial, Timestamp,
+    AccountId, ApplicationId, AuthzId, Error, Identifier, JobId, Kind, OrderId, Problem, PurchaseId, Result, Serial,
+    Timestamp,
 };
 
 /// An order.
@@ -42,6 +43,9 @@ pub struct Order {
     /// The purchase that paid for it: it uses a term of it, or is the reissue of an order that does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purchase: Option<PurchaseId>,
+    /// The application whose organisation the certificate will name (BUY-03).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<ApplicationId>,
     /// Why a person must look at it before it is issued; none: nobody needs to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<ReviewCause>,

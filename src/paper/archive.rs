@@ -124,6 +124,8 @@ pub struct Bundle<'a> {
     pub chain: &'a [Vec<u8>],
     /// The key.
     pub key: Key<'a>,
+    /// The second certificate with its chain, DER, and its key, PKCS#8, of the Chinese standard: for encryption.
+    pub second: Option<(&'a [Vec<u8>], &'a [u8])>,
     /// The password of a key store; none to have one made. It opens a locked key too.
     pub password: Option<&'a str>,
     /// Lines for people besides those of the format.
@@ -134,7 +136,12 @@ pub struct Bundle<'a> {
 
 /// The archive for a server.
 pub fn bundle(format: Format, bundle: &Bundle<'_>) -> Result<Vec<u8>> {
-    let name = bundle.name.replace('*', "_").replace(':', "-");
+    let name = bundle.name.replace('*', "_").replace([':', '/', '\\'], "-");
+    if bundle.second.is_some() && format.needs_key() {
+        return Err(Error::malformed(
+            "Certificates for SM2 come as PEM files alone: take the format \"nginx\" or \"pem\".",
+        ));
+    }
     let mut files = match format.shape() {
         Shape::Pem => pem_files(format, bundle, &name),
         Shape::Pfx => store_files(bundle, &format!("{name}.pfx"), keystore::pfx)?,
@@ -161,6 +168,10 @@ fn pem_files(format: Format, bundle: &Bundle<'_>, name: &str) -> Vec<File> {
     if format == Format::Apache {
         let above = bundle.chain.get(1..).unwrap_or_default();
         files.push((format!("3_{name}_chain.crt"), text(keystore::chain_pem(above))));
+    }
+    if let Some((chain, key)) = bundle.second {
+        files.push((format!("3_{name}_encryption_cert.crt"), text(keystore::chain_pem(chain))));
+        files.push((format!("4_{name}_encryption.key"), text(keystore::key_pem(key).to_string())));
     }
     files
 }

@@ -2,9 +2,12 @@
 
 pub mod admission;
 mod advice;
+pub mod applications;
+pub mod calendar;
 pub mod catalog;
 pub mod document;
 pub mod domains;
+pub mod endings;
 pub mod fault;
 pub mod form;
 pub mod free_names;
@@ -18,7 +21,7 @@ pub mod promise;
 pub mod quota;
 pub mod recommendations;
 pub mod refund;
-pub mod reminder;
+pub mod reminders;
 pub mod renewal;
 pub mod settings;
 pub mod shape;

@@ -7,7 +7,8 @@ mod tests;
 use std::time::Duration;
 
 use super::catalog::{Class, Product, days};
-use super::renewal;
+use super::{applications, renewal};
+use crate::domain::application::Application;
 use crate::domain::authz::{Authorization, AuthzState};
 use crate::domain::certificate::{Certificate, CertificateStanding};
 use crate::domain::order::{Order, OrderStatus, Phase};
@@ -15,9 +16,15 @@ use crate::domain::purchase::Standing;
 use crate::domain::{Kind, Timestamp};
 
 /// A canonical status (STATUS-01). An order has one of them, and each of its names one of the five of validation
-/// (STATUS-03). Words for what this server does not have yet (letters, uploads) are not here.
+/// (STATUS-03). What is uploaded has words of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
+    /// Paid, and no application data were sent (BUY-03).
+    PendingSubmission,
+    /// The confirmation letter is to be uploaded (DOC-01, RENEW-07).
+    PendingLetter,
+    /// A reviewer looks at the organisation first (REVIEW-04).
+    PreReview,
     /// Control of a name is to be shown.
     PendingValidation,
     /// Control of a name is being looked at.
@@ -51,6 +58,14 @@ pub enum Status {
 pub enum PurchaseState {
     /// Paid, and nothing was ordered yet (BUY-03).
     PendingSubmission,
+    /// The confirmation letter is to be uploaded (RENEW-07).
+    PendingLetter,
+    /// A reviewer looks at the organisation first.
+    PreReview,
+    /// The application was submitted: control of the names is to be shown (RENEW-08, RENEW-09).
+    PendingValidation,
+    /// Reviewers refused the application (REVIEW-11).
+    ReviewFailed,
     /// An order that uses a term of it is under way.
     InUse,
     /// There is a certificate, or a further term.
@@ -76,6 +91,21 @@ pub enum TermOutcome {
     Over,
 }
 
+/// What the state of a purchase depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct PurchaseFacts {
+    /// Whether it was cancelled or refunded.
+    pub standing: Standing,
+    /// Its terms, of a year each.
+    pub years: u32,
+    /// How many of them were begun.
+    pub begun: usize,
+    /// What became of the last.
+    pub last: Option<TermOutcome>,
+    /// Where the application for the next stands, if there is one.
+    pub next: Option<Status>,
+}
+
 /// What the status of an order depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
@@ -87,6 +117,8 @@ pub struct Facts<'a> {
     pub certificate: Option<&'a Certificate>,
     /// The product, if the catalogue still has it.
     pub product: Option<&'a Product>,
+    /// The application whose organisation it names.
+    pub application: Option<&'a Application>,
     /// Whether its account was closed.
     pub account_closed: bool,
     /// Whether a reissue of its certificate is under way.
@@ -101,6 +133,9 @@ impl Status {
     /// The canonical word.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::PendingSubmission => "pending-submission",
+            Self::PendingLetter => "pending-letter",
+            Self::PreReview => "pre-review",
             Self::PendingValidation => "pending-validation",
             Self::Validating => "validating",
             Self::ValidationTimeout => "validation-timeout",
@@ -123,6 +158,10 @@ impl PurchaseState {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::PendingSubmission => "pending-submission",
+            Self::PendingLetter => "pending-letter",
+            Self::PreReview => "pre-review",
+            Self::PendingValidation => "pending-validation",
+            Self::ReviewFailed => "review-failed",
             Self::InUse => "in-use",
             Self::Issued => "issued",
             Self::UsedUp => "used-up",
@@ -137,8 +176,12 @@ impl PurchaseState {
     pub fn advice(self) -> Option<&'static str> {
         match self {
             Self::PendingSubmission => Some("Submit the application data first: order the certificate (BUY-03)."),
+            Self::PendingLetter => Some("Upload the confirmation letter (DOC-01)."),
+            Self::ReviewFailed => Some("Edit the application and submit it again (REVIEW-11)."),
             Self::Canceled => Some("Have the purchase refunded (REFUND-02)."),
-            Self::InUse | Self::Issued | Self::UsedUp | Self::Refunded => None,
+            Self::PreReview | Self::PendingValidation | Self::InUse | Self::Issued | Self::UsedUp | Self::Refunded => {
+                None
+            }
         }
     }
 }
@@ -161,7 +204,12 @@ pub fn of_order(facts: &Facts<'_>) -> Status {
         // Section 21 has no word for a person's look after the validation: "waiting for the CA" is what BUY-09 calls it.
         Phase::Review { .. } if waits => Status::PendingIssue,
         Phase::Review { .. } => Status::Canceled,
-        Phase::Open => of_names(facts),
+        Phase::Open => match (of_names(facts), facts.application.map(|filled| applications::status(Some(filled)))) {
+            // Section 21.1: what is not over waits for the application before it waits for the names.
+            (over @ (Status::ValidationFailed | Status::Canceled), _) => over,
+            (_, Some(waits @ (Status::PendingLetter | Status::PreReview | Status::ReviewFailed))) => waits,
+            (names, _) => names,
+        },
     }
 }
 
@@ -236,8 +284,9 @@ pub fn hint(status: Status, facts: &Facts<'_>) -> Option<&'static str> {
         .then_some("Check in this order: CAA, DNS record, blocked validation addresses (DIAG-25).")
 }
 
-/// The state of a purchase of that many years of which so many terms were begun, given what became of the last.
-pub fn of_purchase(standing: Standing, years: u32, begun: usize, last: Option<TermOutcome>) -> PurchaseState {
+/// The state of a purchase.
+pub fn of_purchase(facts: &PurchaseFacts) -> PurchaseState {
+    let PurchaseFacts { standing, years, begun, last, next } = *facts;
     match standing {
         Standing::InForce => {}
         Standing::Canceled { .. } => return PurchaseState::Canceled,
@@ -245,7 +294,13 @@ pub fn of_purchase(standing: Standing, years: u32, begun: usize, last: Option<Te
     }
     let lasting = begun - usize::from(last == Some(TermOutcome::Failed));
     match last {
-        _ if lasting == 0 => PurchaseState::PendingSubmission,
+        _ if lasting == 0 => match next {
+            Some(Status::PendingLetter) => PurchaseState::PendingLetter,
+            Some(Status::PreReview) => PurchaseState::PreReview,
+            Some(Status::PendingValidation) => PurchaseState::PendingValidation,
+            Some(Status::ReviewFailed) => PurchaseState::ReviewFailed,
+            _ => PurchaseState::PendingSubmission,
+        },
         Some(TermOutcome::Open) => PurchaseState::InUse,
         Some(TermOutcome::Over) if lasting >= years as usize => PurchaseState::UsedUp,
         _ => PurchaseState::Issued,

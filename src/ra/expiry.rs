@@ -4,13 +4,14 @@
 use aws_lc_rs::digest::{SHA256, digest};
 
 use super::Ra;
+use super::portfolio::{CertificateStatus, Kept};
 use crate::domain::alarm::AlarmPolicy;
 use crate::domain::audit::Act;
-use crate::domain::certificate::Certificate;
 use crate::domain::notice::{Notice, Topic, once};
-use crate::domain::{CustomerId, NoticeId, Result, Serial, Timestamp};
+use crate::domain::portfolio::CertificateRef;
+use crate::domain::{CustomerId, Kind, NoticeId, Result, Timestamp};
 use crate::policy::catalog::{Catalog, Sale, days};
-use crate::policy::reminder::{Ending, Renewal, Stage};
+use crate::policy::endings::{Ending, Renewal, Stage};
 use crate::policy::renewal;
 use crate::store::StoreError;
 use crate::store::records::{Batch, Index, Rows, target};
@@ -39,8 +40,10 @@ struct Watched {
     opens: Timestamp,
     not_after: Timestamp,
     issued: Timestamp,
-    /// Whether it is in use: not revoked, not deleted.
+    /// Whether it was not revoked.
     good: bool,
+    /// Whether its owner wants no messages about it.
+    muted: bool,
 }
 
 /// Has a customer told before a certificate ends, and by alarms (RENEW-04, NOTIFY-04): whatever issues or uploads one adds
@@ -111,8 +114,7 @@ impl Ra {
                 continue;
             }
             let Some(watched) = self.watched(&row.certificate).await? else { continue };
-            if !watched.good || self.is_muted(&row.certificate).await? || self.is_replaced(row, &watched, &rows).await?
-            {
+            if !watched.good || watched.muted || self.is_replaced(row, &watched, &rows).await? {
                 continue;
             }
             for occasion in due {
@@ -208,24 +210,36 @@ impl Ra {
         Ok(false)
     }
 
+    /// A certificate that is there, issued or uploaded (NOTIFY-04); none that its owner deleted.
     async fn watched(&self, certificate: &str) -> Result<Option<Watched>> {
-        let Ok(serial) = certificate.parse::<Serial>() else { return Ok(None) };
-        let Some(found) = self.records.find::<Certificate>(&serial).await? else { return Ok(None) };
+        let Ok(reference) = certificate.parse::<CertificateRef>() else { return Ok(None) };
+        let listed = match self.listed(&reference).await {
+            Ok(listed) => listed,
+            Err(error) if error.kind() == Kind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
         let catalog = self.catalog();
-        let opens = catalog.settings().renewal_window_days;
+        let opens_days = catalog.settings().renewal_window_days;
+        let (renewal, opens, issued) = match &listed.certificate {
+            Kept::Issued(found) => {
+                (renewal_of(&catalog, &found.product), renewal::window(found, Some(opens_days)).start, found.issued)
+            }
+            Kept::Uploaded(found) => {
+                let two_thirds = found.not_before + found.not_after.since(found.not_before) * 2 / 3;
+                let opens = (found.not_after - days(opens_days)).max(two_thirds);
+                (Renewal::Elsewhere, opens, found.not_before)
+            }
+        };
         Ok(Some(Watched {
-            names: found.identifiers.iter().map(ToString::to_string).collect(),
-            renewal: renewal_of(&catalog, &found.product),
-            opens: renewal::window(&found, Some(opens)).start,
-            not_after: found.not_after,
-            issued: found.issued,
-            good: !found.is_revoked(),
+            names: listed.certificate.names(),
+            renewal,
+            opens,
+            not_after: listed.certificate.not_after(),
+            issued,
+            good: listed.status != CertificateStatus::Revoked,
+            // NOTIFY-01
+            muted: listed.portfolio.muted.is_some(),
         }))
-    }
-
-    /// Whether the customer wants no messages about a certificate (NOTIFY-01).
-    async fn is_muted(&self, _certificate: &str) -> Result<bool> {
-        Ok(false)
     }
 }
 

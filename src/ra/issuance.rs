@@ -16,7 +16,7 @@ use crate::domain::job::{Job, Work};
 use crate::domain::order::{Order, Phase, Purpose};
 use crate::domain::{Error, Identifier, JobId, Kind, OrderId, Problem, Result, Serial};
 use crate::policy::catalog::{Product, Sale};
-use crate::policy::{admission, keys, validity};
+use crate::policy::{admission, applications, keys, validity};
 use crate::store::records::{Batch, BlockedKey, Index, SerialEntry, Stored, clearance_id, target};
 use crate::telemetry;
 
@@ -98,25 +98,21 @@ impl Ra {
         keys::accept_csr(&csr, &order, &product, self.catalog().weak_keys())?;
         self.check_subject_key(account, &csr).await?;
         self.check_key_reuse(&account.holder(), &order, &csr, &product).await?;
-        // ORG-10, VAL-38: what names an organisation needs one that was vetted; of DV a validated order is issued.
-        if product.class.needs_organisation() {
-            return Err(Error::new(
-                Kind::UserActionRequired,
-                format!(
-                    "\"{}\" needs an organisation that was vetted, and none is on file for this customer. The order stays \
-                     ready; finalize it again when there is one (CAT-15).",
-                    product.id
-                ),
-            )
-            .into());
-        }
+        let application = self.application_to_finalize(&view.order, &product).await?;
         let checked = |batch: Batch| view.authzs.iter().fold(batch.check(account), |batch, authz| batch.check(authz));
-        if !self.is_cleared(&account.holder(), &order).await? {
+        let undecided = application.as_ref().filter(|application| !application.serves(now));
+        let cleared = self.is_cleared(&account.holder(), &order).await?;
+        if undecided.is_some() || !cleared {
             // Design decision 5: a person looks at it first.
             let waiting = (*view.order).clone().submit(der, &authzs, now)?;
             let act = Act::ReviewBegun { order: id.clone(), causes: waiting.causes.clone() };
-            let batch =
-                Batch::of(act, now).replace(&view.order, &waiting).index(&Index::InReview(now, id), id.as_str());
+            let mut batch = Batch::of(act, now).replace(&view.order, &waiting);
+            if !cleared {
+                batch = batch.index(&Index::InReview(now, id.as_str()), id.as_str());
+            }
+            if let Some(application) = undecided {
+                batch = self.wait_for(batch, application, id)?;
+            }
             self.records.commit(checked(batch)).await?;
             return Ok(Accepted::Before(None));
         }
@@ -124,12 +120,13 @@ impl Ra {
             .replace(&view.order, &order)
             .insert(&SerialEntry { serial, purpose: id.to_string(), at: now })
             .insert(&job);
+        let batch = application.iter().fold(batch, |batch, application| batch.check(application));
         self.records.commit(checked(batch)).await?;
         Ok(Accepted::Now(job, Box::new(Ticket { csr })))
     }
 
     /// Whether nothing about the order's names needs a person's look, or a person has cleared it meanwhile.
-    async fn is_cleared(&self, holder: &Holder, order: &Order) -> Result<bool> {
+    pub(super) async fn is_cleared(&self, holder: &Holder, order: &Order) -> Result<bool> {
         let ids = order.causes.iter().map(|cause| clearance_id(holder, &cause.name));
         let found = self.records.find_all::<Clearance>(ids).await?;
         Ok(found.iter().all(Option::is_some))
@@ -273,6 +270,7 @@ impl Ra {
         self.check_subject_key(&account, &csr).await?;
         self.check_slot(&account.holder(), &order, &product).await?;
         let purchase = self.check_term(&order).await?;
+        let vetted = self.vetted(&order, &product).await?;
         let key_row = self.check_key_reuse(&account.holder(), &order, &csr, &product).await?;
         let now = self.now();
         let (span, earlier) = self.span(&order, &product, csr.key).await?;
@@ -281,7 +279,7 @@ impl Ra {
             serial,
             issuer: product.issuer.clone(),
             names: order.identifiers.clone(),
-            subject: None,
+            subject: vetted.as_ref().map(|(_, found)| found.subject(applications::is_extended(&product))),
             common_name: product.common_name.then(|| common_name(&order)).flatten(),
             spki: csr.spki,
             key: csr.key,
@@ -324,8 +322,17 @@ impl Ra {
             false => batch.index(&key, &target),
         };
         let batch = purchase.iter().fold(batch, |batch, purchase| batch.check(purchase));
+        let batch = match &vetted {
+            // REVIEW-09: what was obtained with these data.
+            Some((application, organisation)) => batch
+                .check(application)
+                .check(organisation)
+                .index(&Index::ObtainedWith(&organisation.id, product.class.id()), application.id.as_str()),
+            None => batch,
+        };
         let batch = self.settle_purchase(&account.holder(), &fulfilled, &certificate, batch).await?;
         let batch = telling::tell_issued(batch, &account, &certificate);
+        let batch = self.into_portfolio(&account.holder(), &certificate, batch).await?;
         self.records.commit(batch).await?;
         let (product, issuer) = (certificate.product, certificate.issuer);
         metrics::counter!(telemetry::CERTIFICATES_ISSUED, "product" => product, "issuer" => issuer).increment(1);

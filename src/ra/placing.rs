@@ -7,12 +7,14 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use super::entitlements::Charge;
 use super::orders::OrderView;
+use super::portfolio::customer_behind;
 use super::proofs::Proof;
 use super::quotas::primary_domain;
 use super::telling;
 use super::turns::Turn;
 use super::{Ra, Stop, settle};
 use crate::domain::account::Account;
+use crate::domain::application::Application;
 use crate::domain::audit::Act;
 use crate::domain::authz::Authorization;
 use crate::domain::certificate::{CertId, Certificate};
@@ -126,12 +128,14 @@ impl Ra {
             (Err(Stop::Refused(refusal)), Some(ending)) if refusal.kind() == Kind::RateLimited => return Ok(ending),
             (charge, _) => charge?,
         };
+        let application = self.application_to_place(product, &charge, &precedent).await?;
         let prior = self.prior(&catalog, product, purpose, earlier.map(|earlier| (earlier, *original))).await?;
         let authzs = self.reuse_or_open(account, &plan, product, &prior).await?;
         let order = Order {
             purpose,
             earlier: earlier.map(|earlier| earlier.serial),
             purchase: charge.purchase(),
+            application: application.as_ref().map(|application| application.id.clone()),
             replaces: replaces.map(|id| id.to_string()),
             ..open_order(account, id, plan, &authzs, now)
         };
@@ -150,6 +154,8 @@ impl Ra {
         for proof in &authzs {
             batch = proof.write(batch);
         }
+        // What was judged good enough to order on still is.
+        batch = application.iter().fold(batch, |batch, application| batch.check(application));
         if let (Some(row), Some(named)) = (&replaced, &named) {
             batch = batch.point(&Index::Replaced(&named.serial), row.as_ref(), order.id.as_str());
         }
@@ -159,10 +165,35 @@ impl Ra {
             batch = batch.index(&Index::Held(&account.holder(), &names, &order.product), order.id.as_str());
         }
         let shown: Vec<&Authorization> = authzs.iter().map(|proof| proof.authz()).collect();
-        let batch = telling::tell_validation(batch, telling::customer_of(account).as_ref(), &order, &shown, now);
+        let batch = telling::tell_validation(batch, customer_behind(account).as_ref(), &order, &shown, now);
         self.records.commit(charge.write(batch)).await?;
         metrics::counter!(telemetry::ORDERS_CREATED, "product" => order.product.clone()).increment(1);
         Ok(self.order_view(&order.id).await?)
+    }
+
+    /// The application on which an order is placed that names an organisation; none for others.
+    async fn application_to_place(
+        &self,
+        product: &Product,
+        charge: &Charge,
+        precedent: &Precedent,
+    ) -> Result<Option<Stored<Application>>, Stop> {
+        if !product.class.needs_organisation() {
+            return Ok(None);
+        }
+        let (purchase, term) = match charge {
+            Charge::Term { held, .. } => (held.clone(), held.terms.len()),
+            Charge::Paid(id) => {
+                let (purchase, _) = self.purchase_and_product(id).await?;
+                let term = purchase.terms.len();
+                (purchase, term)
+            }
+            Charge::Nothing | Charge::Slot(_) => return Ok(None),
+        };
+        let term = u32::try_from(term).map_err(Error::internal)?;
+        let reissue = matches!(precedent.purpose, Purpose::Reissue { .. });
+        let renewed = precedent.earlier.as_deref().filter(|_| !precedent.purpose.is_new());
+        self.application_for_order(product, (&purchase, term), renewed, reissue).await.map(Some)
     }
 
     /// The order that an identical request may get again: one that is unfinished.
@@ -332,6 +363,7 @@ fn open_order(account: &Account, id: OrderId, plan: Plan, proofs: &[Proof], now:
         purpose: Purpose::New,
         earlier: None,
         purchase: None::<PurchaseId>,
+        application: None,
         causes: plan.causes,
         created: now,
         expires,

@@ -67,6 +67,22 @@ impl Ra {
     }
 
     fn quote_names_of(&self, catalog: &Catalog, product: &Product, asked: &QuotedNames) -> Result<NamesQuote> {
+        let judged = self.judge_names(catalog, product, asked)?;
+        let mut quote = quote(product, judged.chargeable(), asked.years)?;
+        // WORD-05, design decision 5
+        let looks =
+            judged.causes.iter().map(|cause| format!("A person looks at {} first: {}", cause.name, cause.reason));
+        quote.notes.extend(looks);
+        Ok(NamesQuote { quote, counted: judged.counted })
+    }
+
+    /// How many of these names a product charges; names that would be refused when ordered are refused.
+    pub(super) fn count_names(&self, product: &Product, names: &[Identifier]) -> Result<u32> {
+        let asked = QuotedNames { identifiers: names.to_vec(), unread: Vec::new(), years: None };
+        Ok(self.judge_names(&self.catalog(), product, &asked)?.chargeable())
+    }
+
+    fn judge_names(&self, catalog: &Catalog, product: &Product, asked: &QuotedNames) -> Result<admission::Judged> {
         // As an enterprise would order it that has bought nothing yet: whoever asks may become one.
         let terms = Terms {
             default_product: &product.id,
@@ -85,13 +101,7 @@ impl Ra {
             unread: asked.unread.clone(),
             ..Request::default()
         };
-        let judged = admission::judge(catalog, product, request, &terms)?;
-        let mut quote = quote(product, judged.chargeable(), asked.years)?;
-        // WORD-05, design decision 5
-        let looks =
-            judged.causes.iter().map(|cause| format!("A person looks at {} first: {}", cause.name, cause.reason));
-        quote.notes.extend(looks);
-        Ok(NamesQuote { quote, counted: judged.counted })
+        admission::judge(catalog, product, request, &terms)
     }
 
     /// The purchase of that id, and where it stands.

@@ -1,6 +1,7 @@
 //! Giving up what nothing was issued for: canceling an application or a purchase, and the refund.
 
 use super::buying::occasion;
+use super::reviews::off_the_desk;
 use super::{OrderView, Ra, Stop, settle};
 use crate::domain::audit::Act;
 use crate::domain::ledger::{Entry, Reason};
@@ -121,7 +122,7 @@ fn cancelable(view: &OrderView) -> Result<()> {
 fn give_up(batch: Batch, read: &Stored<Order>, now: Timestamp) -> Batch {
     let problem = Problem::new(Kind::Canceled, "The application was canceled by its holder; place a new order.");
     let batch = match read.phase {
-        Phase::Review { since, .. } => batch.unindex(&Index::InReview(since, &read.id)),
+        Phase::Review { since, .. } => off_the_desk(batch, read, since),
         _ => batch,
     };
     batch.replace(read, &(**read).clone().fail(problem, now))

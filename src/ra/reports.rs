@@ -7,9 +7,10 @@ use crate::domain::certificate::Certificate;
 use crate::domain::order::{Order, OrderStatus, Phase, Purpose};
 use crate::domain::purchase::Purchase;
 use crate::domain::{AccountId, CustomerId, Error, OrderId, Problem, Result, Serial};
+use crate::policy::applications;
 use crate::policy::form::{self, Stages};
 use crate::policy::promise::{self, Promise};
-use crate::policy::status::{self, Facts, PurchaseState, Status, TermOutcome};
+use crate::policy::status::{self, Facts, PurchaseFacts, PurchaseState, Status, TermOutcome};
 use crate::store::records::{Index, Rows, Stored, target};
 
 /// An order as an operator sees it.
@@ -39,6 +40,11 @@ impl OrderReport {
     /// Whether it waits for a person.
     pub fn waits_for_review(&self) -> bool {
         self.status == Status::PendingIssue && matches!(self.view.order.phase, Phase::Review { .. })
+    }
+
+    /// Whether control of a name was tried to be shown: its method is chosen (BUY-09).
+    pub fn is_attempted(&self) -> bool {
+        self.names.iter().any(|name| *name != Status::PendingValidation)
     }
 }
 
@@ -134,12 +140,17 @@ impl Ra {
             Phase::Issued { serial, .. } => (Some(self.certificate_of(serial).await?), self.reissuing(serial).await?),
             _ => (None, false),
         };
+        let application = match &view.order.application {
+            Some(id) => Some(self.stored_application(id).await?.into_value()),
+            None => None,
+        };
         let (authzs, catalog) = (view.plain_authzs(), self.catalog());
         let facts = Facts {
             order: &view.order,
             authzs: &authzs,
             certificate: certificate.as_ref(),
             product: catalog.product(&view.order.product),
+            application: application.as_ref(),
             account_closed: closed.is_some(),
             reissuing,
             renewal_window_days: catalog.settings().renewal_window_days,
@@ -175,7 +186,13 @@ impl Ra {
             Some(report) => Some(self.last_term(report).await?),
             None => None,
         };
-        let state = status::of_purchase(purchase.standing, purchase.years, orders.len(), last);
+        let next = match self.application_of(&purchase.id, self.term_due(&purchase).await?).await? {
+            Some(application) => Some(applications::status(Some(&application))),
+            None => None,
+        };
+        let facts =
+            PurchaseFacts { standing: purchase.standing, years: purchase.years, begun: orders.len(), last, next };
+        let state = status::of_purchase(&facts);
         let takes = self.catalog().product(&purchase.product).map(|product| form::takes(product, purchase.names));
         Ok(PurchaseReport { purchase, state, orders, takes })
     }

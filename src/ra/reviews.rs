@@ -2,91 +2,35 @@
 
 use std::sync::Arc;
 
+use super::desk::{Decision, Verdict};
 use super::issuance::Ticket;
 use super::reports::OrderReport;
+use super::worker::Next;
 use super::{OrderView, Ra, Stop, settle};
 use crate::domain::account::{Account, Holder};
+use crate::domain::application::Stage;
 use crate::domain::audit::Act;
-use crate::domain::customer::{Clearance, Customer};
+use crate::domain::customer::Clearance;
 use crate::domain::job::{Job, Work};
 use crate::domain::order::{Order, OrderStatus, Phase};
-use crate::domain::{AccountId, DnsName, Error, Kind, OrderId, Problem, Result, Serial, Timestamp};
+use crate::domain::review::Matter;
+use crate::domain::{AccountId, ApplicationId, DnsName, Error, Kind, OrderId, Problem, Result, Serial, Timestamp};
+use crate::policy::applications;
 use crate::store::records::{Batch, Index, Rows, SerialEntry, Stored, clearance_id, target};
 use crate::telemetry;
 
-/// What a reviewer decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
-    /// The certificate is made, and the names are cleared for the holder.
-    Approve,
-    /// The order ends.
-    Reject,
-}
-
-/// A place in the queue of the desk: behind whoever came before that moment, and of those who came then behind that order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// When the order came to the desk.
-    pub since: Timestamp,
-    /// The order.
-    pub order: OrderId,
-}
-
-/// An order as a reviewer sees it.
-#[derive(Debug)]
-pub struct Review {
-    /// The order, and where it stands.
-    pub report: OrderReport,
-    /// Whose it is; none for an account that is bound to no customer.
-    pub customer: Option<Customer>,
-    /// Since when it waits; none if it does not, or not any more.
-    pub since: Option<Timestamp>,
-}
-
 impl Ra {
-    /// Up to `limit` orders that wait for a person, the one that waits longest first, behind that place. Orders that can't
-    /// be decided any more leave the desk.
-    pub async fn reviews(&self, after: Option<&Place>, limit: usize) -> Result<Vec<Review>> {
-        let mut after = after.map(|place| Index::InReview(place.since, &place.order).id());
-        let mut found = Vec::new();
-        while found.len() < limit {
-            let rows = self.records.rows(&Rows::InReview, after.take(), limit - found.len()).await?;
-            let Some((last, _)) = rows.last() else { break };
-            after = Some(last.clone());
-            for (_, id) in &rows {
-                let id = target::<OrderId>(id)?;
-                if self.settle_lapsed(&id).await?.is_some() {
-                    continue;
-                }
-                let review = self.review(&id).await?;
-                // It may have been decided this very moment.
-                if review.since.is_some() {
-                    found.push(review);
-                }
-            }
-        }
-        Ok(found)
-    }
-
     /// An order that waits, or waited, for a person, or will when it is finalized.
-    pub async fn review(&self, id: &OrderId) -> Result<Review> {
+    pub(super) async fn reviewed_order(&self, id: &OrderId) -> Result<OrderReport> {
         let report = self.report(self.order_view(id).await?).await?;
         if report.view.order.causes.is_empty() {
             return Err(Error::not_found(format!("Order {id} needs no review.")));
         }
-        let customer = match &report.holder {
-            Holder::Customer(id) => Some(self.customer(id).await?),
-            Holder::Account(_) => None,
-        };
-        let since = match report.view.order.phase {
-            Phase::Review { since, .. } if report.waits_for_review() => Some(since),
-            _ => None,
-        };
-        Ok(Review { report, customer, since })
+        Ok(report)
     }
 
     /// Takes an order off the desk if it can't be decided any more. Why, if so.
-    async fn settle_lapsed(&self, id: &OrderId) -> Result<Option<Problem>> {
+    pub(super) async fn settle_lapsed(&self, id: &OrderId) -> Result<Option<Problem>> {
         settle(|| async {
             let view = self.order_view(id).await?;
             let Phase::Review { since, .. } = view.order.phase else {
@@ -94,12 +38,12 @@ impl Ra {
             };
             let (_, closed) = self.closed(&view.order.account).await?;
             let now = self.now();
-            let row = Index::InReview(since, id);
             if let Some(problem) = closed {
                 // RFC 8555 section 7.3.6: what a closed account left open is cancelled.
                 let failed = (*view.order).clone().fail(problem.clone(), now);
                 let act = Act::OrderFailed { order: id.clone(), problem: problem.clone() };
-                self.records.commit(Batch::of(act, now).replace(&view.order, &failed).unindex(&row)).await?;
+                let batch = Batch::of(act, now).replace(&view.order, &failed);
+                self.records.commit(off_the_desk(batch, &view.order, since)).await?;
                 metrics::counter!(telemetry::ORDERS_FAILED).increment(1);
                 return Ok(Some(problem));
             }
@@ -107,95 +51,195 @@ impl Ra {
                 return Ok(None);
             }
             // Its status follows from the clock and its authorizations, for good; what has to go is its place in the queue.
-            if self.records.follow(&row).await?.is_some() {
+            if self.is_on_the_desk(&view.order, since).await? {
                 let act = Act::ReviewLapsed { order: id.clone() };
-                self.records.commit(Batch::of(act, now).check(&view.order).unindex(&row)).await?;
+                let batch = Batch::of(act, now).check(&view.order);
+                self.records.commit(off_the_desk(batch, &view.order, since)).await?;
             }
             Ok(Some(view.problem().unwrap_or_else(|| Problem::new(Kind::Conflict, "It is over."))))
         })
         .await
     }
 
+    /// Whether an order waits for a person, by the rows that say so.
+    async fn is_on_the_desk(&self, order: &Order, since: Timestamp) -> Result<bool> {
+        let own = Index::InReview(since, order.id.as_str());
+        let waits = order.application.as_ref().map(|application| Index::WaitsFor(application, &order.id));
+        let rows: Vec<Index<'_>> = std::iter::once(own).chain(waits).collect();
+        Ok(self.records.follow_all(&rows).await?.iter().any(Option::is_some))
+    }
+
     /// Takes the orders of a closed account off the desk, so that what they were charged to is there again at once.
     pub(super) async fn cancel_reviews_of(&self, account: &AccountId) -> Result<()> {
         const PAGE: usize = 500;
-        let mut after = None;
-        loop {
-            let rows = self.records.rows(&Rows::InReview, after.take(), PAGE).await?;
-            let Some((last, _)) = rows.last() else { return Ok(()) };
-            after = Some(last.clone());
-            let ids = rows.iter().map(|(_, id)| target::<OrderId>(id)).collect::<Result<Vec<_>, _>>()?;
-            for order in self.records.find_all::<Order>(&ids).await?.into_iter().flatten() {
-                if order.account == *account {
-                    self.settle_lapsed(&order.id).await?;
+        for queue in [Rows::InReview, Rows::Waiting] {
+            let mut after = None;
+            loop {
+                let rows = self.records.rows(&queue, after.take(), PAGE).await?;
+                let Some((last, _)) = rows.last() else { break };
+                after = Some(last.clone());
+                let orders = rows.iter().filter_map(|(_, row)| match row.parse() {
+                    Ok(Matter::Order(order)) => Some(order),
+                    _ => None,
+                });
+                for order in self.records.find_all::<Order>(orders).await?.into_iter().flatten() {
+                    if order.account == *account {
+                        self.settle_lapsed(&order.id).await?;
+                    }
                 }
             }
         }
+        Ok(())
     }
 
-    /// Decides an order that waits. Approval clears the names that brought it to the desk, and has it issued; of two
-    /// decisions at once the first counts.
-    pub async fn decide(self: &Arc<Self>, id: &OrderId, decision: Decision, note: &str) -> Result<Review> {
-        let note = noted(note)?;
+    /// Decides an order that waits. Approval clears the names that brought it to the desk, and has it issued unless its
+    /// application waits too; of two decisions at once the first counts.
+    pub(super) async fn decide_order(self: &Arc<Self>, id: &OrderId, verdict: &Verdict) -> Result<()> {
+        self.reviewed_order(id).await?;
         if let Some(problem) = self.settle_lapsed(id).await? {
             let detail = format!("Order {id} can't be decided: {}", problem.detail);
             return Err(Error::new(Kind::Conflict, detail));
         }
-        let job = match decision {
+        let issued = match verdict.decision {
             Decision::Reject => {
-                settle(|| self.reject(id, &note)).await?;
+                settle(|| self.reject(id, verdict)).await?;
                 None
             }
-            Decision::Approve => Some(settle(|| self.approve(id, &note)).await?),
+            Decision::Approve => settle(|| self.approve(id, verdict)).await?,
         };
-        if let Some((job, ticket)) = job {
+        if let Some((job, ticket)) = issued {
             let waited_for = job.id.clone();
             self.start_with(job, Some(ticket));
             self.worker.wait(&waited_for, self.challenge_wait()).await;
         }
-        self.review(id).await
+        Ok(())
     }
 
-    async fn reject(&self, id: &OrderId, note: &str) -> Result<(), Stop> {
+    async fn reject(&self, id: &OrderId, verdict: &Verdict) -> Result<(), Stop> {
         let (view, since) = self.at_the_desk(id).await?;
+        let judged = self.judged(&Matter::Order(id.clone()), since, verdict, 1).await?;
         let now = self.now();
-        // REVIEW-11: the cause is told.
-        let problem = Problem::new(Kind::Unauthorized, format!("Review refused: {note}"));
-        let rejected = (*view.order).clone().reject(problem, now)?;
-        let act = Act::ReviewDecided { order: id.clone(), approved: false, note: note.to_owned() };
-        let batch = Batch::of(act, now).replace(&view.order, &rejected).unindex(&Index::InReview(since, id));
+        let batch = self.rejected(judged.batch(now), &view.order, since, &verdict.note)?;
+        let batch = self.tell_of_order(batch, &view.order, verdict).await?;
         self.records.commit(batch).await?;
         metrics::counter!(telemetry::ORDERS_FAILED).increment(1);
         Ok(())
     }
 
-    async fn approve(&self, id: &OrderId, note: &str) -> Result<(Job, Ticket), Stop> {
+    /// Has a batch end an order that a person refused.
+    fn rejected(&self, batch: Batch, order: &Stored<Order>, since: Timestamp, note: &str) -> Result<Batch> {
+        // REVIEW-11: the cause is told.
+        let rejected = (**order).clone().reject(refusal(note), self.now())?;
+        let act = Act::ReviewDecided { order: order.id.clone(), approved: false, note: note.to_owned() };
+        Ok(off_the_desk(batch.and(act, self.now()).replace(order, &rejected), order, since))
+    }
+
+    async fn approve(&self, id: &OrderId, verdict: &Verdict) -> Result<Option<(Job, Ticket)>, Stop> {
         let (view, since) = self.at_the_desk(id).await?;
+        let product = self.product_of(&self.catalog(), &view.order.product)?;
+        let approvers = applications::approvers(&self.catalog(), product.class);
+        let judged = self.judged(&Matter::Order(id.clone()), since, verdict, approvers).await?;
         let now = self.now();
         let account = self.account(&view.order.account).await?;
-        let (serial, job) = (Serial::random(), Job::new(Work::Issue { order: id.clone() }, now));
-        let approved = (*view.order).clone().approve(serial, job.id.clone(), &view.plain_authzs(), now)?;
-        let act = Act::ReviewDecided { order: id.clone(), approved: true, note: note.to_owned() };
-        let ticket = match &approved.phase {
-            Phase::Issuing { csr, .. } => Ticket::of(csr)?,
-            _ => return Err(Error::internal(format!("order {id} was approved and is not being issued")).into()),
-        };
-        let mut batch = Batch::of(act, now)
-            .and(Act::OrderFinalized { order: id.clone(), serial }, now)
-            .check(&account)
-            .replace(&view.order, &approved)
-            .unindex(&Index::InReview(since, id))
-            .insert(&SerialEntry { serial, purpose: id.to_string(), at: now })
-            .insert(&job);
-        batch = view.authzs.iter().fold(batch, |batch, authz| batch.check(authz));
-        for cause in &approved.causes {
+        let mut batch = judged.batch(now).check(&account);
+        if !judged.decides {
+            self.records.commit(batch.check(&view.order)).await?;
+            return Ok(None);
+        }
+        let note = &verdict.note;
+        for cause in &view.order.causes {
             // WORD-04: what a person found harmless once needs no second look.
             let (holder, name) = (account.holder(), cause.name.clone());
-            let act = Act::NameCleared { holder: holder.clone(), name: name.clone(), note: note.to_owned() };
-            batch = batch.and(act, now).put(&Clearance { holder, name, at: now, note: note.to_owned() });
+            let act = Act::NameCleared { holder: holder.clone(), name: name.clone(), note: note.clone() };
+            batch = batch.and(act, now).put(&Clearance { holder, name, at: now, note: note.clone() });
         }
+        batch = batch.and(Act::ReviewDecided { order: id.clone(), approved: true, note: note.clone() }, now);
+        batch = self.tell_of_order(batch, &view.order, verdict).await?;
+        if let Some(application) = &view.order.application {
+            let application = self.stored_application(application).await?;
+            batch = batch.check(&application);
+            if !application.serves(now) {
+                // The application is before reviewers too: the order goes on waiting for that.
+                self.records.commit(batch.check(&view.order).unindex(&Index::InReview(since, id.as_str()))).await?;
+                return Ok(None);
+            }
+        }
+        let (batch, job, ticket) = self.approved(batch, &view, since)?;
         self.records.commit(batch).await?;
-        Ok((job, ticket))
+        Ok(Some((job, ticket)))
+    }
+
+    /// Has a batch issue an order that waited.
+    fn approved(&self, batch: Batch, view: &OrderView, since: Timestamp) -> Result<(Batch, Job, Ticket)> {
+        let (id, now) = (&view.order.id, self.now());
+        let (serial, job) = (Serial::random(), Job::new(Work::Issue { order: id.clone() }, now));
+        let approved = (*view.order).clone().approve(serial, job.id.clone(), &view.plain_authzs(), now)?;
+        let ticket = match &approved.phase {
+            Phase::Issuing { csr, .. } => Ticket::of(csr)?,
+            _ => return Err(Error::internal(format!("order {id} was approved and is not being issued"))),
+        };
+        let batch = batch
+            .and(Act::OrderFinalized { order: id.clone(), serial }, now)
+            .replace(&view.order, &approved)
+            .insert(&SerialEntry { serial, purpose: id.to_string(), at: now })
+            .insert(&job);
+        let batch = view.authzs.iter().fold(batch, |batch, authz| batch.check(authz));
+        Ok((off_the_desk(batch, &view.order, since), job, ticket))
+    }
+
+    /// Has a batch tell the customer, if the order is one's.
+    async fn tell_of_order(&self, batch: Batch, order: &Order, verdict: &Verdict) -> Result<Batch> {
+        let account = self.records.find::<Account>(&order.account).await?;
+        let Some(Holder::Customer(customer)) = account.map(|account| account.holder()) else { return Ok(batch) };
+        let names = order.identifiers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        Ok(batch.notice(&self.ruling(&customer, &format!("order for {names}"), verdict).of_order(&order.id)))
+    }
+
+    /// Goes on with the orders that waited for an application to be decided: an approved one issues them, a refused one
+    /// ends them.
+    pub(super) async fn release(self: &Arc<Self>, job: &Stored<Job>, id: &ApplicationId) -> Result<Next> {
+        let mut after = None;
+        loop {
+            let rows = self.records.rows(&Rows::WaitingFor(id), after.take(), 100).await?;
+            let Some((last, _)) = rows.last() else { return self.drop_job(job).await };
+            after = Some(last.clone());
+            for (_, row) in &rows {
+                let order = target::<OrderId>(row)?;
+                if self.settle_lapsed(&order).await?.is_some() {
+                    continue;
+                }
+                if let Some((job, ticket)) = settle(|| self.release_order(&order, id)).await? {
+                    let waited_for = job.id.clone();
+                    self.start_with(job, Some(ticket));
+                    self.worker.wait(&waited_for, self.challenge_wait()).await;
+                }
+            }
+        }
+    }
+
+    async fn release_order(&self, id: &OrderId, application: &ApplicationId) -> Result<Option<(Job, Ticket)>, Stop> {
+        let view = self.order_view(id).await?;
+        let Phase::Review { since, .. } = view.order.phase else { return Ok(None) };
+        let application = self.stored_application(application).await?;
+        let now = self.now();
+        if let Stage::Refused { reason, .. } = &application.stage {
+            let batch = Batch::of(Act::OrderFailed { order: id.clone(), problem: refusal(reason) }, now);
+            let batch = self.rejected(batch.check(&application), &view.order, since, reason)?;
+            self.records.commit(batch).await?;
+            metrics::counter!(telemetry::ORDERS_FAILED).increment(1);
+            return Ok(None);
+        }
+        let account = self.account(&view.order.account).await?;
+        // A sensitive word in it is decided for itself (WORD-05).
+        if !application.serves(now) || !self.is_cleared(&account.holder(), &view.order).await? {
+            return Ok(None);
+        }
+        let act =
+            Act::ReviewDecided { order: id.clone(), approved: true, note: format!("application {}", application.id) };
+        let batch = Batch::of(act, now).check(&account).check(&application);
+        let (batch, job, ticket) = self.approved(batch, &view, since)?;
+        self.records.commit(batch).await?;
+        Ok(Some((job, ticket)))
     }
 
     /// An order that waits, and since when.
@@ -250,8 +294,21 @@ impl Ra {
     }
 }
 
+/// Has a batch take an order off the desk.
+pub(super) fn off_the_desk(batch: Batch, order: &Order, since: Timestamp) -> Batch {
+    let batch = batch.unindex(&Index::InReview(since, order.id.as_str()));
+    match &order.application {
+        Some(application) => batch.unindex(&Index::WaitsFor(application, &order.id)),
+        None => batch,
+    }
+}
+
+fn refusal(reason: &str) -> Problem {
+    Problem::new(Kind::Unauthorized, format!("Review refused: {reason}"))
+}
+
 /// What a person wrote about a decision.
-fn noted(note: &str) -> Result<String> {
+pub(super) fn noted(note: &str) -> Result<String> {
     let note = note.trim();
     if note.is_empty() || note.len() > 1000 || note.chars().any(char::is_control) {
         return Err(Error::malformed("Say why, in 1 to 1000 characters without control characters."));

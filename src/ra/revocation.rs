@@ -59,6 +59,10 @@ impl Ra {
         let read = read.ok_or_else(|| Error::not_found("There is no certificate of that serial."))?;
         let told = self.entitled(authority, &read).await?;
         let now = self.now();
+        // REVOKE-09; a compromised key waits for nothing (Baseline Requirements 4.9.1.1).
+        if reason != RevocationReason::KeyCompromise && !matches!(authority, Authority::CertificateKey(_)) {
+            self.refuse_while_bound(serial).await?;
+        }
         if read.not_after < now {
             return Err(Error::malformed(format!("The certificate expired at {}.", read.not_after)).into());
         }

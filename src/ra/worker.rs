@@ -187,6 +187,7 @@ impl Ra {
         match &job.work {
             Work::Validate { authz, method } => self.validate(&job, authz, *method).await,
             Work::Issue { order } => self.issue(&job, order, ticket).await,
+            Work::Release { application } => self.release(&job, application).await,
             Work::Attend { order } => self.attend(&job, order).await,
             Work::Forget { key } => self.forget_repeat(&job, key).await,
             Work::Notify { notice } => self.notify(&job, notice).await,
@@ -195,6 +196,8 @@ impl Ra {
             Work::Continue { purchase, certificate, tries } => {
                 self.see_to_follower(&job, purchase, certificate, *tries).await
             }
+            Work::Deploy { customer, resource } => self.deploy(&job, customer, resource).await,
+            Work::Rehost { certificate } => self.rehost(&job, certificate).await,
             Work::ForgetDocument { document } => self.forget_document(&job, document).await,
         }
     }

@@ -54,7 +54,7 @@ impl Made {
     }
 
     fn bundle<'a>(&'a self, key: Key<'a>, password: Option<&'a str>) -> Bundle<'a> {
-        Bundle { name: "*.example.com", chain: &self.chain, key, password, notes: &[], now: NOW }
+        Bundle { name: "*.example.com", chain: &self.chain, key, second: None, password, notes: &[], now: NOW }
     }
 
     /// The key as openssl writes it, to compare.

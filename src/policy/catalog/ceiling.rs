@@ -31,3 +31,5 @@ pub const LETTER_BYTES: u32 = 10_000_000;
 pub const REVIEW_DAYS: u32 = 60;
 /// Hours before a reminder: as many as the longest review (REMIND-04).
 pub const REMINDER_HOURS: u32 = 720;
+/// Most reviewers who must agree.
+pub const APPROVERS: u32 = 5;

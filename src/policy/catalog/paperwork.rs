@@ -29,6 +29,8 @@ pub struct Review {
     pub profile_business_days: u32,
     /// Days besides Saturday and Sunday on which nobody works (section 27).
     pub holidays: BTreeSet<Day>,
+    /// How many reviewers must approve an application of a type; 1 unless said.
+    pub approvers: BTreeMap<Class, u32>,
     /// What must be done, by the name that brands refer to.
     pub flows: BTreeMap<String, Flow>,
 }
@@ -212,6 +214,10 @@ impl Paperwork {
                 format!("review.business_days.{}", class.id()),
                 &format!("[{first}, {last}] is not a first and a last day of at most {}", ceiling::REVIEW_DAYS),
             );
+        }
+        for (class, count) in &self.review.approvers {
+            let key = format!("review.approvers.{}", class.id());
+            demand((1..=ceiling::APPROVERS).contains(count), key, "there are 1 to 5 reviewers who must agree");
         }
         for (name, flow) in &self.review.flows {
             let key = |key: &str| format!("review.flows.{name}.{key}");

@@ -30,6 +30,7 @@ fn order(phase: Phase) -> Order {
         replaces: None,
         purpose: Purpose::New,
         purchase: None,
+        application: None,
         causes: Vec::new(),
         created: NOW - DAY,
         expires: NOW + DAY,
@@ -131,6 +132,7 @@ fn facts<'a>(order: &'a Order, authzs: &'a [Authorization], certificate: Option<
         authzs,
         certificate,
         product: None,
+        application: None,
         account_closed: false,
         reissuing: false,
         renewal_window_days: 30,
@@ -283,6 +285,7 @@ fn a_purchase_is_used_up_when_no_term_is_left_and_nothing_is_in_force() {
         (3, 3, Some(InForce), "issued"),
         (3, 3, Some(Over), "used-up"),
     ] {
-        assert_eq!(of_purchase(Standing::InForce, years, begun, last).as_str(), word, "{years} {begun} {last:?}");
+        let facts = PurchaseFacts { standing: Standing::InForce, years, begun, last, next: None };
+        assert_eq!(of_purchase(&facts).as_str(), word, "{years} {begun} {last:?}");
     }
 }

@@ -2,8 +2,11 @@
 
 use crate::domain::account::Holder;
 use crate::domain::delivery::Recipient;
+use crate::domain::organisation::Role;
+use crate::domain::portfolio::CertificateRef;
 use crate::domain::{
-    AccountId, AlarmId, ChannelId, CustomerId, EntryId, NoticeId, OrderId, PurchaseId, Serial, TemplateId, Timestamp,
+    AccountId, AlarmId, ApplicationId, ChannelId, CustomerId, EntryId, KeyPairId, NoticeId, OrderId, OrganisationId,
+    PurchaseId, Serial, TemplateId, Timestamp,
 };
 use crate::store::Key;
 
@@ -32,12 +35,24 @@ pub enum Index<'a> {
     PurchaseOfCustomer(&'a CustomerId, Timestamp, &'a PurchaseId),
     /// A holder and a set of names, by its digest, and a paid product to the order that last fulfilled it, or is to begin.
     Held(&'a Holder, &'a [u8; 32], &'a str),
-    /// Orders that wait for a person, by their age.
-    InReview(Timestamp, &'a OrderId),
     /// The entries of the ledger that move a customer's balances, by their age.
     EntryOfCustomer(&'a CustomerId, Timestamp, &'a EntryId),
     /// The event of a payment provider, by its digest, to the entry that it led to: each counts once.
     PaymentEvent(&'a [u8; 32]),
+    /// What waits for a person, by its age, to the matter that it is.
+    InReview(Timestamp, &'a str),
+    /// A customer's organisation profiles by their number (ORG-05).
+    OrganisationOfCustomer(&'a CustomerId, u16),
+    /// A customer's people by what they do and their number.
+    PersonOfCustomer(&'a CustomerId, Role, u16),
+    /// A year of a purchase to its application.
+    ApplicationOf(&'a PurchaseId, u32),
+    /// The applications for an organisation (ORG-08).
+    ApplicationFor(&'a OrganisationId, &'a ApplicationId),
+    /// Orders that wait until an application is decided.
+    WaitsFor(&'a ApplicationId, &'a OrderId),
+    /// An organisation and a type of certificates to the application on which one was issued last (REVIEW-09).
+    ObtainedWith(&'a OrganisationId, &'a str),
     /// A certified key and each of its certificates to that certificate.
     CertificateOfKey(&'a [u8; 32], &'a Serial),
     /// An order or an authorization and each audit event of its history; leads to nothing more.
@@ -55,6 +70,14 @@ pub enum Index<'a> {
     TemplateOfCustomer(&'a CustomerId, &'a TemplateId),
     /// Deliveries that are to be tried.
     Waiting(&'a NoticeId, &'a Recipient),
+    /// A customer's certificates, issued and uploaded, by their age.
+    CertificateOfCustomer(&'a CustomerId, Timestamp, &'a CertificateRef),
+    /// A customer's key pairs and requests, by their age.
+    KeyPairOfCustomer(&'a CustomerId, Timestamp, &'a KeyPairId),
+    /// A customer and the SHA-256 of a SubjectPublicKeyInfo to the key pair.
+    KeyPairBySpki(&'a CustomerId, &'a [u8; 32]),
+    /// A customer and a set of names, by its digest, to the certificate that is hosted for them (HOST-01).
+    Hosted(&'a CustomerId, &'a [u8; 32]),
     /// A customer to the account that the server keeps for it.
     HouseAccount(&'a CustomerId),
 }
@@ -70,12 +93,28 @@ pub enum Rows<'a> {
     PurchasesOfCustomer(&'a CustomerId),
     /// What a holder has for a set of names, whatever the product.
     Held(&'a Holder, &'a [u8; 32]),
-    /// Orders that wait for a person.
+    /// What waits for a person, by its age.
     InReview,
     /// The entries of the ledger that move a customer's balances.
     EntriesOfCustomer(&'a CustomerId),
+    /// A customer's organisation profiles.
+    OrganisationsOf(&'a CustomerId),
+    /// A customer's people of a kind.
+    PeopleOf(&'a CustomerId, Role),
+    /// The applications for an organisation.
+    ApplicationsFor(&'a OrganisationId),
+    /// The orders that wait until their application is decided.
+    Waiting,
+    /// Those that wait for one application.
+    WaitingFor(&'a ApplicationId),
+    /// The names that a holder has proven.
+    RetainedOf(&'a Holder),
     /// A certified key's certificates.
     CertificatesOfKey(&'a [u8; 32]),
+    /// A customer's certificates, issued and uploaded.
+    CertificatesOfCustomer(&'a CustomerId),
+    /// A customer's key pairs and requests.
+    KeyPairsOfCustomer(&'a CustomerId),
     /// The audit events in the history of an order or an authorization.
     EventsOf(&'a str),
     /// A customer's ACME accounts.
@@ -105,7 +144,15 @@ impl Rows<'_> {
             Self::Held(holder, names) => (109, [holder.as_key().as_bytes(), *names].concat()),
             Self::InReview => (110, Vec::new()),
             Self::EntriesOfCustomer(customer) => (130, customer.as_str().into()),
+            Self::OrganisationsOf(customer) => (135, customer.as_str().into()),
+            Self::PeopleOf(customer, role) => (136, [customer.as_str().as_bytes(), &[*role as u8]].concat()),
+            Self::ApplicationsFor(organisation) => (138, organisation.as_str().into()),
+            Self::Waiting => (139, Vec::new()),
+            Self::WaitingFor(application) => (139, application.as_str().into()),
+            Self::RetainedOf(holder) => (121, [holder.as_key().as_bytes(), b"/"].concat()),
             Self::CertificatesOfKey(hash) => (111, hash.to_vec()),
+            Self::CertificatesOfCustomer(customer) => (143, customer.as_str().into()),
+            Self::KeyPairsOfCustomer(customer) => (144, customer.as_str().into()),
             Self::EventsOf(subject) => (157, subject.as_bytes().to_vec()),
             Self::AccountsOfCustomer(customer) => (160, customer.as_str().into()),
             Self::NoticesOfCustomer(customer) => (152, customer.as_str().into()),
@@ -147,12 +194,32 @@ impl Index<'_> {
             Self::Held(holder, names, product) => {
                 (109, [holder.as_key().as_bytes(), *names, product.as_bytes()].concat())
             }
-            Self::InReview(at, order) => (110, [&at.as_millis().to_be_bytes(), order.as_str().as_bytes()].concat()),
             Self::EntryOfCustomer(customer, at, id) => {
                 (130, [customer.as_str().as_bytes(), &at.as_millis().to_be_bytes(), id.as_str().as_bytes()].concat())
             }
             Self::PaymentEvent(hash) => (131, hash.to_vec()),
+            Self::InReview(at, id) => (110, [&at.as_millis().to_be_bytes(), id.as_bytes()].concat()),
+            Self::OrganisationOfCustomer(customer, number) => {
+                (135, [customer.as_str().as_bytes(), &number.to_be_bytes()].concat())
+            }
+            Self::PersonOfCustomer(customer, role, number) => {
+                (136, [customer.as_str().as_bytes(), &[*role as u8], &number.to_be_bytes()].concat())
+            }
+            Self::ApplicationOf(purchase, term) => (137, [purchase.as_str().as_bytes(), &term.to_be_bytes()].concat()),
+            Self::ApplicationFor(organisation, application) => {
+                (138, [organisation.as_str(), application.as_str()].concat().into())
+            }
+            Self::WaitsFor(application, order) => (139, [application.as_str(), order.as_str()].concat().into()),
+            Self::ObtainedWith(organisation, class) => (140, [organisation.as_str(), class].concat().into()),
             Self::CertificateOfKey(hash, serial) => (111, [&hash[..], serial.as_bytes()].concat()),
+            Self::CertificateOfCustomer(customer, at, id) => {
+                (143, [customer.as_str().as_bytes(), &at.as_millis().to_be_bytes(), id.to_string().as_bytes()].concat())
+            }
+            Self::KeyPairOfCustomer(customer, at, id) => {
+                (144, [customer.as_str().as_bytes(), &at.as_millis().to_be_bytes(), id.as_str().as_bytes()].concat())
+            }
+            Self::KeyPairBySpki(customer, hash) => (145, [customer.as_str().as_bytes(), &hash[..]].concat()),
+            Self::Hosted(customer, names) => (146, [customer.as_str().as_bytes(), &names[..]].concat()),
             Self::EventOf(subject, event) => (157, [subject.as_bytes(), event].concat()),
             Self::AccountOfCustomer(customer, account) => {
                 (160, [customer.as_str().as_bytes(), account.as_str().as_bytes()].concat())

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::account::{Account, Holder};
 use crate::domain::alarm::{AlarmPolicy, Template};
+use crate::domain::application::Application;
 use crate::domain::authz::Authorization;
 use crate::domain::certificate::{Certificate, RevocationReason};
 use crate::domain::channel::{Channel, Subscription};
@@ -13,14 +14,19 @@ use crate::domain::delivery::Delivery;
 use crate::domain::document::{Document, DocumentPart};
 use crate::domain::hand_order::HandOrder;
 use crate::domain::job::{Job, Timer};
+use crate::domain::key_pair::KeyPair;
 use crate::domain::ledger::{Coupon, Entry, Wallet};
 use crate::domain::notice::Notice;
 use crate::domain::order::Order;
+use crate::domain::organisation::{Organisation, Person};
+use crate::domain::portfolio::{HostingTarget, Portfolio, Resource};
 use crate::domain::purchase::Purchase;
 use crate::domain::quota::{DomainLedger, HolderLedger};
 use crate::domain::repeat::Repeat;
+use crate::domain::review::CaseFile;
 use crate::domain::token::Token;
-use crate::domain::{DocumentId, Serial, Timestamp};
+use crate::domain::upload::Upload;
+use crate::domain::{CustomerId, DocumentId, Serial, Timestamp};
 
 /// Something that is kept as one record.
 pub trait Record: Serialize + DeserializeOwned + Send + Sync {
@@ -66,12 +72,20 @@ records! {
     Token = 17, |r| r.id.as_str().into();
     Entry = 18, |r| r.id.as_str().into();
     Wallet = 19, |r| r.customer.as_str().into();
+    Organisation = 20, |r| r.id.as_str().into();
+    Person = 21, |r| r.id.as_str().into();
+    Application = 22, |r| r.id.as_str().into();
     Document = 23, |r| r.id.as_str().into();
+    Upload = 25, |r| r.id.as_str().into();
+    KeyPair = 26, |r| r.id.as_str().into();
+    Portfolio = 27, |r| r.certificate.to_string().into();
     Channel = 28, |r| r.id.as_str().into();
     AlarmPolicy = 29, |r| r.id.as_str().into();
     Repeat = 30, |r| r.key.into();
     HandOrder = 31, |r| r.order.as_str().into();
     Delivery = 32, |r| Delivery::name(&r.notice, &r.to).into();
+    HostingTarget = 33, |r| hosting_target_id(&r.customer, &r.resource);
+    CaseFile = 34, |r| r.id.as_bytes().into();
     Coupon = 35, |r| [r.customer.as_str(), r.id.as_str()].concat().into();
     Subscription = 52, |r| r.customer.as_str().into();
     Template = 53, |r| r.id.as_str().into();
@@ -133,4 +147,9 @@ pub fn clearance_id(holder: &Holder, name: &str) -> Vec<u8> {
 /// The name of a part of a document.
 pub fn document_part_id(document: &DocumentId, number: u32) -> Vec<u8> {
     [document.as_str().as_bytes(), b"/", &number.to_be_bytes()].concat()
+}
+
+/// The name of a resource of a customer.
+pub fn hosting_target_id(customer: &CustomerId, resource: &Resource) -> Vec<u8> {
+    [customer.as_str(), "/", &resource.kind, "/", &resource.id].concat().into_bytes()
 }

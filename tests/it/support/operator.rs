@@ -60,6 +60,22 @@ impl Operator {
         self.request("GET", path, "", Body::empty()).await
     }
 
+    /// What it sends as `Authorization`.
+    pub fn authorization(&self) -> &str {
+        self.authorization.as_deref().unwrap_or_default()
+    }
+
+    /// A GET request with further headers.
+    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Response {
+        let request =
+            Request::builder().uri(format!("/api/v1{path}")).header(header::AUTHORIZATION, self.authorization());
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let answer = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let (parts, body) = answer.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Response { status: parts.status, headers: parts.headers, body }
+    }
+
     /// A request with a JSON body.
     pub async fn send(&self, method: &str, path: &str, body: &Value) -> Response {
         self.request(method, path, "application/json", body.to_string()).await

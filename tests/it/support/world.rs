@@ -14,6 +14,7 @@ use chancery::clock::{Clock as _, TestClock};
 use chancery::config::Config;
 use chancery::domain::audit::Act;
 use chancery::domain::customer::CustomerKind;
+use chancery::domain::notice::Notice;
 use chancery::domain::purchase::Purchase;
 use chancery::domain::{CustomerId, Timestamp};
 use chancery::ra::{NewCustomer, NewExternalKey, NewPurchase, Ra};
@@ -224,6 +225,18 @@ impl World {
         drop(records);
         self.start().await;
         events.into_iter().map(|(_, event)| event.act).collect()
+    }
+
+    /// What a customer was to be told so far. The server is stopped for a moment, as with `restart`.
+    pub async fn notices_of(&mut self, customer: &CustomerId) -> Vec<Notice> {
+        self.stop().await;
+        let settings = self.config.store_settings();
+        let records = Records::new(unlocked(|| chancery::store::open(&settings).map_err(Into::into)).await);
+        let notices = records.list::<Notice>(b"", None, 10_000).await.unwrap();
+        drop(records);
+        self.start().await;
+        let notices = notices.into_iter().map(chancery::ra::Stored::into_value);
+        notices.filter(|notice| notice.customer == *customer).collect()
     }
 
     /// What a check of the store finds. The server is stopped for a moment, as with `restart`.

@@ -1,0 +1,473 @@
+//! Deploying certificates to resources of providers, and having later ones replace them there (HOST-01 to HOST-07).
+
+use std::collections::BTreeSet;
+
+use aws_lc_rs::digest;
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::placing::names_digest;
+use super::worker::Next;
+use super::{CertificateStatus, Kept, Listed, Ra, Stop, settle};
+use crate::domain::account::Holder;
+use crate::domain::audit::Act;
+use crate::domain::certificate::Certificate;
+use crate::domain::id::random_text;
+use crate::domain::job::{Job, Work};
+use crate::domain::key_pair::PrivateKey;
+use crate::domain::notice::{Notice, Topic};
+use crate::domain::portfolio::{CertificateRef, Delivery, HostingTarget, Portfolio, Resource};
+use crate::domain::{CustomerId, Error, Kind, Result, Serial, Timestamp};
+use crate::policy::catalog::Product;
+use crate::post::{Outcome, Webhook};
+use crate::store::records::{Batch, Index, Stored, hosting_target_id, target};
+
+/// A resource to deploy to.
+#[derive(Debug, Clone)]
+pub struct WantedResource {
+    /// Which.
+    pub resource: Resource,
+    /// The webhook that takes certificates over; none for the one that it has.
+    pub url: Option<String>,
+}
+
+/// What a deployment came to: the resource, and the secret that messages to it are signed with if it was made now.
+#[derive(Debug)]
+pub struct NewDeployment {
+    /// The resource.
+    pub target: HostingTarget,
+    /// Whether it is new, and its secret is to be shown.
+    pub fresh: bool,
+}
+
+impl Ra {
+    /// Deploys a certificate: each resource is told of it by a job (INSTALL-08). What used the resource before is replaced.
+    pub async fn deploy_certificate(
+        self: &std::sync::Arc<Self>,
+        id: &CertificateRef,
+        wanted: &[WantedResource],
+    ) -> Result<Vec<NewDeployment>> {
+        if wanted.is_empty() || wanted.len() > 50 {
+            return Err(Error::malformed("Name 1 to 50 resources to deploy to."));
+        }
+        let (made, jobs) = settle(|| async {
+            let listed = self.listed(id).await?;
+            let customer = self.check_deployable(&listed).await?;
+            let now = self.now();
+            let mut held = listed.portfolio.clone();
+            let told = wanted.iter().map(|wanted| wanted.resource.to_string()).collect();
+            let mut batch = Batch::of(Act::CertificateDeployed { certificate: id.to_string(), resources: told }, now);
+            let (mut made, mut jobs) = (Vec::new(), Vec::new());
+            for wanted in wanted {
+                held.deployed.insert(wanted.resource.clone());
+                let (next, deployment) = self.retarget(batch, &customer, wanted, id, now).await?;
+                let job = deploy_job(&customer, &wanted.resource, now);
+                batch = next.insert(&job);
+                made.push(deployment);
+                jobs.push(job);
+            }
+            let batch = self.write_portfolio(batch, &listed, &held).await?;
+            self.records.commit(batch).await?;
+            Ok((made, jobs))
+        })
+        .await?;
+        jobs.into_iter().for_each(|job| self.start(job));
+        Ok(made)
+    }
+
+    /// Whose certificate it is, if it may be deployed (HOST-07, KEY-06, CSR-11, REVOKE-01).
+    async fn check_deployable(&self, listed: &Listed) -> Result<CustomerId> {
+        self.usable(listed).await?;
+        if listed.status == CertificateStatus::Expired {
+            return Err(Error::new(Kind::Conflict, "The certificate has expired; deploy its successor."));
+        }
+        let customer = listed.customer.clone().ok_or_else(|| {
+            Error::new(
+                Kind::UserActionRequired,
+                "Only certificates of a customer are deployed: bind the account to one.",
+            )
+        })?;
+        if let Kept::Issued(certificate) = &listed.certificate {
+            let key = self.key_of(&customer, &certificate.spki_sha256).await?;
+            let key = key.map_or(PrivateKey::Elsewhere, |key| key.private);
+            if let Some(obstacle) = key.obstacle() {
+                return Err(Error::new(Kind::UserActionRequired, obstacle));
+            }
+        }
+        Ok(customer)
+    }
+
+    /// Has a batch point a resource to a certificate, away from the one that it used.
+    async fn retarget(
+        &self,
+        batch: Batch,
+        customer: &CustomerId,
+        wanted: &WantedResource,
+        id: &CertificateRef,
+        now: Timestamp,
+    ) -> Result<(Batch, NewDeployment), Stop> {
+        let found = self.records.find::<HostingTarget>(hosting_target_id(customer, &wanted.resource)).await?;
+        if let Some(url) = &wanted.url {
+            crate::post::check_url(url, self.post.settings()).map_err(Error::malformed)?;
+        }
+        let delivery = Delivery::Pending { since: now };
+        let Some(read) = found else {
+            let url = wanted.url.clone().ok_or_else(|| {
+                Error::malformed(format!(
+                    "The resource {} is new here: give the \"url\" of its webhook.",
+                    wanted.resource
+                ))
+            })?;
+            let target = HostingTarget {
+                customer: customer.clone(),
+                resource: wanted.resource.clone(),
+                url,
+                secret: Zeroizing::new(random_text::<32>()),
+                certificate: Some(id.clone()),
+                delivery,
+            };
+            return Ok((batch.insert(&target), NewDeployment { target, fresh: true }));
+        };
+        let mut batch = batch;
+        if let Some(before) = read.certificate.as_ref().filter(|before| *before != id) {
+            batch = self.let_go(batch, before, &wanted.resource).await?;
+        }
+        let target = HostingTarget {
+            url: wanted.url.clone().unwrap_or_else(|| read.url.clone()),
+            certificate: Some(id.clone()),
+            delivery,
+            ..(*read).clone()
+        };
+        Ok((batch.replace(&read, &target), NewDeployment { target, fresh: false }))
+    }
+
+    /// Has a batch note that a resource no longer uses a certificate.
+    async fn let_go(&self, batch: Batch, id: &CertificateRef, resource: &Resource) -> Result<Batch> {
+        let Some(read) = self.records.find::<Portfolio>(id.to_string()).await? else { return Ok(batch) };
+        let mut held = (*read).clone();
+        held.deployed.remove(resource);
+        held.hosted.remove(resource);
+        Ok(batch.replace(&read, &held))
+    }
+
+    /// Unbinds a certificate from a resource, or from all: it may then be revoked or deleted (REVOKE-09, DELETE-05).
+    pub async fn unbind(&self, id: &CertificateRef, resource: Option<&Resource>) -> Result<Listed> {
+        settle(|| async {
+            let listed = self.listed(id).await?;
+            let mut held = listed.portfolio.clone();
+            let gone: BTreeSet<Resource> =
+                held.deployed.iter().filter(|used| resource.is_none_or(|one| one == *used)).cloned().collect();
+            if gone.is_empty() {
+                return Err(Error::not_found("No such resource uses this certificate.").into());
+            }
+            let now = self.now();
+            let told = gone.iter().map(ToString::to_string).collect();
+            let mut batch = Batch::of(Act::CertificateUnbound { certificate: id.to_string(), resources: told }, now);
+            for resource in &gone {
+                held.deployed.remove(resource);
+                held.hosted.remove(resource);
+                batch = self.forget_target(batch, &listed, resource).await?;
+            }
+            let batch = self.settle_hosting(batch, &listed, &held)?;
+            let batch = self.write_portfolio(batch, &listed, &held).await?;
+            self.records.commit(batch).await?;
+            Ok(())
+        })
+        .await?;
+        self.listed(id).await
+    }
+
+    async fn forget_target(&self, batch: Batch, listed: &Listed, resource: &Resource) -> Result<Batch> {
+        let Some(customer) = &listed.customer else { return Ok(batch) };
+        let found = self.records.find::<HostingTarget>(hosting_target_id(customer, resource)).await?;
+        Ok(match found {
+            Some(read) => batch.replace(&read, &HostingTarget { certificate: None, ..(*read).clone() }),
+            None => batch,
+        })
+    }
+
+    /// Has later certificates replace this one on these resources, to each of which it was deployed before (HOST-05).
+    pub async fn host(&self, id: &CertificateRef, resources: &BTreeSet<Resource>) -> Result<Listed> {
+        settle(|| async {
+            let listed = self.listed(id).await?;
+            if !resources.is_empty() {
+                self.check_deployable(&listed).await?;
+            }
+            if let Some(new) = resources.iter().find(|resource| !listed.portfolio.deployed.contains(resource)) {
+                return Err(Error::new(
+                    Kind::Conflict,
+                    format!("Deploy once first: this certificate was not deployed to the {new} yet (HOST-05)."),
+                )
+                .into());
+            }
+            let held = Portfolio { hosted: resources.clone(), ..listed.portfolio.clone() };
+            let told = resources.iter().map(ToString::to_string).collect();
+            let act = Act::HostingChanged { certificate: id.to_string(), resources: told };
+            let batch = self.settle_hosting(Batch::of(act, self.now()), &listed, &held)?;
+            let batch = self.write_portfolio(batch, &listed, &held).await?;
+            self.records.commit(batch).await?;
+            Ok(())
+        })
+        .await?;
+        self.listed(id).await
+    }
+
+    /// Has a batch keep the row that a later certificate of the same names finds this one by.
+    fn settle_hosting(&self, batch: Batch, listed: &Listed, held: &Portfolio) -> Result<Batch> {
+        let Some(customer) = &listed.customer else { return Ok(batch) };
+        let digest = digest_of(&listed.certificate);
+        let row = Index::Hosted(customer, &digest);
+        Ok(match (held.hosted.is_empty(), listed.portfolio.hosted.is_empty()) {
+            (false, _) => batch.index(&row, &held.certificate.to_string()),
+            (true, false) => batch.unindex(&row),
+            (true, true) => batch,
+        })
+    }
+
+    /// The resources that use a certificate, with what became of the last message to each.
+    pub async fn targets_of(&self, listed: &Listed) -> Result<Vec<HostingTarget>> {
+        let Some(customer) = &listed.customer else { return Ok(Vec::new()) };
+        let ids = listed.portfolio.deployed.iter().map(|resource| hosting_target_id(customer, resource));
+        let found = self.records.find_all::<HostingTarget>(ids).await?;
+        Ok(found.into_iter().flatten().map(Stored::into_value).collect())
+    }
+
+    /// Demands that no resource uses a certificate (REVOKE-09).
+    pub(super) async fn refuse_while_bound(&self, serial: &Serial) -> Result<()> {
+        self.portfolio(&CertificateRef::Issued(*serial)).await?.unbound("revoking it", "REVOKE-09, DIAG-23")
+    }
+
+    /// Puts a new certificate into its customer's list, and has it replace a hosted one of the same names.
+    pub(super) async fn into_portfolio(
+        &self,
+        holder: &Holder,
+        certificate: &Certificate,
+        batch: Batch,
+    ) -> Result<Batch> {
+        let Holder::Customer(customer) = holder else { return Ok(batch) };
+        let reference = CertificateRef::Issued(certificate.serial);
+        let row = Index::CertificateOfCustomer(customer, certificate.issued, &reference);
+        let batch = batch.index(&row, &reference.to_string());
+        let hosted = self.records.follow(&Index::Hosted(customer, &names_digest(&certificate.identifiers))).await?;
+        Ok(match hosted {
+            Some(_) => {
+                let work = Work::Rehost { certificate: certificate.serial };
+                batch.insert(&Job::new(work, certificate.issued))
+            }
+            None => batch,
+        })
+    }
+
+    /// The job that has a new certificate replace the hosted one of its names (HOST-01).
+    pub(super) async fn rehost(self: &std::sync::Arc<Self>, job: &Stored<Job>, serial: &Serial) -> Result<Next> {
+        let jobs = settle(|| async {
+            let new = CertificateRef::Issued(*serial);
+            let done = Batch::of(Act::JobDropped { job: job.id.clone() }, self.now()).remove(job);
+            let Some((batch, jobs)) = self.replacement(done, &new).await? else {
+                let dropped = Batch::of(Act::JobDropped { job: job.id.clone() }, self.now()).remove(job);
+                self.records.commit(dropped).await?;
+                return Ok(Vec::new());
+            };
+            self.records.commit(batch).await?;
+            Ok(jobs)
+        })
+        .await?;
+        jobs.into_iter().for_each(|job| self.start(job));
+        Ok(Next::Done)
+    }
+
+    /// The batch that moves the resources of the hosted certificate to its successor, or says why not; none if there is
+    /// nothing to move.
+    async fn replacement(&self, batch: Batch, id: &CertificateRef) -> Result<Option<(Batch, Vec<Job>)>, Stop> {
+        let new = self.listed(id).await?;
+        let Some(customer) = &new.customer else { return Ok(None) };
+        let names = digest_of(&new.certificate);
+        let Some(row) = self.records.follow(&Index::Hosted(customer, &names)).await? else { return Ok(None) };
+        let before = target::<CertificateRef>(&row)?;
+        let Some(old) = self.listed(&before).await.ok().filter(|old| before != *id && !old.portfolio.hosted.is_empty())
+        else {
+            return Ok(None);
+        };
+        let now = self.now();
+        if let Some(why) = self.unlike(&old, &new).await? {
+            let notice = by_hand(customer, &old, &new, &why, now);
+            return Ok(Some((batch.notice(&notice), Vec::new())));
+        }
+        let (mut held, mut batch, mut jobs) = (new.portfolio.clone(), batch, Vec::new());
+        let resources = old.portfolio.hosted.clone();
+        for resource in &resources {
+            held.deployed.insert(resource.clone());
+            held.hosted.insert(resource.clone());
+            let job = deploy_job(customer, resource, now);
+            batch = self.point_target(batch, customer, resource, id, now).await?.insert(&job);
+            jobs.push(job);
+        }
+        let mut left = old.portfolio.clone();
+        left.deployed.retain(|resource| !resources.contains(resource));
+        left.hosted.clear();
+        let told: Vec<String> = resources.iter().map(ToString::to_string).collect();
+        let batch = batch
+            .and(Act::CertificateDeployed { certificate: id.to_string(), resources: told }, now)
+            .index(&Index::Hosted(customer, &names), &id.to_string());
+        let batch = self.write_portfolio(batch, &old, &left).await?;
+        let batch = self.write_portfolio(batch, &new, &held).await?;
+        Ok(Some((batch, jobs)))
+    }
+
+    async fn point_target(
+        &self,
+        batch: Batch,
+        customer: &CustomerId,
+        resource: &Resource,
+        id: &CertificateRef,
+        now: Timestamp,
+    ) -> Result<Batch> {
+        let found = self.records.find::<HostingTarget>(hosting_target_id(customer, resource)).await?;
+        let read = found.ok_or_else(|| Error::internal(format!("the resource {resource} is gone")))?;
+        let target = HostingTarget {
+            certificate: Some(id.clone()),
+            delivery: Delivery::Pending { since: now },
+            ..(*read).clone()
+        };
+        Ok(batch.replace(&read, &target))
+    }
+
+    /// Why a certificate can't replace another one by itself (HOST-02, HOST-07); none: it can.
+    async fn unlike(&self, old: &Listed, new: &Listed) -> Result<Option<String>> {
+        let catalog = self.catalog();
+        let product = |listed: &Listed| match &listed.certificate {
+            Kept::Issued(certificate) => catalog.shared_product(&certificate.product),
+            Kept::Uploaded(_) => None,
+        };
+        let alike = |a: &Product, b: &Product| (a.shape, a.class, &a.brand) == (b.shape, b.class, &b.brand);
+        if !matches!((product(old), product(new)), (Some(a), Some(b)) if alike(&a, &b)) {
+            return Ok(Some(
+                "Specifications differ; deploy by hand: domain type, certificate type and brand must be those of the \
+                 original (HOST-02)."
+                    .to_owned(),
+            ));
+        }
+        Ok(self.check_deployable(new).await.err().map(|error| error.into_problem().detail))
+    }
+
+    /// The job that tells a resource of the certificate that it is to use.
+    pub(super) async fn deploy(&self, job: &Stored<Job>, customer: &CustomerId, resource: &Resource) -> Result<Next> {
+        let place = hosting_target_id(customer, resource);
+        let Some(target) = self.records.find::<HostingTarget>(&place).await? else { return self.drop_job(job).await };
+        let Some(id) = target.certificate.clone() else { return self.drop_job(job).await };
+        let hook = Webhook {
+            url: target.url.clone(),
+            secret: target.secret.to_string(),
+            id: job.id.to_string(),
+            body: message(&target, &id),
+        };
+        let outcome = self.post.call(&hook, self.now()).await;
+        let now = self.now();
+        let (delivery, failure) = match outcome {
+            Outcome::Delivered => (Delivery::Delivered { at: now }, None),
+            Outcome::Later(reason) => match self.post.settings().next_try(job.due, job.tries, now) {
+                Some(next) if job.tries < 12 => return self.retry_deployment(job, &id, resource, reason, next).await,
+                _ => (Delivery::Failed { at: now, reason: reason.clone() }, Some(reason)),
+            },
+            Outcome::Refused(reason) => (Delivery::Failed { at: now, reason: reason.clone() }, Some(reason)),
+        };
+        let act = Act::DeploymentSettled {
+            certificate: id.to_string(),
+            resource: resource.to_string(),
+            failure: failure.clone(),
+        };
+        let batch = Batch::of(act, now).remove(job).replace(&target, &HostingTarget { delivery, ..(*target).clone() });
+        let batch = match failure {
+            Some(reason) => batch.notice(&undelivered(customer, &id, resource, &reason, now)),
+            None => batch,
+        };
+        match self.records.commit(batch).await {
+            Ok(()) => Ok(Next::Done),
+            // Somebody deployed another one meanwhile: that is what is to be told.
+            Err(crate::store::StoreError::Conflict(_)) => Ok(Next::At(now)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn retry_deployment(
+        &self,
+        job: &Stored<Job>,
+        id: &CertificateRef,
+        resource: &Resource,
+        reason: String,
+        next: Timestamp,
+    ) -> Result<Next> {
+        let later = (**job).clone().put_off(next);
+        let act = Act::DeploymentSettled {
+            certificate: id.to_string(),
+            resource: resource.to_string(),
+            failure: Some(format!("{reason}; tried again at {next}")),
+        };
+        self.records.commit(Batch::of(act, self.now()).replace(job, &later)).await?;
+        Ok(Next::At(next))
+    }
+}
+
+fn deploy_job(customer: &CustomerId, resource: &Resource, now: Timestamp) -> Job {
+    Job::new(Work::Deploy { customer: customer.clone(), resource: resource.clone() }, now)
+}
+
+/// What a resource is told: which certificate, and where it is fetched.
+fn message(target: &HostingTarget, id: &CertificateRef) -> String {
+    json!({
+        "event": "certificate-deployed",
+        "resource": { "type": target.resource.kind, "id": target.resource.id },
+        "certificate": id.to_string(),
+        "bundle": format!("/api/v1/certificates/{id}/bundle?format=nginx"),
+    })
+    .to_string()
+}
+
+/// The set of names of a certificate, as one value.
+fn digest_of(certificate: &Kept) -> [u8; 32] {
+    match certificate {
+        Kept::Issued(certificate) => names_digest(&certificate.identifiers),
+        Kept::Uploaded(upload) => {
+            let names: BTreeSet<String> = upload.names.iter().map(|name| name.to_ascii_lowercase()).collect();
+            let text = names.into_iter().collect::<Vec<_>>().join("\n");
+            let hash = digest::digest(&digest::SHA256, text.as_bytes());
+            hash.as_ref().try_into().expect("SHA-256 has 32 octets")
+        }
+    }
+}
+
+fn by_hand(customer: &CustomerId, old: &Listed, new: &Listed, why: &str, now: Timestamp) -> Notice {
+    let resources: Vec<String> = old.portfolio.hosted.iter().map(ToString::to_string).collect();
+    let id = new.certificate.reference();
+    let text = format!(
+        "The new certificate {id} does not replace {} on {}. {why}",
+        old.certificate.reference(),
+        resources.join(", ")
+    );
+    let notice =
+        Notice::new(customer, (Topic::Issue, "hosting-by-hand"), "Deploy your new certificate by hand", text, now);
+    of_certificate(notice, &id)
+}
+
+fn undelivered(
+    customer: &CustomerId,
+    id: &CertificateRef,
+    resource: &Resource,
+    reason: &str,
+    now: Timestamp,
+) -> Notice {
+    let text = format!(
+        "The {resource} did not take over the certificate {id}: {reason}. See to its webhook, then deploy again (POST \
+         /certificates/{id}/deployments)."
+    );
+    let notice =
+        Notice::new(customer, (Topic::Issue, "deployment-failed"), "A certificate was not deployed", text, now);
+    of_certificate(notice, id)
+}
+
+fn of_certificate(notice: Notice, id: &CertificateRef) -> Notice {
+    match id {
+        CertificateRef::Issued(serial) => notice.of_certificate(*serial),
+        CertificateRef::Uploaded(_) => notice,
+    }
+}
