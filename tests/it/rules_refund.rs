@@ -268,7 +268,7 @@ async fn an_application_that_reviewers_refused_is_refunded_and_one_that_they_hav
         assert_eq!(refund(&operator, &made, true).await.expect(201).json()["cash"], made["price"]);
         assert_eq!(reviews().await, Vec::<Value>::new());
         let again = operator.send("PUT", &format!("{}/application", path(&made)), &form).await;
-        has_parts(&refusal(&again, 409), &["canceled or refunded", "REFUND-04"]);
+        has_parts(&refusal(&again, 409), &["was canceled; buy again", "REFUND-04"]);
     }
     books_balance(&world).await;
 }
