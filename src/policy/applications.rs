@@ -214,7 +214,12 @@ pub fn letter_files(catalog: &Catalog, letter: &Letter) -> String {
         _ => names.concat(),
     };
     let bytes = catalog.settings().letter_max_bytes;
-    let rule = if letter.reupload == Reupload::Never { "DOC-07" } else { "DOC-02" };
+    let rule = match (letter.purpose, letter.reupload) {
+        (Purpose::Revocation, Reupload::Never) => "DOC-10",
+        (Purpose::Revocation, Reupload::WhileInReview) => "DOC-11",
+        (_, Reupload::Never) => "DOC-07",
+        (_, Reupload::WhileInReview) => "DOC-02",
+    };
     format!("Use {listed} up to {:.1} MB ({rule})", f64::from(bytes) / 1_000_000.0)
 }
 

@@ -1,6 +1,7 @@
 //! What an application form tells: the stages that an application goes through (BUY-09) and the names that a purchase takes
 //! (BUY-10).
 
+use super::applications::STAGES;
 use super::catalog::{Class, Product, Shape};
 use super::status::Status;
 
@@ -14,8 +15,8 @@ pub struct Stages {
 }
 
 /// BUY-09: paid applications have five stages, free ones two.
-const PAID: &[&str] = &["information", "method", "validation", "waiting-for-ca", "issue"];
-const FREE: &[&str] = &["application", "validation"];
+const PAID: &[&str] = &STAGES;
+const FREE: &[&str] = &["application", "domain validation"];
 
 /// The stages of an order in that status.
 pub fn stages(product: &Product, status: Status) -> Stages {

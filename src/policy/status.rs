@@ -163,6 +163,30 @@ impl Status {
             Self::Expired => "expired",
         }
     }
+
+    /// What the console calls it: the documents' own words, of which several may mean one status (STATUS-01, STATUS-02).
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::PendingSubmission => "Pending Submission",
+            Self::PendingLetter => "Pending confirmation letter upload",
+            Self::PreReview => "Pre-Review",
+            // also "Pending verification" and "Waiting for DNS verification".
+            Self::PendingValidation => "Pending validation",
+            Self::Validating => "Validating",
+            Self::ValidationTimeout => "Validation timeout",
+            Self::Validated => "Passed",
+            Self::ValidationFailed => "Failed",
+            Self::PendingIssue => "Pending issuance by CA",
+            Self::Issued => "Issued",
+            Self::ReviewFailed => "Failed to pass review",
+            Self::Canceled => "Review canceled",
+            Self::ToBeRenewed => "To be renewed",
+            Self::Reissuing => "In the reissue process",
+            Self::Revoking => "Revocation submitted",
+            Self::Revoked => "Revoked",
+            Self::Expired => "Expired",
+        }
+    }
 }
 
 impl PurchaseState {

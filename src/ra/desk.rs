@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::applications::{ApplicationReport, in_force};
 use super::reviews::noted;
-use super::{OrderReport, Ra, settle};
+use super::{OrderReport, Ra, RevocationView, Stop, settle};
 use crate::domain::account::Holder;
 use crate::domain::application::{Application, Task};
 use crate::domain::audit::Act;
@@ -98,6 +98,8 @@ pub enum Details {
     Administrator(Box<Person>),
     /// Of an application.
     Application(Box<ApplicationReport>),
+    /// Of a request for revocation.
+    Revocation(Box<RevocationView>),
 }
 
 impl Case {
@@ -199,7 +201,7 @@ impl Ra {
         let person = id.parse().map_err(|()| none())?;
         match self.records.find::<Person>(&person).await? {
             Some(_) => Ok(Matter::Administrator(person)),
-            None => Err(none()),
+            None => self.revocation_matter(id).await?.ok_or_else(none),
         }
     }
 
@@ -259,9 +261,7 @@ impl Ra {
                 let report = self.report_application(purchase, product, term, Some(application)).await?;
                 (Some(customer), since, report.expected, approvers, Details::Application(Box::new(report)))
             }
-            Matter::Revocation(id) => {
-                return Err(Error::not_found(format!("There is nothing to review called \"{id}\".")));
-            }
+            Matter::Revocation(id) => self.revocation_case(id).await?,
         };
         let customer = match customer {
             Some(id) => Some(self.customer(&id).await?),
@@ -296,7 +296,7 @@ impl Ra {
                     self.worker.wait(&waited_for, self.challenge_wait()).await;
                 }
             }
-            Matter::Revocation(_) => {}
+            Matter::Revocation(_) => settle(|| self.decide_revocation(&matter, &verdict)).await?,
         }
         self.case_of(matter).await
     }

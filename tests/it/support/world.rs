@@ -21,7 +21,7 @@ use chancery::domain::{CustomerId, Timestamp};
 use chancery::policy::status::Status;
 use chancery::ra::{ApplicationRequest, Decision, NewCustomer, NewExternalKey, NewPurchase, Pick, Ra, Verdict};
 use chancery::store::OpenError;
-use chancery::store::records::Records;
+use chancery::store::records::{Records, Stored};
 use parking_lot::Mutex;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -229,16 +229,24 @@ impl World {
         events.into_iter().map(|(_, event)| event.act).collect()
     }
 
-    /// What a customer was to be told so far. The server is stopped for a moment, as with `restart`.
-    pub async fn notices_of(&mut self, customer: &CustomerId) -> Vec<Notice> {
+    /// Every message to customers, oldest first. The server is stopped for a moment, as with `restart`.
+    pub async fn messages(&mut self) -> Vec<Notice> {
         self.stop().await;
         let settings = self.config.store_settings();
         let records = Records::new(unlocked(|| chancery::store::open(&settings).map_err(Into::into)).await);
-        let notices = records.list::<Notice>(b"", None, 10_000).await.unwrap();
+        let found = records.list::<Notice>(b"", None, 10_000).await.unwrap();
         drop(records);
         self.start().await;
-        let notices = notices.into_iter().map(chancery::ra::Stored::into_value);
-        notices.filter(|notice| notice.customer == *customer).collect()
+        let mut told: Vec<Notice> = found.into_iter().map(Stored::into_value).collect();
+        told.sort_by_key(|notice| notice.at);
+        told
+    }
+
+    /// What a customer was to be told so far. The server is stopped for a moment, as with `restart`.
+    pub async fn notices_of(&mut self, customer: &CustomerId) -> Vec<Notice> {
+        let mut told = self.messages().await;
+        told.retain(|notice| notice.customer == *customer);
+        told
     }
 
     /// What a check of the store finds. The server is stopped for a moment, as with `restart`.
@@ -292,7 +300,8 @@ impl World {
 
     /// A new customer.
     pub async fn customer(&self, kind: CustomerKind) -> CustomerId {
-        self.ra().create_customer(NewCustomer::new("Buyer", kind)).await.unwrap().id
+        let email = Some("buyer@zone-one.cn".to_owned());
+        self.ra().create_customer(NewCustomer { email, ..NewCustomer::new("Buyer", kind) }).await.unwrap().id
     }
 
     /// A client whose account is bound to a customer, and whose http-01 challenges are met at every name.
