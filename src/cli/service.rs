@@ -187,7 +187,10 @@ pub(super) fn list(remote: &Remote, collection: &str, columns: &[&str]) -> Resul
 }
 
 /// Shows the one object that comes back.
-pub(super) fn record(remote: &Remote, ask: impl AsyncFnOnce(Server) -> Result<serde_json::Value, Failure>) -> Result<(), Failure> {
+pub(super) fn record(
+    remote: &Remote,
+    ask: impl AsyncFnOnce(Server) -> Result<serde_json::Value, Failure>,
+) -> Result<(), Failure> {
     run(remote, async |server| {
         let answer = ask(server).await?;
         if remote.json { show::json(&answer) } else { show::record(&answer) }

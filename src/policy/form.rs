@@ -1,7 +1,6 @@
 //! What an application form tells: the stages that an application goes through (BUY-09) and the names that a purchase takes
 //! (BUY-10).
 
-use super::applications::STAGES;
 use super::catalog::{Class, Product, Shape};
 use super::status::Status;
 
@@ -15,7 +14,7 @@ pub struct Stages {
 }
 
 /// BUY-09: paid applications have five stages, free ones two.
-const PAID: &[&str] = &STAGES;
+const PAID: &[&str] = &["information", "choice of method", "domain validation", "waiting for the CA", "issue"];
 const FREE: &[&str] = &["application", "domain validation"];
 
 /// The stages of an order in that status.

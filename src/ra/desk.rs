@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::applications::{ApplicationReport, in_force};
 use super::reviews::noted;
-use super::{OrderReport, Ra, RevocationView, Stop, settle};
+use super::{OrderReport, Ra, RevocationView, settle};
 use crate::domain::account::Holder;
 use crate::domain::application::{Application, Task};
 use crate::domain::audit::Act;

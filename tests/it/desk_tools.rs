@@ -13,10 +13,22 @@ use crate::support::world::World;
 
 /// Texts of the shipped catalogue that put a price on what has none.
 pub const PRICED: [(&str, &str); 4] = [
-    ("type = \"ov\"\nshape = \"multi\"\nbasis = [\"CAT-02\"]", "type = \"ov\"\nshape = \"multi\"\nprice = { base = 1 }\nbasis = [\"CAT-02\"]"),
-    ("type = \"ev\"\nshape = \"multi\"\nbasis = [\"CAT-02\"]", "type = \"ev\"\nshape = \"multi\"\nprice = { base = 1 }\nbasis = [\"CAT-02\"]"),
-    ("type = \"ev\"\nshape = \"single\"\nbasis = [\"CAT-02\"]", "type = \"ev\"\nshape = \"single\"\nprice = { base = 1 }\nbasis = [\"CAT-02\"]"),
-    ("type = \"dv\"\nshape = \"multi\"\nbasis = [\"CAT-02\"]", "type = \"dv\"\nshape = \"multi\"\nprice = { base = 1 }\nbasis = [\"CAT-02\"]"),
+    (
+        "type = \"ov\"\nshape = \"multi\"\nbasis = [\"CAT-02\"]",
+        "type = \"ov\"\nshape = \"multi\"\nprice = { base = 1 }\nbasis = [\"CAT-02\"]",
+    ),
+    (
+        "type = \"ev\"\nshape = \"multi\"\nbasis = [\"CAT-02\"]",
+        "type = \"ev\"\nshape = \"multi\"\nprice = { base = 1 }\nbasis = [\"CAT-02\"]",
+    ),
+    (
+        "type = \"ev\"\nshape = \"single\"\nbasis = [\"CAT-02\"]",
+        "type = \"ev\"\nshape = \"single\"\nprice = { base = 1 }\nbasis = [\"CAT-02\"]",
+    ),
+    (
+        "type = \"dv\"\nshape = \"multi\"\nbasis = [\"CAT-02\"]",
+        "type = \"dv\"\nshape = \"multi\"\nprice = { base = 1 }\nbasis = [\"CAT-02\"]",
+    ),
 ];
 
 /// A PDF, as far as its first octets tell.

@@ -3,9 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::acme_tools::{DAY, has_parts, look};
-use crate::desk_tools::{
-    Company, GIF, JPG, PDF, PNG, PRICED, approve, person, registered, reviewer, with_role,
-};
+use crate::desk_tools::{Company, GIF, JPG, PDF, PNG, PRICED, approve, person, registered, reviewer, with_role};
 use crate::support::operator::Operator;
 use crate::support::world::World;
 
@@ -161,7 +159,10 @@ async fn renewing(world: &World, company: &Company, desk: &Operator, product: &s
     world.pass(345 * DAY).await;
     let next = company.buy(world, product).await;
     let placed = company.place(product, &names).await;
-    (next, json!({ "status": placed.status.as_u16(), "url": placed.header("location"), "detail": placed.json()["detail"] }))
+    (
+        next,
+        json!({ "status": placed.status.as_u16(), "url": placed.header("location"), "detail": placed.json()["detail"] }),
+    )
 }
 
 #[tokio::test]
@@ -181,7 +182,10 @@ async fn a_renewal_takes_over_the_data_and_needs_a_letter_again_or_none() {
         let (next, placed) = renewing(&world, &company, &desk, product, letter).await;
         let taken_over = company.application(&next).await;
         assert_eq!(taken_over["status"], status, "{rule} {product}: {taken_over} {placed}");
-        assert!(taken_over["renews"].is_string() && taken_over["organisation"]["id"].is_string(), "{rule}: {taken_over}");
+        assert!(
+            taken_over["renews"].is_string() && taken_over["organisation"]["id"].is_string(),
+            "{rule}: {taken_over}"
+        );
         match rule {
             "RENEW-09" => has_parts(placed["detail"].as_str().unwrap(), &["Pre-review pending"]),
             "REVIEW-09" => {
@@ -197,7 +201,7 @@ async fn a_renewal_takes_over_the_data_and_needs_a_letter_again_or_none() {
             _ => {
                 // REVIEW-10: after the letter it is called pending validation.
                 company.upload(&next, PDF).await.expect(204);
-                assert_eq!(company.application(&next).await["stage"], "method");
+                assert_eq!(company.application(&next).await["stage"], "choice of method");
                 let hints = company.application(&next).await["hints"].to_string();
                 has_parts(&hints, &["call and the domain confirmation e-mail", "REVIEW-10", "REVIEW-14"]);
             }

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::acme_tools::{DAY, HOUR, has_parts};
-use crate::desk_tools::{Company, PDF, application, approve, decide, organisation, person, queue, registered, reviewer};
+use crate::desk_tools::{
+    Company, PDF, application, approve, decide, organisation, person, queue, registered, reviewer,
+};
 use crate::support::operator::Operator;
 use crate::support::world::World;
 
@@ -66,7 +68,12 @@ async fn an_application_names_profiles_or_brings_new_data_and_individuals_order_
         ("ORG-10", with(application(), "applicant", json!("individual")), 403, "Individuals can order DV only"),
         ("ORG-01", json!({ "administrator": person() }), 400, "\"organisation\" is missing"),
         ("ORG-02", json!({ "organisation": registered() }), 400, "\"administrator\" is missing"),
-        ("ORG-13", json!({ "organisation": foreign, "administrator": administrator }), 404, "see /profiles/organisations"),
+        (
+            "ORG-13",
+            json!({ "organisation": foreign, "administrator": administrator }),
+            404,
+            "see /profiles/organisations",
+        ),
         ("ORG-13", json!({ "organisation": poor, "administrator": administrator }), 400, "\"registration\""),
         ("ORG-13", json!({ "organisation": organisation_id, "administrator": contact }), 404, "no administrator"),
     ] {
@@ -136,7 +143,8 @@ async fn profiles_are_due_in_a_business_day_and_paid_ones_come_first() {
     assert_eq!(ids, [idle.clone(), paid]);
     // A refused one can't be applied with.
     decide(&desk, idle.as_str().unwrap(), "reject", "is dissolved").await.expect(200);
-    let shown = company.rest.get(&format!("/profiles/organisations/{}", idle.as_str().unwrap())).await.expect(200).json();
+    let shown =
+        company.rest.get(&format!("/profiles/organisations/{}", idle.as_str().unwrap())).await.expect(200).json();
     assert_eq!((&shown["standing"], &shown["reason"]), (&json!("refused"), &json!("is dissolved")));
     let purchase = company.buy(&world, "trustasia-ov-single").await;
     let refused = company.apply_with(&purchase, &json!({ "organisation": idle, "administrator": person() })).await;
@@ -181,5 +189,8 @@ async fn proven_names_are_shown_with_their_end() {
     let list = company.rest.get("/profiles/domains").await.expect(200).json();
     let item = &list["items"][0];
     assert_eq!((&item["name"], &item["valid"]), (&json!("shop.zone-one.cn"), &json!(true)));
-    assert!(item["validated"].is_string() && item["until"].as_str().unwrap() > world.now().to_string().as_str(), "{item}");
+    assert!(
+        item["validated"].is_string() && item["until"].as_str().unwrap() > world.now().to_string().as_str(),
+        "{item}"
+    );
 }

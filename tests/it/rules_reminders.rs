@@ -28,7 +28,10 @@ async fn reviewers_are_reminded_after_the_hours_of_their_type() {
         let company = Company::new(&world).await;
         let purchase = company.buy(&world, product).await;
         // REMIND-06: nothing was submitted, or nobody has it.
-        has_parts(remind(&company, &purchase).await.expect(409).json()["detail"].as_str().unwrap(), &["Nothing to remind of"]);
+        has_parts(
+            remind(&company, &purchase).await.expect(409).json()["detail"].as_str().unwrap(),
+            &["Nothing to remind of"],
+        );
         let review = company.apply(&purchase).await["id"].as_str().unwrap().to_owned();
         has_parts(remind(&company, &purchase).await.expect(409).json()["detail"].as_str().unwrap(), &["REMIND-06"]);
         // The wait begins with the letter.
@@ -42,7 +45,10 @@ async fn reviewers_are_reminded_after_the_hours_of_their_type() {
         has_parts(early.json()["detail"].as_str().unwrap(), &[&format!("Reminder opens at {opens}"), rule]);
         world.pass(HOUR).await;
         let made = remind(&company, &purchase).await.expect(201).json();
-        assert_eq!((&made["review"], &made["next"]), (&json!(review), &json!((world.now() + hours * HOUR).to_string())));
+        assert_eq!(
+            (&made["review"], &made["next"]),
+            (&json!(review), &json!((world.now() + hours * HOUR).to_string()))
+        );
         let page = desk.get(&format!("/reviews/{review}")).await.expect(200).json();
         assert_eq!((&page["reminders"], &page["reminded"][0]), (&json!(1), &made["at"]), "{rule} {product}");
         // Not twice in a row, and of nothing that was decided.

@@ -83,7 +83,8 @@ async fn several_reviewers_agree_where_the_catalogue_says_so() {
     company.finalize(&order, &NAMES).await.expect(200);
     // A customer never.
     approve(&company.rest, &review).await.expect(403);
-    let body = json!({ "decision": "approve", "note": "in the register", "evidence": ["called +86 755, spoke with Li Wei"] });
+    let body =
+        json!({ "decision": "approve", "note": "in the register", "evidence": ["called +86 755, spoke with Li Wei"] });
     let page = first.send("POST", &format!("/reviews/{review}/decision"), &body).await.expect(200).json();
     assert_eq!((&page["approvers"], &page["approved"]), (&json!(2), &json!(1)));
     assert_eq!(page["approvals"][0]["evidence"], body["evidence"]);
@@ -115,11 +116,14 @@ async fn an_application_that_was_approved_before_is_issued_at_once() {
     let desk = reviewer(&world, "Wang").await;
     let company = Company::new(&world).await;
     let (purchase, review) = in_review(&world, &company, OV).await;
-    assert_eq!(company.application(&purchase).await["stage"], "method");
+    assert_eq!(company.application(&purchase).await["stage"], "choice of method");
     approve(&desk, &review).await.expect(200);
     // The profiles that were vetted with it are approved entries (DOC-04).
     let applied = company.application(&purchase).await;
-    assert_eq!((&applied["organisation"]["standing"], &applied["administrator"]["standing"]), (&json!("approved"), &json!("approved")));
+    assert_eq!(
+        (&applied["organisation"]["standing"], &applied["administrator"]["standing"]),
+        (&json!("approved"), &json!("approved"))
+    );
     assert!(queue(&desk, "").await.is_empty());
     // REVIEW-08: nothing is issued before the domain is validated too.
     let placed = company.place(OV, &NAMES).await.expect(201);
@@ -150,7 +154,10 @@ async fn an_sm2_certificate_waits_for_letter_validation_and_approval() {
 
 #[tokio::test]
 async fn an_approval_lasts_398_days() {
-    let changes = ("type = \"ov\"\nshape = \"single\"\nprice = { base = 672 }", "type = \"ov\"\nshape = \"single\"\nyears = [2]\nprice = { base = 672 }");
+    let changes = (
+        "type = \"ov\"\nshape = \"single\"\nprice = { base = 672 }",
+        "type = \"ov\"\nshape = \"single\"\nyears = [2]\nprice = { base = 672 }",
+    );
     let world = World::documented_but(&[changes]).await;
     let desk = reviewer(&world, "Wang").await;
     let company = Company::new(&world).await;
@@ -171,7 +178,10 @@ async fn an_approval_lasts_398_days() {
     world.pass(345 * DAY).await;
     company.ready(&world, OV, &NAMES).await;
     let next = company.application(&purchase).await;
-    assert_eq!((&next["term"], &next["status"], &next["renews"]), (&json!(2), &json!("pending-letter"), &json!(review)));
+    assert_eq!(
+        (&next["term"], &next["status"], &next["renews"]),
+        (&json!(2), &json!("pending-letter"), &json!(review))
+    );
 }
 
 #[tokio::test]

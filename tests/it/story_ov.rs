@@ -27,7 +27,10 @@ async fn an_ov_certificate_from_the_purchase_to_the_next_run_of_the_client() {
 
     // DOC-01: then the letter is missing; the client may begin, and not end.
     let applied = company.apply(&purchase).await;
-    assert_eq!((&applied["status"], company.state(&purchase).await), (&json!("pending-letter"), json!("pending-letter")));
+    assert_eq!(
+        (&applied["status"], company.state(&purchase).await),
+        (&json!("pending-letter"), json!("pending-letter"))
+    );
     let (url, order) = company.ready(&world, PRODUCT, &NAMES).await;
     let refused = company.finalize(&order, &NAMES).await;
     has_parts(&refused.expect_problem(403, "userActionRequired"), &["Upload the confirmation letter", "DOC-01"]);

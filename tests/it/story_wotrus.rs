@@ -25,7 +25,10 @@ async fn a_wotrus_certificate_from_the_pre_review_to_the_next_run_of_the_client(
     let review = applied["id"].as_str().unwrap().to_owned();
     let page = desk.get(&format!("/reviews/{review}")).await.expect(200).json();
     let due = (world.now() + 72 * HOUR).to_string();
-    assert_eq!((&page["kind"], &page["status"], &page["due"]), (&json!("application"), &json!("pre-review"), &json!(due)));
+    assert_eq!(
+        (&page["kind"], &page["status"], &page["due"]),
+        (&json!("application"), &json!("pre-review"), &json!(due))
+    );
 
     // Refused once: edited and resubmitted, it is looked at again.
     world.pass(30 * MINUTE).await;
