@@ -323,27 +323,27 @@ enum PurchaseCommand {
 
 #[derive(Subcommand)]
 enum ReviewCommand {
-    /// Orders that wait, the one that waits longest first
+    /// What waits for a person: orders, applications, profiles; the one that waits longest first
     List {
         #[command(flatten)]
         remote: Remote,
     },
-    /// One order with all that is known of it
+    /// One of them with all that is known of it
     Show {
-        /// The order's id
+        /// Its id
         order: String,
         #[command(flatten)]
         remote: Remote,
     },
-    /// Have the certificate made, and clear the names for this customer
+    /// Let it go on: of an order the certificate is made, and the names are cleared for this customer
     Approve(Decision),
-    /// Refuse the order; the note is told to whoever ordered
+    /// Refuse it; the note is told to the customer
     Reject(Decision),
 }
 
 #[derive(Args)]
 struct Decision {
-    /// The order's id
+    /// Its id
     order: String,
     /// Why
     #[arg(long, value_name = "TEXT")]

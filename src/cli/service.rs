@@ -115,7 +115,9 @@ pub(super) fn review(command: ReviewCommand) -> Result<(), Failure> {
     const REVIEWS: &str = "/api/v1/reviews";
     match command {
         ReviewCommand::List { remote } => {
-            list(&remote, REVIEWS, &["order", "since", "product", "identifiers", "customer.name", "causes.reason"])
+            let columns =
+                ["review", "kind", "since", "due", "product", "identifiers", "customer.name", "causes.reason"];
+            list(&remote, REVIEWS, &columns)
         }
         ReviewCommand::Show { order, remote } => fetch(&remote, REVIEWS, &order),
         ReviewCommand::Approve(decision) => decide(decision, "approve"),

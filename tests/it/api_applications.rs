@@ -32,12 +32,12 @@ async fn each_stage_is_shown_in_the_words_of_the_documents() {
     let product = "trustasia-ov-multi";
     let placed = company.place(product, &names).await.expect(201);
     let shown = company.application(&purchase).await;
-    assert_eq!((&shown["status"], &shown["stage"]), (&json!("pending-validation"), &json!("method")));
+    assert_eq!((&shown["status"], &shown["stage"]), (&json!("pending-validation"), &json!("choice of method")));
     let (_, order) = company.ready(&world, product, &names).await;
-    assert_eq!(company.application(&purchase).await["stage"], "waiting-for-ca");
+    assert_eq!(company.application(&purchase).await["stage"], "waiting for the CA");
     company.finalize(&order, &names).await.expect(200);
     let shown = company.application(&purchase).await;
-    assert_eq!((&shown["status"], &shown["stage"]), (&json!("pending-issue"), &json!("waiting-for-ca")));
+    assert_eq!((&shown["status"], &shown["stage"]), (&json!("pending-issue"), &json!("waiting for the CA")));
     assert!(placed.location().ends_with(shown["order"].as_str().unwrap()));
     approve(&desk, &review).await.expect(200);
     let shown = company.application(&purchase).await;

@@ -230,7 +230,7 @@ async fn a_reviewer_works_through_the_queue() {
     // The commands of the README.
     let queue = said(&ask_world(&world, &served, &["review", "list"]).await);
     let lines: Vec<&str> = queue.lines().collect();
-    assert!(lines[0].starts_with("ORDER") && lines.len() == 3, "{queue}");
+    assert!(lines[0].starts_with("REVIEW") && lines.len() == 3, "{queue}");
     for (line, ((order, _), name)) in lines[1..].iter().zip(orders.iter().zip(["pay.zone-one.cn", "bank.zone-one.cn"]))
     {
         assert!(

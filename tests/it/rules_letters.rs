@@ -201,7 +201,7 @@ async fn a_renewal_takes_over_the_data_and_needs_a_letter_again_or_none() {
             _ => {
                 // REVIEW-10: after the letter it is called pending validation.
                 company.upload(&next, PDF).await.expect(204);
-                assert_eq!(company.application(&next).await["stage"], "method");
+                assert_eq!(company.application(&next).await["stage"], "choice of method");
                 let hints = company.application(&next).await["hints"].to_string();
                 has_parts(&hints, &["call and the domain confirmation e-mail", "REVIEW-10", "REVIEW-14"]);
             }

@@ -116,7 +116,7 @@ async fn an_application_that_was_approved_before_is_issued_at_once() {
     let desk = reviewer(&world, "Wang").await;
     let company = Company::new(&world).await;
     let (purchase, review) = in_review(&world, &company, OV).await;
-    assert_eq!(company.application(&purchase).await["stage"], "method");
+    assert_eq!(company.application(&purchase).await["stage"], "choice of method");
     approve(&desk, &review).await.expect(200);
     // The profiles that were vetted with it are approved entries (DOC-04).
     let applied = company.application(&purchase).await;
