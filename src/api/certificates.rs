@@ -323,7 +323,9 @@ pub(super) async fn bundle(
         Some(value) => Some(value.to_str().map_err(|_| Error::malformed("The password is not printable ASCII."))?),
         None => None,
     };
-    let archive = api.ra.bundle(&reference, &format, password).await?;
+    // Operators get no private keys.
+    let owner = caller.scope(None)?.is_some();
+    let archive = api.ra.bundle(&reference, &format, password, owner).await?;
     let disposition = format!("attachment; filename=\"{reference}.zip\"");
     let told = [
         (header::CONTENT_TYPE, "application/zip"),

@@ -13,7 +13,7 @@ use crate::domain::delivery::{Delivery, Recipient};
 use crate::domain::id::random_text;
 use crate::domain::job::{Job, Work};
 use crate::domain::notice::{Notice, Topic};
-use crate::domain::{ChannelId, CustomerId, Error, Result};
+use crate::domain::{ChannelId, CustomerId, Error, Kind, Result};
 use crate::post;
 use crate::store::records::{Batch, Index, Rows, Stored, target};
 
@@ -166,7 +166,7 @@ impl Ra {
         .await
     }
 
-    /// Tries a channel out: a message goes to it alone. The answer waits a moment for its outcome.
+    /// Tries a channel out, at most once a minute: a message goes to it alone. The answer waits a moment for its outcome.
     pub async fn test_channel(self: &Arc<Self>, id: &ChannelId) -> Result<super::NoticeView> {
         let (channel, now) = (self.channel(id).await?, self.now());
         let text = format!(
@@ -175,7 +175,13 @@ impl Ra {
             channel.name
         );
         let notice = Notice::new(&channel.customer, (Topic::Service, "channel-test"), "A trial message", text, now)
-            .only_to(std::slice::from_ref(id));
+            .only_to(std::slice::from_ref(id))
+            // Nobody's mailbox is filled by trials.
+            .once_of(&["channel-test", id.as_str(), &(now.as_secs() / 60).to_string()]);
+        if self.records.find::<Notice>(&notice.id).await?.is_some() {
+            let told = "This channel was tried out within the last minute; wait a minute.";
+            return Err(Error::new(Kind::RateLimited, told).retry_after(Duration::from_secs(60)));
+        }
         let to = Recipient::Channel(id.clone());
         let job = Job::new(Work::Deliver { notice: notice.id.clone(), to: to.clone() }, now);
         let batch = Batch::of(Act::ChannelTested { channel: id.clone() }, now)

@@ -4,14 +4,14 @@
 use aws_lc_rs::digest::{SHA256, digest};
 
 use super::Ra;
-use super::portfolio::Kept;
+use super::portfolio::{CertificateStatus, Kept};
 use crate::domain::alarm::AlarmPolicy;
 use crate::domain::audit::Act;
 use crate::domain::notice::{Notice, Topic, once};
 use crate::domain::portfolio::CertificateRef;
 use crate::domain::{CustomerId, Kind, NoticeId, Result, Timestamp};
 use crate::policy::catalog::{Catalog, Sale, days};
-use crate::policy::reminder::{Ending, Renewal, Stage};
+use crate::policy::endings::{Ending, Renewal, Stage};
 use crate::policy::renewal;
 use crate::store::StoreError;
 use crate::store::records::{Batch, Index, Rows, target};
@@ -40,9 +40,9 @@ struct Watched {
     opens: Timestamp,
     not_after: Timestamp,
     issued: Timestamp,
-    /// Whether it is in use: not revoked, not deleted.
+    /// Whether it was not revoked.
     good: bool,
-    /// Whether the customer wants no messages about it (NOTIFY-01).
+    /// Whether its owner wants no messages about it.
     muted: bool,
 }
 
@@ -210,37 +210,35 @@ impl Ra {
         Ok(false)
     }
 
+    /// A certificate that is there, issued or uploaded (NOTIFY-04); none that its owner deleted.
     async fn watched(&self, certificate: &str) -> Result<Option<Watched>> {
         let Ok(reference) = certificate.parse::<CertificateRef>() else { return Ok(None) };
         let listed = match self.listed(&reference).await {
             Ok(listed) => listed,
-            // Its owner deleted it.
             Err(error) if error.kind() == Kind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
         let catalog = self.catalog();
-        let opens = catalog.settings().renewal_window_days;
-        let muted = listed.portfolio.muted.is_some();
-        Ok(Some(match &listed.certificate {
-            Kept::Issued(found) => Watched {
-                names: found.identifiers.iter().map(ToString::to_string).collect(),
-                renewal: renewal_of(&catalog, &found.product),
-                opens: renewal::window(found, Some(opens)).start,
-                not_after: found.not_after,
-                issued: found.issued,
-                good: !found.is_revoked(),
-                muted,
-            },
-            // NOTIFY-04
-            Kept::Uploaded(upload) => Watched {
-                names: upload.names.clone(),
-                renewal: Renewal::Elsewhere,
-                opens: upload.not_after - days(opens),
-                not_after: upload.not_after,
-                issued: upload.uploaded,
-                good: true,
-                muted,
-            },
+        let opens_days = catalog.settings().renewal_window_days;
+        let (renewal, opens, issued) = match &listed.certificate {
+            Kept::Issued(found) => {
+                (renewal_of(&catalog, &found.product), renewal::window(found, Some(opens_days)).start, found.issued)
+            }
+            Kept::Uploaded(found) => {
+                let two_thirds = found.not_before + found.not_after.since(found.not_before) * 2 / 3;
+                let opens = (found.not_after - days(opens_days)).max(two_thirds);
+                (Renewal::Elsewhere, opens, found.not_before)
+            }
+        };
+        Ok(Some(Watched {
+            names: listed.certificate.names(),
+            renewal,
+            opens,
+            not_after: listed.certificate.not_after(),
+            issued,
+            good: listed.status != CertificateStatus::Revoked,
+            // NOTIFY-01
+            muted: listed.portfolio.muted.is_some(),
         }))
     }
 }

@@ -13,6 +13,7 @@ mod channels;
 mod compromised;
 mod continuing;
 mod customers;
+mod decisions;
 mod desk;
 mod diagnoses;
 mod documents;

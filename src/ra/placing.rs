@@ -7,6 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use super::entitlements::Charge;
 use super::orders::OrderView;
+use super::portfolio::customer_behind;
 use super::proofs::Proof;
 use super::quotas::primary_domain;
 use super::telling;
@@ -79,7 +80,7 @@ impl Ra {
     }
 
     /// On what terms the product is had that an order would get.
-    async fn sale(&self, account: &Account, catalog: &Catalog, request: &Request) -> Option<Sale> {
+    pub(super) async fn sale(&self, account: &Account, catalog: &Catalog, request: &Request) -> Option<Sale> {
         if let Some(asked) = &request.product {
             return catalog.product(asked).map(|product| product.sale);
         }
@@ -168,7 +169,7 @@ impl Ra {
             batch = batch.index(&Index::Held(&account.holder(), &names, &order.product), order.id.as_str());
         }
         let shown: Vec<&Authorization> = authzs.iter().map(|proof| proof.authz()).collect();
-        let batch = telling::tell_validation(batch, telling::customer_of(account).as_ref(), &order, &shown, now);
+        let batch = telling::tell_validation(batch, customer_behind(account).as_ref(), &order, &shown, now);
         self.records.commit(charge.write(batch)).await?;
         metrics::counter!(telemetry::ORDERS_CREATED, "product" => order.product.clone()).increment(1);
         Ok(self.order_view(&order.id).await?)

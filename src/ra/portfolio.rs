@@ -401,7 +401,7 @@ impl Ra {
     }
 }
 
-fn customer_behind(account: &Account) -> Option<CustomerId> {
+pub(super) fn customer_behind(account: &Account) -> Option<CustomerId> {
     match account.holder() {
         Holder::Customer(customer) => Some(customer),
         Holder::Account(_) => None,

@@ -1,8 +1,9 @@
 //! What customers are told of their orders: validation, issuance, quotas. Accounts without a customer have no messages.
 
+use super::portfolio::customer_behind;
 use super::worker::Next;
 use super::{OrderView, Ra};
-use crate::domain::account::{Account, Holder};
+use crate::domain::account::Account;
 use crate::domain::audit::Act;
 use crate::domain::authz::{Authorization, AuthzState, AuthzStatus};
 use crate::domain::certificate::Certificate;
@@ -16,14 +17,6 @@ use crate::store::records::{Batch, Stored};
 
 /// A quota is nearly used up when at most one in so many is left.
 const NEARLY: u32 = 10;
-
-/// The customer behind an account.
-pub(super) fn customer_of(account: &Account) -> Option<CustomerId> {
-    match account.holder() {
-        Holder::Customer(id) => Some(id),
-        Holder::Account(_) => None,
-    }
-}
 
 /// Adds to the batch of a new order: control of names is to be shown, by when; and another look when that time is over.
 pub(super) fn tell_validation(
@@ -51,7 +44,7 @@ pub(super) fn tell_validation(
 
 /// Adds to the batch that settles a validation: it failed, why and what to do.
 pub(super) fn tell_refuted(batch: Batch, account: &Account, name: &str, problem: &Problem, now: Timestamp) -> Batch {
-    let Some(customer) = customer_of(account) else { return batch };
+    let Some(customer) = customer_behind(account) else { return batch };
     let text = format!("Validation of {name} failed. {} Put it right and place a new order.", problem.detail);
     let subject = format!("Validation of {name} failed");
     batch.notice(&Notice::new(&customer, (Topic::Validation, "validation-failed"), subject, text, now))
@@ -59,7 +52,7 @@ pub(super) fn tell_refuted(batch: Batch, account: &Account, name: &str, problem:
 
 /// Adds to the batch that issues: the certificate is there (REVIEW-13), and from now on its end is looked after (RENEW-04).
 pub(super) fn tell_issued(batch: Batch, account: &Account, certificate: &Certificate) -> Batch {
-    let Some(customer) = customer_of(account) else { return batch };
+    let Some(customer) = customer_behind(account) else { return batch };
     let serial = certificate.serial.to_string();
     let names: Vec<String> = certificate.identifiers.iter().map(ToString::to_string).collect();
     let text = format!(
@@ -77,7 +70,7 @@ pub(super) fn tell_issued(batch: Batch, account: &Account, certificate: &Certifi
 
 /// Adds to the batch that ends an order: it came to nothing, why and what to do (REVIEW-13).
 pub(super) fn tell_failed(batch: Batch, account: &Account, order: &Order, problem: &Problem, now: Timestamp) -> Batch {
-    let Some(customer) = customer_of(account) else { return batch };
+    let Some(customer) = customer_behind(account) else { return batch };
     let called = called(&order.identifiers);
     let text = format!("The certificate for {called} could not be issued. {} Then place a new order.", problem.detail);
     let subject = format!("The certificate for {called} could not be issued");
@@ -90,7 +83,7 @@ impl Ra {
     pub(super) async fn tell_lapse(&self, job: &Stored<Job>, id: &OrderId) -> Result<Next> {
         let view = self.order_view(id).await?;
         let account = self.records.find::<Account>(&view.order.account).await?;
-        let customer = account.as_deref().and_then(customer_of);
+        let customer = account.as_deref().and_then(customer_behind);
         let (Some(customer), Some(late)) = (customer, lapsed(&view)) else { return self.drop_job(job).await };
         let text = format!("Control of {} was not shown in time. {}", late.ordered_name(), late.lapse().detail);
         let subject = format!("Validation of {} timed out", late.ordered_name());

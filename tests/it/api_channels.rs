@@ -37,8 +37,11 @@ async fn a_trial_goes_to_the_channel_alone_and_tells_what_became_of_it() {
     assert_eq!(told["deliveries"][0]["state"], "delivered", "{told:#}");
     assert_eq!(receiver.calls()[0].json()["event"], "channel-test");
     assert!(other.calls().is_empty());
+    let path = format!("{}/test", path("channels", &made));
+    rest.send("POST", &path, &json!({})).await.expect(429);
+    world.pass(std::time::Duration::from_secs(60)).await;
     receiver.answer("500 Oh");
-    let told = rest.send("POST", &format!("{}/test", path("channels", &made)), &json!({})).await.expect(200).json();
+    let told = rest.send("POST", &path, &json!({})).await.expect(200).json();
     assert_eq!(told["deliveries"][0]["state"], "waiting", "{told:#}");
     assert_eq!(told["deliveries"][0]["failure"], "the webhook answered 500");
     assert_eq!(centre(&rest, "service").await.len(), 2);
@@ -117,7 +120,7 @@ async fn the_message_centre_is_paged_newest_first_and_notes_what_was_read() {
     for _ in 0..3 {
         let told = rest.send("POST", &format!("{}/test", path("channels", &made)), &json!({})).await.expect(200).json();
         sent.insert(0, told["id"].clone());
-        world.pass(std::time::Duration::from_secs(1)).await;
+        world.pass(std::time::Duration::from_secs(60)).await;
     }
     let first = rest.get("/notices?limit=2").await.expect(200).json();
     let second =

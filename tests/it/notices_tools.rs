@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use chancery::domain::CustomerId;
 use chancery::domain::customer::CustomerKind;
+use chancery::domain::{CustomerId, Timestamp};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 
 use crate::support::mailbox::Receiver;
@@ -50,6 +51,24 @@ pub async fn email(rest: &Operator, address: &str) -> Value {
 /// A channel to a receiver.
 pub async fn webhook(rest: &Operator, receiver: &Receiver) -> Value {
     rest.post("/channels", &json!({ "kind": "webhook", "name": "Hook", "url": receiver.url() })).await
+}
+
+/// An upload of another CA's certificate for a name, valid from now on for so many days.
+pub fn uploaded(world: &World, name: &str, days: u32) -> Value {
+    let at = |moment: Timestamp| moment.to_offset();
+    let (ca_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let mut ca = CertificateParams::new(Vec::new()).unwrap();
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    ca.distinguished_name.push(DnType::CommonName, "Another CA");
+    (ca.not_before, ca.not_after) = (at(world.now() - DAY), at(world.now() + 1000 * DAY));
+    let root = ca.self_signed(&ca_key).unwrap();
+    let mut leaf = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    (leaf.not_before, leaf.not_after) = (at(world.now()), at(world.now() + days * DAY));
+    let leaf = leaf.signed_by(&key, &Issuer::new(ca, ca_key)).unwrap();
+    json!({
+        "standard": "international", "name": "From elsewhere",
+        "certificate": leaf.pem() + &root.pem(), "private_key": key.serialize_pem(),
+    })
 }
 
 /// The messages in the spool, each as its text.

@@ -29,8 +29,8 @@ pub enum Index<'a> {
     Replaced(&'a Serial),
     /// A certified key to one of its certificates.
     CertifiedKey(&'a [u8; 32]),
-    /// A customer's purchases that have a term left, or whose last term has no certificate yet.
-    OpenPurchase(&'a CustomerId, &'a PurchaseId),
+    /// A customer's purchases that have a term left, or whose last term has no certificate yet, by their products.
+    OpenPurchase(&'a CustomerId, &'a str, &'a PurchaseId),
     /// A customer's purchases by their age.
     PurchaseOfCustomer(&'a CustomerId, Timestamp, &'a PurchaseId),
     /// A holder and a set of names, by its digest, and a paid product to the order that last fulfilled it, or is to begin.
@@ -93,8 +93,8 @@ pub enum Index<'a> {
 pub enum Rows<'a> {
     /// An account's orders.
     OrdersOfAccount(&'a AccountId),
-    /// A customer's purchases that have a term left, or whose last term has no certificate yet.
-    OpenPurchases(&'a CustomerId),
+    /// A customer's purchases that have a term left, or whose last term has no certificate yet; all, or those of a product.
+    OpenPurchases(&'a CustomerId, Option<&'a str>),
     /// A customer's purchases.
     PurchasesOfCustomer(&'a CustomerId),
     /// What a holder has for a set of names, whatever the product.
@@ -113,8 +113,8 @@ pub enum Rows<'a> {
     Waiting,
     /// Those that wait for one application.
     WaitingFor(&'a ApplicationId),
-    /// The names that a holder has proven.
-    RetainedOf(&'a Holder),
+    /// The names that an account has proven.
+    ProvenBy(&'a AccountId),
     /// A certified key's certificates.
     CertificatesOfKey(&'a [u8; 32]),
     /// A customer's certificates, issued and uploaded.
@@ -147,7 +147,8 @@ impl Rows<'_> {
     pub(super) fn prefix(&self) -> Key {
         let (space, id) = match self {
             Self::OrdersOfAccount(account) => (102, account.as_str().into()),
-            Self::OpenPurchases(customer) => (107, customer.as_str().into()),
+            Self::OpenPurchases(customer, None) => (107, customer.as_str().into()),
+            Self::OpenPurchases(customer, Some(product)) => (107, format!("{customer}{product}/").into()),
             Self::PurchasesOfCustomer(customer) => (108, customer.as_str().into()),
             Self::Held(holder, names) => (109, [holder.as_key().as_bytes(), *names].concat()),
             Self::InReview => (110, Vec::new()),
@@ -157,7 +158,7 @@ impl Rows<'_> {
             Self::ApplicationsFor(organisation) => (138, organisation.as_str().into()),
             Self::Waiting => (139, Vec::new()),
             Self::WaitingFor(application) => (139, application.as_str().into()),
-            Self::RetainedOf(holder) => (121, [holder.as_key().as_bytes(), b"/"].concat()),
+            Self::ProvenBy(account) => (104, account.as_str().into()),
             Self::CertificatesOfKey(hash) => (111, hash.to_vec()),
             Self::CertificatesOfCustomer(customer) => (143, customer.as_str().into()),
             Self::KeyPairsOfCustomer(customer) => (144, customer.as_str().into()),
@@ -194,9 +195,7 @@ impl Index<'_> {
             Self::Retained(holder, name) => (121, [holder.as_key().as_bytes(), b"/", name.as_bytes()].concat()),
             Self::Replaced(serial) => (105, serial.as_bytes().to_vec()),
             Self::CertifiedKey(hash) => (106, hash.to_vec()),
-            Self::OpenPurchase(customer, purchase) => {
-                (107, [customer.as_str().as_bytes(), purchase.as_str().as_bytes()].concat())
-            }
+            Self::OpenPurchase(customer, product, purchase) => (107, format!("{customer}{product}/{purchase}").into()),
             Self::PurchaseOfCustomer(customer, at, id) => {
                 (108, [customer.as_str().as_bytes(), &at.as_millis().to_be_bytes(), id.as_str().as_bytes()].concat())
             }
