@@ -99,6 +99,8 @@ pub fn reuse_days(
     // RENEW-08, RENEW-11: what is applied for anew is validated anew, save what its brand retains (VAL-32, VAL-33).
     let own = product.validation_reuse_days;
     let Purpose::Reissue { .. } = purpose else { return own };
+    // REISSUE-13, REISSUE-14: what an ACME client or the owner proved before serves the reissue of a paid certificate; who keeps
+    // proving it is never asked anew.
     // any one of these suffices. "The same CSR" (VAL-36) can't be one: ACME hands it in after the validation.
     let skips = |skip| settings.reissue_skip_validation.contains(&skip);
     let retained = if skips(Skip::Retained) { product.reissue_reuse_days } else { 0 };

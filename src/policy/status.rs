@@ -43,7 +43,7 @@ pub enum Status {
     ReviewFailed,
     /// Given up before the CA decided.
     Canceled,
-    /// The certificate ends soon (RENEW-01).
+    /// The certificate ends soon; its renewal is an entry of its own (RENEW-01, STATUS-04).
     ToBeRenewed,
     /// Another certificate for the same order is under way.
     Reissuing,

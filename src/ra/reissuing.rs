@@ -69,7 +69,7 @@ impl Ra {
     }
 
     /// Has a certificate issued once more: same names, same end, nothing charged (REISSUE-05 to REISSUE-07). Whatever the
-    /// names' validation, an approved application is not reviewed again (REISSUE-10 to REISSUE-12, design decision 7).
+    /// names' validation, an approved application is not reviewed again (REISSUE-10, REISSUE-11, REISSUE-12, design decision 7).
     pub async fn reissue(self: &Arc<Self>, asked: NewReissue) -> Result<OrderView> {
         let certificate = self.check_reissue(&asked.serial, &asked.grounds).await?;
         let of_order = self.methods_of(&certificate).await?;
