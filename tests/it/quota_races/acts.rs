@@ -291,6 +291,8 @@ impl Scene {
                     book.orders.push(order);
                 }
             }
+            // Another one is under way in the domain.
+            429 => assert!(answer.expect_problem(429, "rateLimited").contains("(REISSUE-0"), "{answer}"),
             // Reissued before.
             _ => drop(answer.expect_problem(409, "alreadyReplaced")),
         }

@@ -99,12 +99,14 @@ impl Cluster {
         for (number, router) in self.routers.iter().enumerate() {
             let now = chancery::clock::Clock::now(&*self.clock);
             let links = Links::new(BASE);
+            // It makes the directory that the vault's key is in too.
+            let ca = Ca::open(&config.server.data_dir.join("keys"), &config.ca, &config.pki.public_url, now).unwrap();
             let ra = Ra::new(Parts {
                 records: records.clone(),
                 vault: Vault::open(&config.server.data_dir.join("keys").join("vault.key")).unwrap(),
                 va: Va::new(config.validation_settings()).unwrap(),
                 post: Post::new(config.post_settings(), "").unwrap(),
-                ca: Ca::open(&config.server.data_dir.join("keys"), &config.ca, &config.pki.public_url, now).unwrap(),
+                ca,
                 catalog: config.load_catalog().unwrap().catalog,
                 clock: self.clock.clone(),
                 settings: config.acme.clone(),
