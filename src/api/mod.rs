@@ -30,9 +30,11 @@ mod quotas;
 mod quotes;
 mod recommendations;
 mod refunds;
+mod reissues;
 mod reminders;
 mod renewals;
 mod reviews;
+mod revocations;
 mod schema;
 mod subscriptions;
 mod token;
@@ -170,6 +172,11 @@ fn closed() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(csrs::show, csrs::delete))
         .routes(routes!(csrs::private_key))
         .routes(routes!(certificates::revoke))
+        .routes(routes!(reissues::create))
+        .routes(routes!(revocations::list, revocations::create))
+        .routes(routes!(revocations::show))
+        .routes(routes!(revocations::prove))
+        .routes(routes!(revocations::form, revocations::send))
         .routes(routes!(renewals::create))
         .routes(routes!(compromised_keys::list, compromised_keys::report))
         .routes(routes!(notices::list))

@@ -361,6 +361,51 @@ enum CertificateCommand {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Have a certificate issued once more, with the same names and the same end
+    Reissue {
+        /// Its serial, 40 hexadecimal digits
+        serial: String,
+        /// Why; needed for paid certificates
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        grounds: String,
+        /// File with the CSR, PEM; without one the server makes the key
+        #[arg(long, value_name = "FILE")]
+        csr: Option<PathBuf>,
+        /// The kind of key that the server makes
+        #[arg(long, value_name = "KIND", conflicts_with = "csr")]
+        key: Option<String>,
+        /// How control of the names is shown, where that must be shown again [default: as the first time]
+        #[arg(long, value_parser = ["dns-01", "http-01"])]
+        method: Option<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Write a certificate with its chain, and its key where the server keeps it, to a zip file
+    Download {
+        /// Its serial, or the id of an upload
+        id: String,
+        /// For which server: nginx, apache, iis, tomcat, other, ..
+        #[arg(long, value_name = "SERVER", default_value = "other")]
+        format: String,
+        /// The file to write
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Password of the key store in it [default: one is made and put beside it]
+        #[arg(long)]
+        password: Option<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Take a certificate that is over off its owner's list, for good
+    Delete {
+        /// Its serial, or the id of an upload
+        id: String,
+        /// Confirm that it is for good
+        #[arg(long)]
+        confirm: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Revoke a certificate, at once and for ever
     Revoke {
         /// Its serial, 40 hexadecimal digits

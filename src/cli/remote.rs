@@ -66,6 +66,21 @@ impl Server {
         read(self.ask(method, path, body).await?).await
     }
 
+    /// The octets of a file, whose keys that password locks.
+    pub(super) async fn download(&self, path: &str, password: Option<&str>) -> Result<Vec<u8>, Failure> {
+        let request = self.client.get(format!("{}{path}", self.base)).bearer_auth(&self.token);
+        let request = match password {
+            Some(password) => request.header("Chancery-Key-Password", password),
+            None => request,
+        };
+        let answer =
+            request.send().await.map_err(|error| format!("{} cannot be asked: {}", self.base, causes(&error)))?;
+        match answer.status().is_success() {
+            true => Ok(answer.bytes().await?.to_vec()),
+            false => Err(read(answer).await.err().unwrap_or_else(|| "the server refused".into())),
+        }
+    }
+
     async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Response, Failure> {
         let mut request = self.client.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
         if let Some(body) = body {

@@ -138,6 +138,32 @@ pub(super) fn certificate(command: CertificateCommand) -> Result<(), Failure> {
             list(&remote, CERTIFICATES, &["serial", "status", "not_after", "product", "identifiers"])
         }
         CertificateCommand::Show { serial, remote } => fetch(&remote, CERTIFICATES, &serial),
+        CertificateCommand::Reissue { serial, grounds, csr, key, method, remote } => {
+            let csr = csr.map(|file| {
+                std::fs::read_to_string(&file).map_err(|error| format!("{} cannot be read: {error}", file.display()))
+            });
+            let csr = csr.transpose()?;
+            record(&remote, async |server| {
+                let path = format!("{CERTIFICATES}/{}/reissues", segment(&serial));
+                let mut body = json!({ "grounds": grounds });
+                for (member, value) in [("csr", csr), ("key", key), ("method", method)] {
+                    body.as_object_mut().into_iter().for_each(|body| {
+                        body.extend(value.clone().map(|value| (member.to_owned(), value.into())));
+                    });
+                }
+                server.send(Method::POST, &path, Some(body)).await
+            })
+        }
+        CertificateCommand::Download { id, format, out, password, remote } => run(&remote, async |server| {
+            let path = format!("{CERTIFICATES}/{}/bundle?format={}", segment(&id), segment(&format));
+            let archive = server.download(&path, password.as_deref()).await?;
+            std::fs::write(&out, archive).map_err(|error| format!("{} cannot be written: {error}", out.display()))?;
+            show::line(&format!("{} written", out.display()))
+        }),
+        CertificateCommand::Delete { id, confirm, remote } => record(&remote, async |server| {
+            let path = format!("{CERTIFICATES}/{}?confirm={confirm}", segment(&id));
+            server.send(Method::DELETE, &path, None).await
+        }),
         CertificateCommand::Revoke { serial, reason, remote } => record(&remote, async |server| {
             let path = format!("{CERTIFICATES}/{}/revoke", segment(&serial));
             server.send(Method::POST, &path, Some(json!({ "reason": reason }))).await

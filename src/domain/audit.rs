@@ -12,8 +12,8 @@ use super::order::ReviewCause;
 use super::plan::Method;
 use super::{
     AccountId, AlarmId, ApplicationId, AuthzId, ChannelId, CustomerId, DocumentId, JobId, KeyPairId, Money, NoticeId,
-    OrderId, OrganisationId, PackageId, PersonId, Problem, PurchaseId, Serial, TemplateId, TimerId, Timestamp, TokenId,
-    UploadId,
+    OrderId, OrganisationId, PackageId, PersonId, Problem, PurchaseId, RevocationId, Serial, TemplateId, TimerId,
+    Timestamp, TokenId, UploadId,
 };
 
 /// An act, and when.
@@ -358,6 +358,37 @@ pub enum Act {
         serial: Serial,
         reason: RevocationReason,
         authority: String,
+    },
+    ReissueRequested {
+        serial: Serial,
+        grounds: String,
+    },
+    RevocationRequested {
+        revocation: RevocationId,
+        serial: Serial,
+        reason: RevocationReason,
+        stage: String,
+    },
+    /// The customer asks for a look whether control of a certificate's names is shown.
+    RevocationLookAsked {
+        revocation: RevocationId,
+    },
+    /// Somebody looked, for a revocation, whether control of a certificate's names is shown.
+    RevocationLookedAt {
+        revocation: RevocationId,
+        evidence: Vec<String>,
+    },
+    RevocationLetterSent {
+        revocation: RevocationId,
+    },
+    RevocationDecided {
+        revocation: RevocationId,
+        approved: bool,
+        note: String,
+    },
+    RevocationFailed {
+        revocation: RevocationId,
+        why: String,
     },
     /// A key was reported compromised, by the SHA-256 of its SubjectPublicKeyInfo in hexadecimal digits.
     KeyReported {

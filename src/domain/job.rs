@@ -6,7 +6,8 @@ use super::delivery::Recipient;
 use super::plan::Method;
 use super::portfolio::Resource;
 use super::{
-    ApplicationId, AuthzId, CustomerId, DocumentId, JobId, NoticeId, OrderId, PurchaseId, Serial, TimerId, Timestamp,
+    ApplicationId, AuthzId, CustomerId, DocumentId, JobId, NoticeId, OrderId, PurchaseId, RevocationId, Serial,
+    TimerId, Timestamp,
 };
 
 /// A piece of work that survives a restart.
@@ -69,6 +70,13 @@ pub enum Work {
         /// Its key, in hexadecimal digits.
         key: String,
     },
+    /// Look whether control of a certificate's names is shown, and revoke it if it is.
+    ProveRevocation {
+        /// The request for revocation.
+        revocation: RevocationId,
+        /// Whether the next look follows by itself.
+        hourly: bool,
+    },
     /// See to the certificate that follows one whose end is near (VALIDITY-04).
     Continue {
         /// The purchase that paid for it.
@@ -83,18 +91,6 @@ pub enum Work {
         /// The message.
         notice: NoticeId,
     },
-    /// Hand a message to one of those.
-    Deliver {
-        /// The message.
-        notice: NoticeId,
-        /// Whom.
-        to: Recipient,
-    },
-    /// Tell a customer whose order was not validated in time.
-    Lapse {
-        /// The order.
-        order: OrderId,
-    },
     /// Tell a resource of the certificate that it is to use.
     Deploy {
         /// Whose resource.
@@ -106,6 +102,18 @@ pub enum Work {
     Rehost {
         /// The new one.
         certificate: Serial,
+    },
+    /// Hand a message to one of those.
+    Deliver {
+        /// The message.
+        notice: NoticeId,
+        /// Whom.
+        to: Recipient,
+    },
+    /// Tell a customer whose order was not validated in time.
+    Lapse {
+        /// The order.
+        order: OrderId,
     },
     /// Forget a document that was kept long enough.
     ForgetDocument {

@@ -29,6 +29,7 @@ pub mod purchase;
 pub mod quota;
 pub mod repeat;
 pub mod review;
+pub mod revocation;
 pub mod timestamp;
 pub mod token;
 pub mod upload;

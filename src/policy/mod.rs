@@ -23,6 +23,7 @@ pub mod recommendations;
 pub mod refund;
 pub mod reminders;
 pub mod renewal;
+pub mod revocation;
 pub mod settings;
 pub mod shape;
 pub mod status;

@@ -47,10 +47,21 @@ pub enum Status {
     ToBeRenewed,
     /// Another certificate for the same order is under way.
     Reissuing,
+    /// The certificate is being revoked (REVOKE-01).
+    Revoking,
     /// The certificate was revoked.
     Revoked,
     /// The certificate has ended.
     Expired,
+}
+
+/// What is under way with a certificate in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnderWay {
+    /// Another certificate for the same order.
+    Reissue,
+    /// Its revocation.
+    Revocation,
 }
 
 /// Where a purchase stands.
@@ -121,8 +132,8 @@ pub struct Facts<'a> {
     pub application: Option<&'a Application>,
     /// Whether its account was closed.
     pub account_closed: bool,
-    /// Whether a reissue of its certificate is under way.
-    pub reissuing: bool,
+    /// What is under way with its certificate.
+    pub under_way: Option<UnderWay>,
     /// Days before its end at which a certificate's renewal begins.
     pub renewal_window_days: u32,
     /// The moment.
@@ -147,6 +158,7 @@ impl Status {
             Self::Canceled => "canceled",
             Self::ToBeRenewed => "to-be-renewed",
             Self::Reissuing => "reissuing",
+            Self::Revoking => "revoking",
             Self::Revoked => "revoked",
             Self::Expired => "expired",
         }
@@ -259,7 +271,8 @@ fn of_certificate(facts: &Facts<'_>, certificate: &Certificate) -> Status {
     match certificate.standing {
         CertificateStanding::Revoked { .. } => Status::Revoked,
         CertificateStanding::Good if certificate.not_after < facts.now => Status::Expired,
-        CertificateStanding::Good if facts.reissuing => Status::Reissuing,
+        CertificateStanding::Good if facts.under_way == Some(UnderWay::Revocation) => Status::Revoking,
+        CertificateStanding::Good if facts.under_way == Some(UnderWay::Reissue) => Status::Reissuing,
         CertificateStanding::Good if opens <= facts.now => Status::ToBeRenewed,
         CertificateStanding::Good => Status::Issued,
     }

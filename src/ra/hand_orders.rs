@@ -15,7 +15,7 @@ use crate::ca;
 use crate::domain::account::{Account, ExternalBinding, Standing};
 use crate::domain::audit::Act;
 use crate::domain::authz::{Authorization, AuthzState, AuthzStatus};
-use crate::domain::certificate::Certificate;
+use crate::domain::certificate::{CertId, Certificate};
 use crate::domain::hand_order::HandOrder;
 use crate::domain::job::{Job, Work};
 use crate::domain::key::AccountKey;
@@ -79,12 +79,21 @@ impl Ra {
     /// Places an order for a customer and carries it through: what the customer must publish is in its validation records.
     /// The same application again is the same order.
     pub async fn apply(self: &Arc<Self>, asked: NewApplication) -> Result<OrderView> {
+        self.apply_naming(asked, None).await
+    }
+
+    /// The same, with the certificate that the order names as replaced (RFC 9773 section 5).
+    pub(super) async fn apply_naming(
+        self: &Arc<Self>,
+        asked: NewApplication,
+        replaces: Option<CertId>,
+    ) -> Result<OrderView> {
         // What could not be finalized is not ordered.
         ca::csr::parse(&asked.csr)?;
         let account = self.account_for(&asked).await?;
         let request =
             Request { product: asked.product.clone(), identifiers: asked.names.clone(), ..Request::default() };
-        let view = self.create_order(&account, NewOrder { request, replaces: None }).await?;
+        let view = self.create_order(&account, NewOrder { request, replaces }).await?;
         let id = view.order.id.clone();
         if settle(|| self.take_in_hand(&view, &asked)).await? {
             self.look_now(&id).await?;

@@ -232,11 +232,6 @@ impl Ra {
         Ok(found.into_iter().flatten().map(Stored::into_value).collect())
     }
 
-    /// Demands that no resource uses a certificate (REVOKE-09).
-    pub(super) async fn refuse_while_bound(&self, serial: &Serial) -> Result<()> {
-        self.portfolio(&CertificateRef::Issued(*serial)).await?.unbound("revoking it", "REVOKE-09, DIAG-23")
-    }
-
     /// Puts a new certificate into its customer's list, and has it replace a hosted one of the same names.
     pub(super) async fn into_portfolio(
         &self,

@@ -331,8 +331,8 @@ impl Ra {
             None => batch,
         };
         let batch = self.settle_purchase(&account.holder(), &fulfilled, &certificate, batch).await?;
-        let batch = telling::tell_issued(batch, &account, &certificate);
         let batch = self.into_portfolio(&account.holder(), &certificate, batch).await?;
+        let batch = telling::tell_issued(batch, &account, &certificate);
         self.records.commit(batch).await?;
         let (product, issuer) = (certificate.product, certificate.issuer);
         metrics::counter!(telemetry::CERTIFICATES_ISSUED, "product" => product, "issuer" => issuer).increment(1);
@@ -423,6 +423,7 @@ impl Ra {
         let none = || Error::not_found("This account has no such certificate.");
         let found = self.records.find::<Certificate>(serial).await?;
         let certificate = found.filter(|found| found.account == account.id).ok_or_else(none)?;
+        self.refuse_while_revoking(serial).await?;
         let chains = self.ca.chains(&certificate.issuer).ok_or_else(|| {
             Error::internal(format!("the issuer \"{}\" of certificate {serial} is not configured", certificate.issuer))
         })?;

@@ -118,6 +118,7 @@ impl Ra {
             other => other,
         };
         self.limits.order(&account.id, now)?;
+        let reissue = self.claim_reissue(&account.holder(), purpose, &plan.identifiers, ending.as_ref()).await?;
         let replaced = match (&named, &replaces) {
             (Some(named), Some(shown)) => Some(self.claim_replaced(named, shown, open.as_deref()).await?),
             _ => None,
@@ -158,6 +159,9 @@ impl Ra {
         batch = application.iter().fold(batch, |batch, application| batch.check(application));
         if let (Some(row), Some(named)) = (&replaced, &named) {
             batch = batch.point(&Index::Replaced(&named.serial), row.as_ref(), order.id.as_str());
+        }
+        if let Some(reissue) = &reissue {
+            batch = reissue.write(batch, &order.id);
         }
         // What has no certificate yet is found by its names too, so that the same request meets the same order.
         if let Charge::Term { .. } = charge {

@@ -98,7 +98,7 @@ impl Ra {
     }
 
     /// By which methods the names of a certificate were proven, as far as that is still known.
-    async fn methods_of(&self, certificate: &Certificate) -> Result<HashMap<String, Method>> {
+    pub(super) async fn methods_of(&self, certificate: &Certificate) -> Result<HashMap<String, Method>> {
         let view = self.order_view(&certificate.order).await?;
         let proven = view.authzs.iter().filter_map(|authz| match &authz.state {
             AuthzState::Valid { method, .. } => Some((authz.ordered_name(), *method)),

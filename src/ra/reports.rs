@@ -4,9 +4,9 @@ use super::placing::names_digest;
 use super::{OrderView, Ra};
 use crate::domain::account::{Account, Holder};
 use crate::domain::certificate::Certificate;
-use crate::domain::order::{Order, OrderStatus, Phase, Purpose};
+use crate::domain::order::{Order, OrderStatus, Phase};
 use crate::domain::purchase::Purchase;
-use crate::domain::{AccountId, CustomerId, Error, OrderId, Problem, Result, Serial};
+use crate::domain::{AccountId, CustomerId, Error, OrderId, Problem, Result};
 use crate::policy::applications;
 use crate::policy::form::{self, Stages};
 use crate::policy::promise::{self, Promise};
@@ -136,9 +136,9 @@ impl Ra {
     /// Where an order stands.
     pub(super) async fn report(&self, view: OrderView) -> Result<OrderReport> {
         let (account, closed) = self.closed(&view.order.account).await?;
-        let (certificate, reissuing) = match &view.order.phase {
-            Phase::Issued { serial, .. } => (Some(self.certificate_of(serial).await?), self.reissuing(serial).await?),
-            _ => (None, false),
+        let (certificate, under_way) = match &view.order.phase {
+            Phase::Issued { serial, .. } => (Some(self.certificate_of(serial).await?), self.under_way(serial).await?),
+            _ => (None, None),
         };
         let application = match &view.order.application {
             Some(id) => Some(self.stored_application(id).await?.into_value()),
@@ -152,7 +152,7 @@ impl Ra {
             product: catalog.product(&view.order.product),
             application: application.as_ref(),
             account_closed: closed.is_some(),
-            reissuing,
+            under_way,
             renewal_window_days: catalog.settings().renewal_window_days,
             now: view.now,
         };
@@ -166,14 +166,6 @@ impl Ra {
         let problem = view.problem().or(if status == Status::Canceled { closed } else { None });
         let stages = catalog.product(&view.order.product).map(|product| form::stages(product, status));
         Ok(OrderReport { holder: account.holder(), certificate, status, names, problem, hint, promise, stages, view })
-    }
-
-    /// Whether a reissue of the certificate was asked for by its name (RFC 9773 section 5) and is under way.
-    async fn reissuing(&self, serial: &Serial) -> Result<bool> {
-        let Some(row) = self.records.follow(&Index::Replaced(serial)).await? else { return Ok(false) };
-        let by = self.order_view(&target(&row)?).await?;
-        let open = !matches!(by.status(), OrderStatus::Valid | OrderStatus::Invalid);
-        Ok(open && matches!(by.order.purpose, Purpose::Reissue { .. }))
     }
 
     /// Where a purchase stands.

@@ -190,14 +190,15 @@ impl Ra {
             Work::Release { application } => self.release(&job, application).await,
             Work::Attend { order } => self.attend(&job, order).await,
             Work::Forget { key } => self.forget_repeat(&job, key).await,
-            Work::Notify { notice } => self.notify(&job, notice).await,
-            Work::Deliver { notice, to } => self.deliver(&job, notice, to).await,
-            Work::Lapse { order } => self.tell_lapse(&job, order).await,
+            Work::ProveRevocation { revocation, hourly } => self.prove_revocation(&job, revocation, *hourly).await,
             Work::Continue { purchase, certificate, tries } => {
                 self.see_to_follower(&job, purchase, certificate, *tries).await
             }
             Work::Deploy { customer, resource } => self.deploy(&job, customer, resource).await,
             Work::Rehost { certificate } => self.rehost(&job, certificate).await,
+            Work::Notify { notice } => self.notify(&job, notice).await,
+            Work::Deliver { notice, to } => self.deliver(&job, notice, to).await,
+            Work::Lapse { order } => self.tell_lapse(&job, order).await,
             Work::ForgetDocument { document } => self.forget_document(&job, document).await,
         }
     }

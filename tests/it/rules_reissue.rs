@@ -274,7 +274,7 @@ async fn a_free_reissue_is_validated_by_the_method_of_the_first_application() {
     let world = World::documented().await;
     let client = world.client().await;
     // REISSUE-15
-    for (name, method) in [("a.zone-one.cn", "http-01"), ("b.zone-one.cn", "dns-01")] {
+    for (name, method) in [("a.zone-one.cn", "http-01"), ("b.zone-two.cn", "dns-01")] {
         let placed = place(&client, &[name], json!({})).await.expect(201);
         let authz = client.authorizations(&placed.json()).await.remove(0);
         assert_eq!(authz["challenges"].as_array().unwrap().len(), 2, "VAL-04");
@@ -397,4 +397,78 @@ async fn of_two_orders_finalized_at_once_with_one_key_one_is_certified() {
         }
         assert_eq!(valid, 1, "round {round}: {one} {two}");
     }
+}
+
+#[tokio::test]
+async fn one_reissue_runs_at_a_time_in_a_primary_domain() {
+    let world = World::documented().await;
+    let client = world.client().await;
+    let first = issue(&world, &client, &["a.zone-one.cn"], of(FREE)).await;
+    let sibling = issue(&world, &client, &["b.zone-one.cn"], of(FREE)).await;
+    let elsewhere = issue(&world, &client, &["a.zone-two.cn"], of(FREE)).await;
+    let open = place(&client, &["a.zone-one.cn"], replacing(&first)).await.expect(201);
+    let id = open.location().rsplit('/').next().unwrap().to_owned();
+    // REISSUE-03: certificates of sibling names wait, and are told for what.
+    let refused = place(&client, &["b.zone-one.cn"], replacing(&sibling)).await;
+    has_parts(&refused.expect_problem(429, "rateLimited"), &[&id, "zone-one.cn", "is running", "REISSUE-03"]);
+    assert!(refused.header("retry-after").is_some());
+    // REISSUE-04: the same again is the same order.
+    assert_eq!(place(&client, &["a.zone-one.cn"], replacing(&first)).await.location(), open.location());
+    // Another domain, another holder and a new application don't wait.
+    place(&client, &["a.zone-two.cn"], replacing(&elsewhere)).await.expect(201);
+    place(&client, &["c.zone-one.cn"], of(FREE)).await.expect(201);
+    let other = world.client().await;
+    let theirs = issue(&world, &other, &["d.zone-one.cn"], of(FREE)).await;
+    place(&other, &["d.zone-one.cn"], replacing(&theirs)).await.expect(201);
+    // It is given up, or issued, or over: then the next may follow.
+    let authz = open.json()["authorizations"][0].as_str().unwrap().to_owned();
+    client.post(&authz, &json!({ "status": "deactivated" })).await.expect(200);
+    let next = place(&client, &["b.zone-one.cn"], replacing(&sibling)).await.expect(201);
+    place(&client, &["a.zone-one.cn"], replacing(&first)).await.expect_problem(429, "rateLimited");
+    let (_, order) = make_ready(&world, &client, &next).await;
+    client.finalize(&order, &csr_with(&KeyPair::generate().unwrap(), &["b.zone-one.cn"])).await.expect(200);
+    place(&client, &["a.zone-one.cn"], replacing(&first)).await.expect(201);
+    world.pass(4 * DAY).await;
+    place(&client, &["a.zone-two.cn"], replacing(&elsewhere)).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_being_reissued_is_not_reissued_again_and_its_order_says_so() {
+    let world = World::documented().await;
+    let (customer, client) = buyer(&world).await;
+    let made = issue(&world, &client, &NAMES, of(MULTI)).await;
+    world.pass(DAY).await;
+    let open = place(&client, &NAMES, of(MULTI)).await.expect(201);
+    // REISSUE-04, by another account and with other dates too.
+    let second = world.client_of(&customer).await;
+    let shorter = with(of(MULTI), dated(None, Some(made.last - 90 * DAY)));
+    for refused in [place(&second, &NAMES, of(MULTI)).await, place(&client, &NAMES, shorter).await] {
+        has_parts(&refused.expect_problem(429, "rateLimited"), &["Reissue already running", "REISSUE-04"]);
+    }
+    // Section 21.1, whether or not the client names it.
+    let status = async |made: &Value| {
+        let id = made["finalize"].as_str().unwrap().rsplit('/').nth(1).unwrap().to_owned();
+        let operator = crate::support::operator::Operator::of(&world);
+        operator.get(&format!("/orders/{id}")).await.expect(200).json()["status"].clone()
+    };
+    assert_eq!(status(&made.order).await, "reissuing");
+    let (_, order) = make_ready(&world, &client, &open).await;
+    client.finalize(&order, &csr_with(&KeyPair::generate().unwrap(), &NAMES)).await.expect(200);
+    assert_eq!(status(&made.order).await, "issued");
+}
+
+#[tokio::test]
+async fn a_wildcard_of_several_years_is_reissued_without_another_proof() {
+    // REISSUE-13, REISSUE-14: its client keeps up the authorizations, which is what automatic validation is.
+    let world = World::documented().await;
+    let customer = world.customer(CustomerKind::Enterprise).await;
+    world.buy(&customer, "trustasia-dv-wildcard", 1, 3).await;
+    let client = world.client_of(&customer).await;
+    let names = ["*.zone-one.cn"];
+    let first = issue(&world, &client, &names, of("trustasia-dv-wildcard")).await;
+    world.pass(200 * DAY).await;
+    let placed = place(&client, &names, of("trustasia-dv-wildcard")).await.expect(201);
+    assert_eq!(placed.json()["status"], "ready");
+    let done = client.finalize(&placed.json(), &csr_with(&KeyPair::generate().unwrap(), &names)).await.expect(200);
+    assert_eq!(crate::rules_tools::issued(&client, done.json()).await.last, first.last);
 }

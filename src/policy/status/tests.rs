@@ -134,7 +134,7 @@ fn facts<'a>(order: &'a Order, authzs: &'a [Authorization], certificate: Option<
         product: None,
         application: None,
         account_closed: false,
-        reissuing: false,
+        under_way: None,
         renewal_window_days: 30,
         now: NOW,
     }
@@ -217,18 +217,21 @@ fn an_order_has_one_canonical_word() {
 fn an_issued_order_is_as_its_certificate_is() {
     let revoked = CertificateStanding::Revoked { at: NOW, reason: RevocationReason::Unspecified };
     let good = CertificateStanding::Good;
-    for (seed_text, days_left, standing, reissuing, word) in [
-        ("Issued", 31, good, false, "issued"),
-        ("to be renewed (RENEW-01)", 30, good, false, "to-be-renewed"),
-        ("to be renewed, to the last second", 0, good, false, "to-be-renewed"),
-        ("in the reissue process", 31, good, true, "reissuing"),
-        ("in the reissue process, close to the end", 3, good, true, "reissuing"),
-        ("revoked", 31, revoked, false, "revoked"),
-        ("revoked, whatever came of a reissue", 31, revoked, true, "revoked"),
+    let reissue = Some(UnderWay::Reissue);
+    for (seed_text, days_left, standing, under_way, word) in [
+        ("Issued", 31, good, None, "issued"),
+        ("to be renewed (RENEW-01)", 30, good, None, "to-be-renewed"),
+        ("to be renewed, to the last second", 0, good, None, "to-be-renewed"),
+        ("in the reissue process", 31, good, reissue, "reissuing"),
+        ("in the reissue process, close to the end", 3, good, reissue, "reissuing"),
+        ("revocation submitted", 31, good, Some(UnderWay::Revocation), "revoking"),
+        ("revocation submitted, close to the end", 3, good, Some(UnderWay::Revocation), "revoking"),
+        ("revoked", 31, revoked, None, "revoked"),
+        ("revoked, whatever came of a reissue", 31, revoked, reissue, "revoked"),
     ] {
         let (order, certificate) = (order(issued()), certificate(days_left, standing));
         let dv = product("dv");
-        let facts = Facts { product: Some(&dv), reissuing, ..facts(&order, &[], Some(&certificate)) };
+        let facts = Facts { product: Some(&dv), under_way, ..facts(&order, &[], Some(&certificate)) };
         assert_eq!(of_order(&facts).as_str(), word, "{seed_text}");
     }
     let (order, ended) = (order(issued()), certificate(0, good));

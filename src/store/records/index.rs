@@ -6,7 +6,7 @@ use crate::domain::organisation::Role;
 use crate::domain::portfolio::CertificateRef;
 use crate::domain::{
     AccountId, AlarmId, ApplicationId, ChannelId, CustomerId, EntryId, KeyPairId, NoticeId, OrderId, OrganisationId,
-    PurchaseId, Serial, TemplateId, Timestamp,
+    PurchaseId, RevocationId, Serial, TemplateId, Timestamp,
 };
 use crate::store::Key;
 
@@ -59,6 +59,14 @@ pub enum Index<'a> {
     EventOf(&'a str, &'a [u8]),
     /// A customer's ACME accounts.
     AccountOfCustomer(&'a CustomerId, &'a AccountId),
+    /// A customer's certificates, issued and uploaded, by their age.
+    CertificateOfCustomer(&'a CustomerId, Timestamp, &'a CertificateRef),
+    /// A customer's key pairs and requests, by their age.
+    KeyPairOfCustomer(&'a CustomerId, Timestamp, &'a KeyPairId),
+    /// A customer and the SHA-256 of a SubjectPublicKeyInfo to the key pair.
+    KeyPairBySpki(&'a CustomerId, &'a [u8; 32]),
+    /// A customer and a set of names, by its digest, to the certificate that is hosted for them (HOST-01).
+    Hosted(&'a CustomerId, &'a [u8; 32]),
     /// A customer's messages, the newest first.
     NoticeOfCustomer(&'a CustomerId, Timestamp, &'a NoticeId),
     /// A customer's channels.
@@ -70,16 +78,16 @@ pub enum Index<'a> {
     TemplateOfCustomer(&'a CustomerId, &'a TemplateId),
     /// Deliveries that are to be tried.
     Waiting(&'a NoticeId, &'a Recipient),
-    /// A customer's certificates, issued and uploaded, by their age.
-    CertificateOfCustomer(&'a CustomerId, Timestamp, &'a CertificateRef),
-    /// A customer's key pairs and requests, by their age.
-    KeyPairOfCustomer(&'a CustomerId, Timestamp, &'a KeyPairId),
-    /// A customer and the SHA-256 of a SubjectPublicKeyInfo to the key pair.
-    KeyPairBySpki(&'a CustomerId, &'a [u8; 32]),
-    /// A customer and a set of names, by its digest, to the certificate that is hosted for them (HOST-01).
-    Hosted(&'a CustomerId, &'a [u8; 32]),
     /// A customer to the account that the server keeps for it.
     HouseAccount(&'a CustomerId),
+    /// A certificate to the newest request for its revocation.
+    RevocationOf(&'a Serial),
+    /// Requests for revocation that wait for a person, by their age.
+    RevocationInReview(Timestamp, &'a RevocationId),
+    /// A certificate and each order that reissues it to that order.
+    ReissueOf(&'a Serial, &'a OrderId),
+    /// A holder and a primary domain to the order that last reissued something in it (REISSUE-03).
+    ReissueIn(&'a Holder, &'a str),
 }
 
 /// Where index rows of one kind begin.
@@ -119,6 +127,10 @@ pub enum Rows<'a> {
     EventsOf(&'a str),
     /// A customer's ACME accounts.
     AccountsOfCustomer(&'a CustomerId),
+    /// Requests for revocation that wait for a person.
+    RevocationsInReview,
+    /// The orders that reissue a certificate.
+    ReissuesOf(&'a Serial),
     /// A customer's messages, the newest first.
     NoticesOfCustomer(&'a CustomerId),
     /// A customer's channels.
@@ -155,6 +167,8 @@ impl Rows<'_> {
             Self::KeyPairsOfCustomer(customer) => (144, customer.as_str().into()),
             Self::EventsOf(subject) => (157, subject.as_bytes().to_vec()),
             Self::AccountsOfCustomer(customer) => (160, customer.as_str().into()),
+            Self::RevocationsInReview => (149, Vec::new()),
+            Self::ReissuesOf(serial) => (150, serial.as_bytes().to_vec()),
             Self::NoticesOfCustomer(customer) => (152, customer.as_str().into()),
             Self::ChannelsOfCustomer(customer) => (153, [b"c", customer.as_str().as_bytes()].concat()),
             Self::TemplatesOfCustomer(customer) => (153, [b"t", customer.as_str().as_bytes()].concat()),
@@ -242,6 +256,10 @@ impl Index<'_> {
             }
             Self::Waiting(notice, to) => (156, [notice.as_str().as_bytes(), to.as_str().as_bytes()].concat()),
             Self::HouseAccount(customer) => (161, customer.as_str().into()),
+            Self::RevocationOf(serial) => (148, serial.as_bytes().to_vec()),
+            Self::RevocationInReview(at, id) => (149, [&at.as_millis().to_be_bytes(), id.as_str().as_bytes()].concat()),
+            Self::ReissueOf(serial, order) => (150, [&serial.as_bytes()[..], order.as_str().as_bytes()].concat()),
+            Self::ReissueIn(holder, domain) => (151, [holder.as_key().as_bytes(), b"/", domain.as_bytes()].concat()),
         };
         Key { space, id }
     }

@@ -24,6 +24,7 @@ use crate::domain::purchase::Purchase;
 use crate::domain::quota::{DomainLedger, HolderLedger};
 use crate::domain::repeat::Repeat;
 use crate::domain::review::CaseFile;
+use crate::domain::revocation::RevocationRequest;
 use crate::domain::token::Token;
 use crate::domain::upload::Upload;
 use crate::domain::{CustomerId, DocumentId, Serial, Timestamp};
@@ -70,6 +71,7 @@ records! {
     Timer = 15, |r| [&r.at.as_millis().to_be_bytes(), r.id.as_str().as_bytes()].concat();
     Notice = 16, |r| r.id.as_str().into();
     Token = 17, |r| r.id.as_str().into();
+    RevocationRequest = 24, |r| r.id.as_str().into();
     Entry = 18, |r| r.id.as_str().into();
     Wallet = 19, |r| r.customer.as_str().into();
     Organisation = 20, |r| r.id.as_str().into();

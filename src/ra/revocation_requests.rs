@@ -1,0 +1,466 @@
+//! Requests for revocation by the rules of the product: begun, looked at, decided (REVOKE; section 21.1, "After issue").
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::worker::Next;
+use super::{Ra, Stop, settle};
+use crate::domain::account::Account;
+use crate::domain::audit::Act;
+use crate::domain::certificate::{Certificate, RevocationReason};
+use crate::domain::id::random_token;
+use crate::domain::job::{Job, Work};
+use crate::domain::notice::{Notice, Topic};
+use crate::domain::plan::{CaaMode, Method};
+use crate::domain::revocation::{NameProof, RevocationRequest, Stage};
+use crate::domain::{CustomerId, Error, Identifier, Kind, Problem, Result, RevocationId, Serial, Timestamp};
+use crate::policy::catalog::{Catalog, days};
+use crate::policy::revocation::{GONE, Route, letter, no_proof};
+use crate::store::records::{Batch, Index, Rows, Stored, target};
+use crate::va::{CaaTerms, Task};
+
+/// How often somebody looks for a proof while it is awaited.
+const LOOK_EVERY: Duration = Duration::from_secs(3600);
+
+/// Most characters of a reason in words.
+const LONGEST_GROUNDS: usize = 1000;
+
+/// A wish to have a certificate revoked by the rules of its product.
+#[derive(Debug, Clone)]
+pub struct NewRevocation {
+    /// The certificate.
+    pub serial: Serial,
+    /// The reason that will stand in the list.
+    pub reason: RevocationReason,
+    /// Why, in words; some products ask for it (REVOKE-10).
+    pub grounds: String,
+}
+
+/// A request for revocation with its certificate.
+#[derive(Debug)]
+pub struct RevocationView {
+    /// The request.
+    pub request: RevocationRequest,
+    /// The certificate.
+    pub certificate: Certificate,
+    /// What to do next, for people.
+    pub next: String,
+}
+
+impl Ra {
+    /// Begins a revocation as its product's rules want it; what they ask nothing for is revoked at once.
+    pub async fn request_revocation(self: &Arc<Self>, asked: &NewRevocation) -> Result<RevocationView> {
+        let id = settle(|| self.begin_revocation(asked)).await?;
+        self.revocation(&id).await
+    }
+
+    async fn begin_revocation(&self, asked: &NewRevocation) -> Result<RevocationId, Stop> {
+        let read = self.records.find::<Certificate>(&asked.serial).await?;
+        // REVOKE-04
+        let unknown = "There is no certificate of that serial. What another CA issued is revoked there: ask the CA that \
+                       issued it (REVOKE-04).";
+        let read = read.ok_or_else(|| Error::not_found(unknown))?;
+        self.in_force(&read)?;
+        let row = self.records.follow(&Index::RevocationOf(&read.serial)).await?;
+        let earlier = match &row {
+            Some(row) => self.records.find::<RevocationRequest>(&target::<RevocationId>(row)?).await?,
+            None => None,
+        };
+        if let Some(open) = earlier.as_ref().filter(|earlier| earlier.is_open()) {
+            return Err(Error::new(
+                Kind::Conflict,
+                format!("Revocation {} is under way, and can't be taken back (REVOKE-02).", open.id),
+            )
+            .into());
+        }
+        let (now, catalog) = (self.now(), self.catalog());
+        let route = self.route_of(&catalog, &read, asked.reason, &read.account).await?;
+        let grounds = grounds(&asked.grounds, &route)?;
+        let account = self.closed(&read.account).await?.0;
+        let request = RevocationRequest {
+            id: RevocationId::random(),
+            serial: read.serial,
+            account: read.account.clone(),
+            customer: account.holder().customer().cloned(),
+            reason: asked.reason,
+            grounds,
+            created: now,
+            earlier: earlier.map(|earlier| earlier.id.clone()),
+            stage: self.first_stage(&route, &read, &account).await?,
+        };
+        let id = request.id.clone();
+        let act = Act::RevocationRequested {
+            revocation: id.clone(),
+            serial: request.serial,
+            reason: request.reason,
+            stage: request.stage.as_str().to_owned(),
+        };
+        let batch = Batch::of(act, now).point(&Index::RevocationOf(&request.serial), row.as_ref(), id.as_str());
+        if let Route::AtOnce = route {
+            self.revoke_as_asked(batch.check(&read), request, None).await?;
+            return Ok(id);
+        }
+        let begun = begun(&request, &catalog, &read);
+        let batch = match &request.stage {
+            Stage::AwaitingProof { .. } => {
+                batch.later(now + LOOK_EVERY, Work::ProveRevocation { revocation: id.clone(), hourly: true })
+            }
+            Stage::AwaitingReview { since, .. } => batch.index(&Index::RevocationInReview(*since, &id), id.as_str()),
+            _ => batch,
+        };
+        let batch = tell(batch.check(&read).insert(&request), &request, "revocation-begun", &begun, now);
+        self.records.commit(batch).await?;
+        Ok(id)
+    }
+
+    async fn first_stage(&self, route: &Route<'_>, certificate: &Certificate, account: &Account) -> Result<Stage> {
+        let now = self.now();
+        Ok(match route {
+            Route::AtOnce | Route::Review => Stage::AwaitingReview { since: now, letter: None },
+            Route::Papers(_) => Stage::AwaitingLetter { since: now },
+            Route::Proof { days: count } => {
+                let methods = self.methods_of(certificate).await?;
+                let proof = |name: &Identifier| {
+                    let token = random_token();
+                    NameProof {
+                        identifier: name.clone(),
+                        method: method_for(name, methods.get(&name.to_string()).copied()),
+                        key_authorization: format!("{token}.{}", account.key.thumbprint()),
+                        token,
+                        proven: None,
+                        problem: None,
+                    }
+                };
+                let names = certificate.identifiers.iter().map(proof).collect();
+                Stage::AwaitingProof { deadline: now + days(*count), names }
+            }
+        })
+    }
+
+    /// Revokes what a request is about, with its reissues (REVOKE-06), and ends it. `read` is the request as it is stored.
+    async fn revoke_as_asked(
+        &self,
+        mut batch: Batch,
+        request: RevocationRequest,
+        read: Option<&Stored<RevocationRequest>>,
+    ) -> Result<(), Stop> {
+        let (now, reason, id) = (self.now(), request.reason, request.id.clone());
+        let certificate = self.records.find::<Certificate>(&request.serial).await?;
+        let certificate = certificate.ok_or_else(|| Error::internal("a certificate that is being revoked is gone"))?;
+        let reissues = self.reissues_of(&certificate).await?;
+        let all: Vec<Stored<Certificate>> = std::iter::once(certificate).chain(reissues).collect();
+        for other in &all {
+            let authority = format!("revocation {id}");
+            batch = batch.and(Act::CertificateRevoked { serial: other.serial, reason, authority }, now);
+        }
+        let batch = self.withdraw(batch, &all, reason, Some(&id), now).await?;
+        let done = request.carried_out(now)?;
+        let others = match all.len() - 1 {
+            0 => String::new(),
+            count => format!(" {count} of its reissues went with it (REVOKE-06)."),
+        };
+        let text = format!(
+            "Certificate {} is revoked; browsers stop trusting it (REVOKE-03).{others} Take it off your servers.",
+            done.serial
+        );
+        let batch = tell(batch.set(read, &done), &done, "revocation-done", &text, now);
+        self.records.commit(batch).await?;
+        self.withdrawn(&all);
+        Ok(())
+    }
+
+    async fn give_up(&self, batch: Batch, read: &Stored<RevocationRequest>, why: &str) -> Result<(), Stop> {
+        let now = self.now();
+        let failed = (**read).clone().failed(why, now)?;
+        let batch = batch.and(Act::RevocationFailed { revocation: read.id.clone(), why: why.to_owned() }, now);
+        let text = format!(
+            "{why} Certificate {} is issued, as before. Begin the revocation anew when you can do what it asks for.",
+            read.serial
+        );
+        self.records.commit(tell(batch.replace(read, &failed), &failed, "revocation-failed", &text, now)).await?;
+        Ok(())
+    }
+
+    /// The customer that stands behind a certificate, if one does; none if there is no such certificate.
+    pub async fn customer_behind(&self, serial: &Serial) -> Result<Option<Option<CustomerId>>> {
+        let Some(certificate) = self.records.find::<Certificate>(serial).await? else { return Ok(None) };
+        Ok(Some(self.closed(&certificate.account).await?.0.holder().customer().cloned()))
+    }
+
+    /// A request for revocation.
+    pub async fn revocation(&self, id: &RevocationId) -> Result<RevocationView> {
+        let request = self.revocation_request(id).await?.into_value();
+        let certificate = self.certificate_of(&request.serial).await?;
+        let next = next_step(&request);
+        Ok(RevocationView { request, certificate, next })
+    }
+
+    /// All requests for the revocation of a certificate, the newest first.
+    pub async fn revocations_of(&self, serial: &Serial) -> Result<Vec<RevocationView>> {
+        let mut found = Vec::new();
+        let mut next = self.records.follow(&Index::RevocationOf(serial)).await?;
+        let mut id = next.take().map(|row| target::<RevocationId>(&row)).transpose()?;
+        while let Some(this) = id {
+            let view = self.revocation(&this).await?;
+            id = view.request.earlier.clone();
+            found.push(view);
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn revocation_request(&self, id: &RevocationId) -> Result<Stored<RevocationRequest>> {
+        let found = self.records.find::<RevocationRequest>(id).await?;
+        found.ok_or_else(|| Error::not_found(format!("There is no revocation {id}.")))
+    }
+
+    /// The request by which a certificate is being revoked; none if it is not.
+    pub(super) async fn open_revocation(&self, serial: &Serial) -> Result<Option<Stored<RevocationRequest>>> {
+        let Some(row) = self.records.follow(&Index::RevocationOf(serial)).await? else { return Ok(None) };
+        let found = self.records.find::<RevocationRequest>(&target::<RevocationId>(&row)?).await?;
+        Ok(found.filter(|found| found.is_open()))
+    }
+
+    /// Whether a certificate is being revoked.
+    pub async fn is_revoking(&self, serial: &Serial) -> Result<bool> {
+        Ok(self.open_revocation(serial).await?.is_some())
+    }
+
+    /// REVOKE-01: what is being revoked is neither downloaded nor deployed.
+    pub(super) async fn refuse_while_revoking(&self, serial: &Serial) -> Result<()> {
+        match self.open_revocation(serial).await? {
+            None => Ok(()),
+            Some(open) => Err(Error::unauthorized(format!(
+                "Revocation is under way ({}): certificate {serial} can be neither downloaded nor deployed (REVOKE-01).",
+                open.id
+            ))),
+        }
+    }
+
+    /// Looks now whether control of the names is shown, and waits a moment for the outcome.
+    pub async fn look_for_proof(self: &Arc<Self>, id: &RevocationId) -> Result<RevocationView> {
+        let request = self.revocation_request(id).await?;
+        let Stage::AwaitingProof { .. } = request.stage else {
+            let told = format!("No proof is awaited: the revocation is {}.", request.stage.as_str());
+            return Err(Error::new(Kind::Conflict, told));
+        };
+        let now = self.now();
+        if let Some((_, name)) = request.unproven().first() {
+            self.limits.challenge(&request.account, &name.identifier, now)?;
+        }
+        let job = Job::new(Work::ProveRevocation { revocation: id.clone(), hourly: false }, now);
+        let act = Act::RevocationLookAsked { revocation: id.clone() };
+        self.records.commit(Batch::of(act, now).insert(&job)).await?;
+        let waited_for = job.id.clone();
+        self.start(job);
+        self.worker.wait(&waited_for, self.challenge_wait()).await;
+        self.revocation(id).await
+    }
+
+    /// The job: looks at every name whose control was not seen yet.
+    pub(super) async fn prove_revocation(
+        self: &Arc<Self>,
+        job: &Stored<Job>,
+        id: &RevocationId,
+        hourly: bool,
+    ) -> Result<Next> {
+        let Some(request) = self.records.find::<RevocationRequest>(id).await? else { return self.drop_job(job).await };
+        let mut looks = tokio::task::JoinSet::new();
+        for (place, name) in request.unproven() {
+            let (ra, request, name) = (self.clone(), (*request).clone(), name.clone());
+            looks.spawn(async move { (place, ra.look_at(&request, &name).await) });
+        }
+        let (mut found, mut evidence) = (Vec::new(), Vec::new());
+        while let Some(look) = looks.join_next().await {
+            let (place, looked) = look.map_err(Error::internal)?;
+            let (result, seen) = looked?;
+            found.push((place, result));
+            evidence.extend(seen);
+        }
+        settle(|| self.settle_looks(job, id, hourly, (found.clone(), evidence.clone()))).await
+    }
+
+    /// Whether control of a name is shown: by what the request names, or by an authorization since it was made.
+    async fn look_at(
+        &self,
+        request: &RevocationRequest,
+        name: &NameProof,
+    ) -> Result<(Result<(), Problem>, Vec<String>)> {
+        let proven = self.proof_of(&request.account, &name.identifier).await?;
+        if let Some(at) = proven.filter(|at| request.created <= *at) {
+            return Ok((Ok(()), vec![format!("{} was proven over ACME at {at}", name.identifier)]));
+        }
+        let caa = CaaTerms {
+            identities: Vec::new(),
+            account_uri: String::new(),
+            method: name.method,
+            mode: CaaMode::default(),
+        };
+        let outcome = self
+            .va
+            .prove(&Task {
+                identifier: name.identifier.base(),
+                wildcard: name.identifier.is_wildcard(),
+                method: name.method,
+                token: name.token.clone(),
+                key_authorization: name.key_authorization.clone(),
+                caa,
+                now: self.now(),
+            })
+            .await;
+        Ok((outcome.result, outcome.evidence))
+    }
+
+    async fn settle_looks(
+        &self,
+        job: &Stored<Job>,
+        id: &RevocationId,
+        hourly: bool,
+        (found, evidence): (Vec<(usize, Result<(), Problem>)>, Vec<String>),
+    ) -> Result<Next, Stop> {
+        let read = self.revocation_request(id).await?;
+        for (place, name) in read.unproven().into_iter().filter(|_| !hourly) {
+            if found.iter().any(|(other, result)| *other == place && result.is_err()) {
+                self.limits.failed(&read.account, &name.identifier, self.now());
+            }
+        }
+        let Stage::AwaitingProof { deadline, .. } = read.stage else { return Ok(self.drop_job(job).await?) };
+        let now = self.now();
+        let looked = (*read).clone().looked(found, now);
+        let act = Act::RevocationLookedAt { revocation: id.clone(), evidence };
+        let batch = Batch::of(act, now).remove(job);
+        if looked.is_proven() {
+            self.revoke_as_asked(batch, looked, Some(&read)).await?;
+        } else if looked.is_late(now) {
+            // REVOKE-13, REVOKE-14
+            let unproven = looked.unproven();
+            let method = unproven.first().map_or(Method::Dns01, |(_, name)| name.method);
+            let period = deadline.since(looked.created).as_secs() / 86_400;
+            let why = no_proof(method, u32::try_from(period).unwrap_or(u32::MAX));
+            self.give_up(batch, &read, &why).await?;
+        } else {
+            let batch = batch.replace(&read, &looked);
+            let batch = match hourly {
+                true => batch
+                    .later(deadline.min(now + LOOK_EVERY), Work::ProveRevocation { revocation: id.clone(), hourly }),
+                false => batch,
+            };
+            self.records.commit(batch).await?;
+        }
+        Ok(Next::Done)
+    }
+
+    /// Up to `limit` requests that wait for a person, the one that waits longest first, behind that one.
+    pub async fn revocations_in_review(
+        &self,
+        after: Option<(Timestamp, &RevocationId)>,
+        limit: usize,
+    ) -> Result<Vec<RevocationView>> {
+        let after = after.map(|(since, id)| Index::RevocationInReview(since, id).id());
+        let rows = self.records.rows(&Rows::RevocationsInReview, after, limit).await?;
+        let mut found = Vec::with_capacity(rows.len());
+        for (_, id) in &rows {
+            found.push(self.revocation(&target(id)?).await?);
+        }
+        Ok(found)
+    }
+
+    /// A person decides. Refused, the certificate is issued as before.
+    pub async fn decide_revocation(&self, id: &RevocationId, approved: bool, note: &str) -> Result<RevocationView> {
+        if note.trim().is_empty() {
+            return Err(Error::malformed("Say why: a decision has a note."));
+        }
+        settle(|| self.decide_revocation_once(id, approved, note.trim())).await?;
+        self.revocation(id).await
+    }
+
+    async fn decide_revocation_once(&self, id: &RevocationId, approved: bool, note: &str) -> Result<(), Stop> {
+        let read = self.revocation_request(id).await?;
+        let Stage::AwaitingReview { .. } = read.stage else {
+            let told = format!("Revocation {id} does not wait for a person: it is {}.", read.stage.as_str());
+            return Err(Error::new(Kind::Conflict, told).into());
+        };
+        let act = Act::RevocationDecided { revocation: id.clone(), approved, note: note.to_owned() };
+        let batch = self.off_the_desk(Batch::of(act, self.now()), &read);
+        match approved {
+            true => self.revoke_as_asked(batch, (*read).clone(), Some(&read)).await,
+            false => self.give_up(batch, &read, &format!("The revocation was refused: {note}.")).await,
+        }
+    }
+
+    /// Takes a request out of the queue of those that wait for a person.
+    pub(super) fn off_the_desk(&self, batch: Batch, request: &RevocationRequest) -> Batch {
+        match &request.stage {
+            Stage::AwaitingReview { since, .. } => batch.unindex(&Index::RevocationInReview(*since, &request.id)),
+            _ => batch,
+        }
+    }
+}
+
+/// Some products want to know why (REVOKE-10, REVOKE-11, REVOKE-17).
+fn grounds(given: &str, route: &Route<'_>) -> Result<String> {
+    let given = given.trim();
+    let needed = matches!(route, Route::Papers(_) | Route::Review);
+    if needed && given.is_empty() {
+        return Err(Error::malformed(
+            "Enter a reason: say in \"grounds\" why the certificate is to be revoked, e.g. that it is no longer needed, or \
+             no longer safe to use (REVOKE-10, REVOKE-18).",
+        ));
+    }
+    if given.chars().count() > LONGEST_GROUNDS {
+        return Err(Error::malformed(format!("\"grounds\" has more than {LONGEST_GROUNDS} characters.")));
+    }
+    Ok(given.to_owned())
+}
+
+/// REVOKE-12, REVOKE-16: the method of the order; where that can't be shown by hand, a DNS record.
+fn method_for(name: &Identifier, of_order: Option<Method>) -> Method {
+    match (name, of_order) {
+        (Identifier::Ip(_), _) => Method::Http01,
+        (name, Some(Method::Http01)) if !name.is_wildcard() => Method::Http01,
+        _ => Method::Dns01,
+    }
+}
+
+/// What the customer reads when a revocation has begun.
+fn begun(request: &RevocationRequest, catalog: &Catalog, certificate: &Certificate) -> String {
+    let photo = catalog.product(&certificate.product).and_then(|product| letter(catalog, product));
+    // DOC-12
+    let photo = match photo.filter(|letter| letter.photo && matches!(request.stage, Stage::AwaitingLetter { .. })) {
+        Some(_) => " A clear photo is as good as a scan (DOC-12).",
+        None => "",
+    };
+    format!(
+        "The revocation of certificate {} has begun. From now on it can be neither downloaded nor deployed (REVOKE-01), and \
+         this can't be taken back (REVOKE-02). {}{photo}",
+        request.serial,
+        next_step(request)
+    )
+}
+
+/// What to do next.
+fn next_step(request: &RevocationRequest) -> String {
+    match &request.stage {
+        Stage::AwaitingProof { deadline, .. } => format!(
+            "Show control of every name by {deadline}: add the records that the revocation names (REVOKE-12). Otherwise it \
+             fails. {GONE}"
+        ),
+        Stage::AwaitingLetter { .. } => {
+            "Upload the stamped letter; a person decides after that (REVOKE-11, REVOKE-17).".to_owned()
+        }
+        Stage::AwaitingReview { .. } => "A person decides (REVOKE-10).".to_owned(),
+        Stage::Done { .. } => "Take the certificate off your servers (REVOKE-03).".to_owned(),
+        Stage::Failed { .. } => "The certificate is issued, as before; the revocation may be begun anew.".to_owned(),
+    }
+}
+
+/// Adds a message to the customer, if there is one.
+fn tell(batch: Batch, request: &RevocationRequest, event: &str, text: &str, now: Timestamp) -> Batch {
+    let Some(customer) = &request.customer else { return batch };
+    let subject = match event {
+        "revocation-begun" => format!("Revocation of certificate {} has begun", request.serial),
+        "revocation-done" => format!("Certificate {} is revoked", request.serial),
+        _ => format!("Revocation of certificate {} failed", request.serial),
+    };
+    let notice = Notice::new(customer, (Topic::Revocation, event), subject, text, now).of_certificate(request.serial);
+    batch.notice(&notice)
+}

@@ -1,0 +1,246 @@
+//! Revocations by REST: what each product asks for, what goes on meanwhile, and how they end.
+
+use std::time::Duration;
+
+use chancery::ca::certificate::serial_of;
+use chancery::domain::CustomerId;
+use chancery::domain::customer::CustomerKind;
+use serde_json::{Value, json};
+
+use crate::acme_tools::{DAY, HOUR, has_parts};
+use crate::rules_tools::{Issued, issue, of, place, with};
+use crate::support::client::Client;
+use crate::support::operator::Operator;
+use crate::support::world::World;
+
+const FREE: &str = "trustasia-dv-free";
+const NAMES: [&str; 1] = ["shop.zone-one.cn"];
+
+/// A customer at the REST API.
+async fn at_rest(world: &World, customer: &CustomerId) -> Operator {
+    let asked = json!({ "name": "test", "role": "customer", "customer": customer });
+    let token = Operator::of(world).post("/tokens", &asked).await["token"].as_str().unwrap().to_owned();
+    Operator::with(world, Some(format!("Bearer {token}")))
+}
+
+/// A customer with a free certificate whose proof is over, at ACME and at REST.
+async fn with_lapsed_proofs(world: &World) -> (CustomerId, Client, Operator, Issued) {
+    let customer = world.customer(CustomerKind::Enterprise).await;
+    let client = world.client_of(&customer).await;
+    let made = issue(world, &client, &NAMES, of(FREE)).await;
+    world.pass(8 * DAY).await;
+    let rest = at_rest(world, &customer).await;
+    (customer, client, rest, made)
+}
+
+fn revocations(made: &Issued) -> String {
+    format!("/certificates/{}/revocations", serial_of(&made.der).unwrap())
+}
+
+/// How an issued order is told to its client, whose certificate may be downloaded or not.
+async fn download(client: &Client, made: &Issued) -> crate::support::client::Response {
+    client.post_as_get(made.order["certificate"].as_str().unwrap()).await
+}
+
+async fn order_status(rest: &Operator, made: &Issued) -> Value {
+    let id = made.order["finalize"].as_str().unwrap().rsplit('/').nth(1).unwrap().to_owned();
+    rest.get(&format!("/orders/{id}")).await.expect(200).json()["status"].clone()
+}
+
+/// Publishes what a revocation asks for.
+fn publish(world: &World, revocation: &Value) {
+    for record in revocation["records"].as_array().unwrap() {
+        let (place, value) = (record["place"].as_str().unwrap(), record["value"].as_str().unwrap());
+        match record["method"].as_str().unwrap() {
+            "dns-01" => drop(world.dns.txt(place, value)),
+            _ => drop(world.web.serve_any(value.split('.').next_back().unwrap())),
+        }
+    }
+}
+
+#[tokio::test]
+async fn while_a_revocation_goes_on_the_certificate_is_not_given_out_and_nothing_takes_it_back() {
+    let world = World::documented().await;
+    let (_, client, rest, made) = with_lapsed_proofs(&world).await;
+    download(&client, &made).await.expect(200);
+    let begun = rest.post(&revocations(&made), &json!({ "reason": "superseded" })).await;
+    assert_eq!(begun["status"], "awaiting-proof");
+    assert_eq!(begun["deadline"], (world.now() + 3 * DAY).to_string());
+    has_parts(begun["next"].as_str().unwrap(), &["REVOKE-12", "REVOKE-08"]);
+    // REVOKE-12: by the order's method.
+    let records = begun["records"].as_array().unwrap();
+    assert!(records.iter().all(|record| record["method"] == "http-01"), "{records:?}");
+    assert!(records[0]["place"].as_str().unwrap().starts_with("http://shop.zone-one.cn/.well-known/acme-challenge/"));
+    assert_eq!(order_status(&rest, &made).await, "revoking");
+    // REVOKE-01
+    let refused = download(&client, &made).await.expect_problem(403, "unauthorized");
+    has_parts(&refused, &["Revocation is under way", "REVOKE-01"]);
+    let again = with(of(FREE), json!({ "replaces": made.id() }));
+    let refused = place(&client, &NAMES, again).await.expect_problem(403, "unauthorized");
+    has_parts(&refused, &["can't be reissued", "REVOKE-01"]);
+    // REVOKE-02
+    let again = rest.send("POST", &revocations(&made), &json!({})).await.expect(409).json();
+    has_parts(again["detail"].as_str().unwrap(), &["under way", begun["id"].as_str().unwrap(), "REVOKE-02"]);
+    let path = format!("/revocations/{}", begun["id"].as_str().unwrap());
+    rest.request("DELETE", &path, "", axum::body::Body::empty()).await.expect(405);
+}
+
+#[tokio::test]
+async fn a_proof_by_file_revokes_when_the_customer_asks_for_a_look() {
+    let world = World::documented().await;
+    let (_, client, rest, made) = with_lapsed_proofs(&world).await;
+    world.web.serve_any("nobody");
+    let begun = rest.post(&revocations(&made), &json!({ "reason": "cessationOfOperation" })).await;
+    let path = format!("/revocations/{}", begun["id"].as_str().unwrap());
+    let looked = rest.send("POST", &format!("{path}/proof"), &json!({})).await.expect(200).json();
+    assert_eq!(looked["status"], "awaiting-proof");
+    assert!(looked["records"][0]["problem"]["detail"].is_string(), "{looked}");
+    // REVOKE-14
+    publish(&world, &begun);
+    let done = rest.send("POST", &format!("{path}/proof"), &json!({})).await.expect(200).json();
+    assert_eq!(done["status"], "done", "{done}");
+    assert_eq!(order_status(&rest, &made).await, "revoked");
+    client.revoke(&made.der, None).await.expect_problem(400, "alreadyRevoked");
+    let list = rest.get(&revocations(&made)).await.expect(200).json();
+    assert_eq!(list["items"][0]["reason"], "cessationOfOperation");
+    rest.send("POST", &format!("{path}/proof"), &json!({})).await.expect(409);
+}
+
+#[tokio::test]
+async fn a_proof_by_a_record_is_found_by_the_hourly_look() {
+    let world = World::documented().await;
+    let customer = world.customer(CustomerKind::Enterprise).await;
+    let rest = at_rest(&world, &customer).await;
+    // An order that was proven by hand, by DNS: the proof it left is nobody's automatic one (REVOKE-16).
+    let names = ["hand.zone-one.cn"];
+    let csr = pem::encode(&pem::Pem::new("CERTIFICATE REQUEST", crate::support::client::csr(&names).0));
+    let order = rest.post("/orders", &json!({ "identifiers": names, "csr": csr })).await;
+    let order = format!("/orders/{}", order["id"].as_str().unwrap());
+    let wanted = rest.get(&format!("{order}/validation-records")).await.expect(200).json();
+    publish(&world, &wanted);
+    world.pass(HOUR).await;
+    let order = rest.get(&order).await.expect(200).json();
+    let path = format!("/certificates/{}/revocations", order["certificate"].as_str().unwrap());
+    let begun = rest.post(&path, &json!({})).await;
+    assert_eq!((&begun["status"], &begun["records"][0]["method"]), (&json!("awaiting-proof"), &json!("dns-01")));
+    // REVOKE-13
+    world.pass(2 * DAY).await;
+    publish(&world, &begun);
+    world.pass(HOUR).await;
+    let list = rest.get(&path).await.expect(200).json();
+    assert_eq!(list["items"][0]["status"], "done", "{list}");
+}
+
+#[tokio::test]
+async fn without_a_proof_in_three_days_the_certificate_is_issued_as_before() {
+    let world = World::documented().await;
+    let (_, client, rest, made) = with_lapsed_proofs(&world).await;
+    world.web.serve_any("nobody");
+    let first = rest.post(&revocations(&made), &json!({})).await;
+    world.pass(3 * DAY - Duration::from_secs(1)).await;
+    assert_eq!(order_status(&rest, &made).await, "revoking");
+    world.pass(Duration::from_secs(1)).await;
+    let path = format!("/revocations/{}", first["id"].as_str().unwrap());
+    let failed = rest.get(&path).await.expect(200).json();
+    assert_eq!(failed["status"], "failed");
+    // REVOKE-14, REVOKE-08
+    has_parts(failed["why"].as_str().unwrap(), &["File not found within 3 days", "REVOKE-14", "contact support"]);
+    assert_eq!(order_status(&rest, &made).await, "issued");
+    download(&client, &made).await.expect(200);
+    // It may be begun anew; what ACME proves meanwhile counts.
+    let second = rest.post(&revocations(&made), &json!({})).await;
+    assert_eq!(second["status"], "awaiting-proof");
+    world.web.serve_any(&client.thumbprint());
+    for name in NAMES {
+        let asked = json!({ "identifier": { "type": "dns", "value": name } });
+        let authz = client.post(&client.resource("newAuthz").await, &asked).await.expect(201).json();
+        world.prove(&client, &authz).await.expect(200);
+    }
+    let path = format!("/revocations/{}", second["id"].as_str().unwrap());
+    let done = rest.send("POST", &format!("{path}/proof"), &json!({})).await.expect(200).json();
+    assert_eq!(done["status"], "done", "{done}");
+    let list = rest.get(&revocations(&made)).await.expect(200).json();
+    assert_eq!(list["items"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_compromised_key_ends_a_revocation_that_goes_on() {
+    let world = World::documented().await;
+    let (_, client, rest, made) = with_lapsed_proofs(&world).await;
+    let begun = rest.post(&revocations(&made), &json!({})).await;
+    client.revoke(&made.der, Some(1)).await.expect(200);
+    let path = format!("/revocations/{}", begun["id"].as_str().unwrap());
+    assert_eq!(rest.get(&path).await.expect(200).json()["status"], "done");
+    world.pass(4 * DAY).await;
+    assert_eq!(order_status(&rest, &made).await, "revoked");
+}
+
+#[tokio::test]
+async fn what_needs_nothing_is_done_at_once() {
+    let world = World::documented().await;
+    let (_, _, rest, made) = with_lapsed_proofs(&world).await;
+    let done = rest.post(&revocations(&made), &json!({ "reason": "keyCompromise" })).await;
+    assert_eq!(done["status"], "done");
+    let refused = rest.send("POST", &revocations(&made), &json!({})).await.expect(409).json();
+    has_parts(refused["detail"].as_str().unwrap(), &["already revoked"]);
+}
+
+#[tokio::test]
+async fn a_person_decides_where_the_product_wants_it() {
+    let priced = "id = \"wotrus-dv\"\nprice = { base = 10, included = 2, extra = 5 }";
+    let world = World::documented_but(&[("id = \"wotrus-dv\"", priced)]).await;
+    let names = ["shop.zone-one.cn", "mail.zone-one.cn"];
+    let customer = world.customer(CustomerKind::Enterprise).await;
+    world.buy(&customer, "wotrus-dv", 2, 1).await;
+    let client = world.client_of(&customer).await;
+    let made = issue(&world, &client, &names, of("wotrus-dv")).await;
+    let rest = at_rest(&world, &customer).await;
+    // REVOKE-10, REVOKE-18
+    let refused = rest.send("POST", &revocations(&made), &json!({ "grounds": " " })).await.expect(400).json();
+    has_parts(refused["detail"].as_str().unwrap(), &["Enter a reason", "REVOKE-10", "REVOKE-18"]);
+    for (approved, status, order) in [(false, "failed", "issued"), (true, "done", "revoked")] {
+        let begun = rest.post(&revocations(&made), &json!({ "grounds": "The shop is closed" })).await;
+        assert_eq!(
+            (&begun["status"], order_status(&rest, &made).await),
+            (&json!("awaiting-review"), json!("revoking"))
+        );
+        let id = begun["id"].as_str().unwrap().parse().unwrap();
+        assert_eq!(world.ra().revocations_in_review(None, 9).await.unwrap().len(), 1);
+        assert!(world.ra().decide_revocation(&id, approved, " ").await.is_err());
+        world.ra().decide_revocation(&id, approved, "We called them").await.unwrap();
+        assert!(world.ra().decide_revocation(&id, approved, "Twice").await.is_err());
+        assert!(world.ra().revocations_in_review(None, 9).await.unwrap().is_empty());
+        let ended = rest.get(&format!("/revocations/{id}")).await.expect(200).json();
+        assert_eq!((&ended["status"], order_status(&rest, &made).await), (&json!(status), json!(order)));
+        if !approved {
+            has_parts(ended["why"].as_str().unwrap(), &["refused", "We called them"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn others_see_nothing_of_a_revocation() {
+    let world = World::documented().await;
+    let (_, _, rest, made) = with_lapsed_proofs(&world).await;
+    let begun = rest.post(&revocations(&made), &json!({})).await;
+    let path = format!("/revocations/{}", begun["id"].as_str().unwrap());
+    let stranger = at_rest(&world, &world.customer(CustomerKind::Individual).await).await;
+    for path in [revocations(&made), path.clone(), format!("{path}/letter")] {
+        stranger.get(&path).await.expect(404);
+    }
+    stranger.send("POST", &revocations(&made), &json!({})).await.expect(404);
+    stranger.send("POST", &format!("{path}/proof"), &json!({})).await.expect(404);
+    stranger.request("PUT", &format!("{path}/letter"), "image/png", "x").await.expect(404);
+    let reviewer = Operator::of(&world).post("/tokens", &json!({ "name": "r", "role": "reviewer" })).await;
+    let reviewer = Operator::with(&world, Some(format!("Bearer {}", reviewer["token"].as_str().unwrap())));
+    reviewer.get(&path).await.expect(403);
+    Operator::of(&world).get(&path).await.expect(200);
+    // No letter is asked for.
+    rest.get(&format!("{path}/letter")).await.expect(409);
+    rest.request("PUT", &format!("{path}/letter"), "image/png", "x").await.expect(409);
+    // REVOKE-04: what is not this CA's.
+    for unknown in ["00".repeat(20), "AAAAAAAAAAAAAAAAAAAAAA".to_owned()] {
+        let refused = rest.send("POST", &format!("/certificates/{unknown}/revocations"), &json!({})).await;
+        has_parts(refused.expect(404).json()["detail"].as_str().unwrap(), &["ask the CA that issued it", "REVOKE-04"]);
+    }
+}
