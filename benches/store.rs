@@ -1,5 +1,8 @@
 //! Durable commits a second, their CPU time and latency, for each embedded engine with 1, 16 and 64 writers.
 //!
+//! Then what the chain over the audit events adds to a commit: the same sets with their event in the space that is linked and
+//! in another, in turns.
+//!
 //! `cargo bench --bench store [-- sled|redb]`, in the system's temporary directory or in `CHANCERY_BENCH_DIR`.
 
 use std::sync::Arc;
@@ -25,7 +28,68 @@ fn main() {
         for writers in [1, 16, 64] {
             measure(engine, writers);
         }
+        for writers in [1, 16, 64] {
+            compare(engine, writers);
+        }
     }
+}
+
+/// Rounds of commits whose event is linked, and rounds whose is not, by turns on two stores: CPU time for each.
+fn compare(engine: EngineName, writers: u64) {
+    const ROUNDS: u64 = 12;
+    let parent = std::env::var_os("CHANCERY_BENCH_DIR").map_or_else(std::env::temp_dir, Into::into);
+    let dir = tempfile::tempdir_in(parent).expect("a directory");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let each = 3_000 / ROUNDS * (4 * writers).min(64) / writers;
+    let mut spent = [Duration::ZERO; 2];
+    let spaces = [89, 90];
+    let stores = spaces.map(|space| {
+        let path = dir.path().join(space.to_string());
+        store::open(&Settings { engine, path, url: None }).expect("the store opens")
+    });
+    for round in 0..ROUNDS * 2 {
+        let which = (round % 2) as usize;
+        let cpu = cpu_time();
+        runtime.block_on(async {
+            let tasks: Vec<_> = (0..writers)
+                .map(|writer| {
+                    let (store, from) = (stores[which].clone(), (round * writers + writer) * each);
+                    tokio::spawn(async move {
+                        for n in from..from + each {
+                            store.commit(use_case(n, spaces[which])).await.expect("committed");
+                        }
+                    })
+                })
+                .collect();
+            for task in tasks {
+                task.await.expect("the writer ends");
+            }
+        });
+        spent[which] += cpu_time() - cpu;
+    }
+    let [plain, linked] = spent.map(|spent| spent.as_secs_f64() * 1e6 / (ROUNDS * writers * each) as f64);
+    let ratio = linked / plain;
+    println!(
+        "{:8} {writers:8} an event: {plain:.1} us, linked: {linked:.1} us, ratio {ratio:.3}",
+        format!("{engine:?}")
+    );
+}
+
+/// What a use case writes: two records, an index row, an event.
+fn use_case(n: u64, events: u8) -> WriteSet {
+    let spread = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let id = format!("{spread:016x}{n:06x}").into_bytes();
+    let record = |space| (Key { space, id: id.clone() }, "r".repeat(RECORD_BYTES).into());
+    let event = [n.to_be_bytes(), spread.to_be_bytes()].concat();
+    let puts = vec![
+        record(1),
+        record(2),
+        (Key { space: 100, id: id.clone() }, format!("\"{n}\"").into()),
+        (Key { space: events, id: event }, "e".repeat(250).into()),
+    ];
+    let checks = vec![(Key { space: 1, id }, Guard::Absent)];
+    WriteSet { checks, puts, ..WriteSet::default() }
 }
 
 fn measure(engine: EngineName, writers: u64) {

@@ -13,7 +13,6 @@ use crate::domain::customer::CustomerKind;
 use crate::domain::review::CaseFile;
 use crate::domain::token::Role;
 use crate::domain::{ApplicationId, CustomerId, DocumentId, Error, Identifier, OrderId, PurchaseId};
-use crate::policy::applications::STAGES;
 use crate::ra::{ApplicationReport, ApplicationRequest, Pick};
 
 /// The application of a purchase, also while none was submitted.
@@ -28,8 +27,10 @@ pub(super) struct ApplicationObject {
     term: u32,
     /// In the documents' words (STATUS-01).
     status: &'static str,
-    /// The stages in their order, with what is done (BUY-09).
-    stages: Vec<StageObject>,
+    /// The stages of the application (BUY-09).
+    stages: &'static [&'static str],
+    /// The stage that it is in.
+    stage: &'static str,
     /// How many names of which kind are to be given (BUY-10).
     takes: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,14 +77,6 @@ pub(super) struct ApplicationObject {
     revision: u32,
 }
 
-/// One of the five stages.
-#[derive(Serialize, ToSchema)]
-struct StageObject {
-    name: &'static str,
-    /// `done`, `now` or `later`.
-    state: &'static str,
-}
-
 /// The letter of an application.
 #[derive(Serialize, ToSchema)]
 struct LetterObject {
@@ -114,18 +107,9 @@ impl From<Happening> for HappeningObject {
     }
 }
 
-fn stages(done: usize) -> Vec<StageObject> {
-    let state = |place: usize| match place.cmp(&done) {
-        std::cmp::Ordering::Less => "done",
-        std::cmp::Ordering::Equal => "now",
-        std::cmp::Ordering::Greater => "later",
-    };
-    STAGES.iter().enumerate().map(|(place, name)| StageObject { name, state: state(place) }).collect()
-}
-
 impl From<ApplicationReport> for ApplicationObject {
     fn from(report: ApplicationReport) -> Self {
-        let ApplicationReport { purchase, product, application, file: CaseFile { reminders, .. }, .. } = report;
+        let ApplicationReport { purchase, application, file: CaseFile { reminders, .. }, .. } = report;
         let uploaded = application.as_ref().and_then(|application| application.letter.clone());
         let letter = report.letter.map(|letter| LetterObject {
             formats: letter.formats.iter().map(|format| format!("{format:?}").to_lowercase()).collect(),
@@ -141,13 +125,14 @@ impl From<ApplicationReport> for ApplicationObject {
         };
         Self {
             id: application.as_ref().map(|application| application.id.clone()),
-            takes: takes(purchase.names, &product.shape.to_string()),
+            takes: report.takes,
             purchase: purchase.id,
             customer: purchase.customer,
             product: purchase.product,
             term: report.term,
             status: report.status.as_str(),
-            stages: stages(report.stages_done),
+            stages: report.stages.all,
+            stage: report.stages.at,
             organisation: report.organisation.map(OrganisationObject::from),
             administrator: report.administrator.map(PersonObject::from),
             contact: report.contact.map(PersonObject::from),
@@ -170,11 +155,6 @@ impl From<ApplicationReport> for ApplicationObject {
             history: application.map(|made| made.history.into_iter().map(Into::into).collect()).unwrap_or_default(),
         }
     }
-}
-
-/// BUY-10
-fn takes(names: u32, shape: &str) -> String {
-    format!("This purchase takes {names} chargeable names ({shape}); names that come free are not counted (BUY-10).")
 }
 
 /// One of the profiles by its id, or new data.

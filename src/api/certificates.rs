@@ -42,7 +42,7 @@ pub(super) struct CertificateObject {
     not_after: String,
     /// Whether that is within the days of the renewal window.
     expiring: bool,
-    /// `valid`, `expired`, `revoked` or `uploaded`.
+    /// `valid`, `expired`, `revoking`, `revoked` or `uploaded`.
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     revoked: Option<String>,
@@ -198,7 +198,7 @@ pub(super) async fn list(
     Ok(List::of(items, limit, |item: &CertificateObject| item.id.clone()))
 }
 
-const STATUSES: [&str; 4] = ["valid", "expired", "revoked", "uploaded"];
+const STATUSES: [&str; 5] = ["valid", "expired", "revoking", "revoked", "uploaded"];
 
 /// One certificate.
 #[utoipa::path(get, path = "/certificates/{serial}", tag = "certificates", params(("serial" = String, Path, description = "Its id: serial or upload")), responses((status = 200, body = CertificateObject)))]
@@ -323,7 +323,9 @@ pub(super) async fn bundle(
         Some(value) => Some(value.to_str().map_err(|_| Error::malformed("The password is not printable ASCII."))?),
         None => None,
     };
-    let archive = api.ra.bundle(&reference, &format, password).await?;
+    // Operators get no private keys.
+    let owner = caller.scope(None)?.is_some();
+    let archive = api.ra.bundle(&reference, &format, password, owner).await?;
     let disposition = format!("attachment; filename=\"{reference}.zip\"");
     let told = [
         (header::CONTENT_TYPE, "application/zip"),

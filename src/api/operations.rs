@@ -42,6 +42,14 @@ impl OperationObject {
             about,
         }
     }
+
+    /// Takes out what is no business of customers.
+    fn hide_the_desk(&mut self) {
+        self.from = None;
+        if let Some((role @ ("operator" | "reviewer"), _)) = self.who.split_once(' ') {
+            self.who = role.to_owned();
+        }
+    }
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -91,7 +99,8 @@ pub(super) async fn list(
     Ok(Json(List { items: page.items.into_iter().map(OperationObject::of).collect(), next }))
 }
 
-/// The history of an order, oldest first. Where requests came from is for operators alone.
+/// The history of an order, oldest first. Where requests came from, and which of the desk's people acted, is for operators
+/// alone.
 #[utoipa::path(get, path = "/orders/{id}/events", tag = "orders", params(("id" = String, Path)), responses((status = 200, body = List<OperationObject>)))]
 pub(super) async fn of_order(
     State(api): Shared,
@@ -104,7 +113,7 @@ pub(super) async fn of_order(
     let events = api.ra.order_events(&order).await?;
     let mut items: Vec<OperationObject> = events.into_iter().map(OperationObject::of).collect();
     if caller.operator().is_err() {
-        items.iter_mut().for_each(|item| item.from = None);
+        items.iter_mut().for_each(OperationObject::hide_the_desk);
     }
     Ok(Json(List { items, next: None }))
 }

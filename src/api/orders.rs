@@ -24,8 +24,10 @@ pub(super) struct OrderObject {
     customer: Option<CustomerId>,
     product: String,
     identifiers: Vec<Identifier>,
-    /// In the documents' words (STATUS-01).
+    /// The canonical word (STATUS-01).
     status: &'static str,
+    /// In the documents' words, for people.
+    status_text: &'static str,
     /// The stages of the application (BUY-09).
     #[serde(skip_serializing_if = "Option::is_none")]
     stages: Option<&'static [&'static str]>,
@@ -100,6 +102,7 @@ impl From<OrderReport> for OrderObject {
             product: order.product,
             identifiers: order.identifiers,
             status: report.status.as_str(),
+            status_text: report.status.text(),
             stages: report.stages.map(|stages| stages.all),
             stage: report.stages.map(|stages| stages.at),
             waits_for,

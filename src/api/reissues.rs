@@ -6,12 +6,14 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
+use zeroize::Zeroizing;
 
 use super::orders::{OrderObject, method, pem_request};
 use super::revocations::own_certificate;
-use super::{Answer, Body, Caller, Path, Shared};
+use super::{Answer, Body, Caller, Path, Shared, id};
 use crate::domain::Error;
-use crate::ra::NewReissue;
+use crate::domain::csr::SubjectKey;
+use crate::ra::{NewKeyPair, NewReissue};
 
 /// A wish to have a certificate issued once more.
 #[derive(Deserialize, ToSchema)]
@@ -20,8 +22,15 @@ pub(super) struct ReissueRequest {
     /// Why, in words; for paid certificates it must be there (REISSUE-08).
     #[serde(default)]
     grounds: String,
-    /// A CSR, PEM (CSR-15).
+    /// A CSR, PEM (CSR-15); not for free certificates (REISSUE-09).
     csr: Option<String>,
+    /// The id of a CSR that is kept here; not for free certificates (REISSUE-09).
+    csr_id: Option<String>,
+    /// The kind of the key that is made here where no CSR is given; that of the certificate unless another one is asked for.
+    key: Option<SubjectKey>,
+    /// What locks that key. It is not kept and cannot be recovered (KEY-04).
+    #[schema(value_type = Option<String>)]
+    password: Option<Zeroizing<String>>,
     /// How control of names is shown that are to be proven anew: `dns-01` or `http-01`; without one, as the first time.
     method: Option<String>,
 }
@@ -41,10 +50,34 @@ pub(super) async fn create(
             "The certificate is an ACME account's of its own: its client places the order, with \"replaces\".",
         )
     })?;
-    api.ra.check_reissue(&serial, &asked.grounds).await?;
-    let method = asked.method.map(|text| method(Some(&text))).transpose()?;
-    let csr = asked.csr.ok_or_else(|| Error::malformed("\"csr\" is missing (REISSUE-08)."))?;
-    let (csr, key_pair) = (pem_request(&csr)?, None);
+    let certificate = api.ra.check_reissue(&serial, &asked.grounds).await?;
+    let method = asked.method.as_deref().map(|text| method(Some(text))).transpose()?;
+    let (csr, key_pair) = match (&asked.csr, &asked.csr_id) {
+        (None, None) => {
+            let new = NewKeyPair {
+                customer: customer.clone(),
+                name: format!("Reissue of {serial}"),
+                identifiers: certificate.identifiers,
+                key: asked.key.unwrap_or(certificate.key),
+                password: asked.password,
+            };
+            let made = api.ra.create_key_pair(new).await?;
+            (made.csr, Some(made.id))
+        }
+        // REISSUE-09
+        _ if api.ra.makes_reissued_keys(&certificate) => {
+            let told =
+                "A free reissue takes a new key that is made here: choose its kind and password only (REISSUE-09).";
+            return Err(Error::malformed(told).into());
+        }
+        (Some(_), Some(_)) => return Err(Error::malformed("Give \"csr\" or \"csr_id\", not both.").into()),
+        (Some(csr), None) => (pem_request(csr)?, None),
+        (None, Some(kept)) => {
+            let kept = api.ra.key_pair(&id("CSR", kept)?).await?;
+            caller.sees(&kept.customer)?;
+            (kept.csr, Some(kept.id))
+        }
+    };
     let order = api.ra.reissue(NewReissue { serial, customer, grounds: asked.grounds, csr, key_pair, method }).await?;
     let report = api.ra.order_report(&order.order.id).await?;
     Ok((StatusCode::CREATED, Json(OrderObject::from(report))).into_response())

@@ -9,6 +9,7 @@ use super::applications::ApplicationObject;
 use super::customers::CustomerObject;
 use super::orders::{ValidationObject, validations};
 use super::profiles::{OrganisationObject, PersonObject};
+use super::revocations::RevocationObject;
 use super::{Answer, Asked, Body, Caller, List, Page, Path, Shared};
 use crate::domain::order::ReviewCause;
 use crate::domain::review::{Approval, Note};
@@ -76,6 +77,8 @@ pub(super) struct ReviewPage {
     organisation: Option<OrganisationObject>,
     #[serde(skip_serializing_if = "Option::is_none")]
     administrator: Option<PersonObject>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revocation: Option<RevocationObject>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     approvals: Vec<ApprovalObject>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -122,6 +125,7 @@ impl ReviewObject {
         let product = match &case.details {
             Details::Order(report) => Some(report.view.order.product.clone()),
             Details::Application(report) => Some(report.product.id.clone()),
+            Details::Revocation(view) => Some(view.certificate.product.clone()),
             Details::Organisation(_) | Details::Administrator(_) => None,
         };
         Self {
@@ -151,7 +155,7 @@ fn order_of(case: &Case) -> Option<&OrderReport> {
     match &case.details {
         Details::Order(report) => Some(report),
         Details::Application(report) => report.order.as_ref(),
-        Details::Organisation(_) | Details::Administrator(_) => None,
+        Details::Organisation(_) | Details::Administrator(_) | Details::Revocation(_) => None,
     }
 }
 
@@ -176,6 +180,7 @@ impl From<Case> for ReviewPage {
             application: None,
             organisation: None,
             administrator: None,
+            revocation: None,
             approvals: file.approvals.into_iter().map(Into::into).collect(),
             notes: file.notes.into_iter().map(Into::into).collect(),
             reminded: file.reminders.iter().map(ToString::to_string).collect(),
@@ -189,6 +194,11 @@ impl From<Case> for ReviewPage {
             Details::Administrator(found) => {
                 page.status = found.standing.as_str();
                 page.administrator = Some((*found).into());
+            }
+            Details::Revocation(view) => {
+                page.status = view.request.stage.as_str();
+                page.certificate = Some(view.request.serial);
+                page.revocation = Some((*view).into());
             }
             Details::Application(report) => {
                 page.status = report.status.as_str();

@@ -5,6 +5,7 @@ mod remote;
 mod service;
 mod show;
 mod storage;
+mod watch;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -57,6 +58,10 @@ enum Command {
     /// Issued certificates
     #[command(subcommand)]
     Certificate(CertificateCommand),
+    /// Who did what, when and from where, oldest first
+    Operations(watch::Operations),
+    /// What stands in the way of an order or a name, and what to do
+    Diagnose(watch::Diagnose),
 }
 
 /// Where the configuration and the data are.
@@ -434,6 +439,8 @@ pub fn main() -> ExitCode {
         Some(Command::Purchase(command)) => service::purchase(command),
         Some(Command::Review(command)) => service::review(command),
         Some(Command::Certificate(command)) => service::certificate(command),
+        Some(Command::Operations(asked)) => watch::operations(asked),
+        Some(Command::Diagnose(asked)) => watch::diagnose(asked),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

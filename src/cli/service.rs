@@ -177,7 +177,7 @@ fn fetch(remote: &Remote, collection: &str, id: &str) -> Result<(), Failure> {
 }
 
 /// Shows all objects of a collection, these members of each.
-fn list(remote: &Remote, collection: &str, columns: &[&str]) -> Result<(), Failure> {
+pub(super) fn list(remote: &Remote, collection: &str, columns: &[&str]) -> Result<(), Failure> {
     run(remote, async |server| {
         let items = server.fetch_all(collection).await?;
         if remote.json { show::json(&items.into()) } else { show::table(&items, columns) }
@@ -185,7 +185,10 @@ fn list(remote: &Remote, collection: &str, columns: &[&str]) -> Result<(), Failu
 }
 
 /// Shows the one object that comes back.
-fn record(remote: &Remote, ask: impl AsyncFnOnce(Server) -> Result<serde_json::Value, Failure>) -> Result<(), Failure> {
+pub(super) fn record(
+    remote: &Remote,
+    ask: impl AsyncFnOnce(Server) -> Result<serde_json::Value, Failure>,
+) -> Result<(), Failure> {
     run(remote, async |server| {
         let answer = ask(server).await?;
         if remote.json { show::json(&answer) } else { show::record(&answer) }

@@ -115,7 +115,8 @@ pub enum Stage {
 pub struct Happening {
     /// When.
     pub at: Timestamp,
-    /// What: `submitted`, `letter-uploaded`, `pre-review-passed`, `approved`, `refused`, `carried-over`, `reopened`.
+    /// What: `submitted`, `letter-uploaded`, `pre-review-passed`, `approved`, `refused`, `carried-over`, `reopened`,
+    /// `canceled`.
     pub event: String,
     /// Who did it, or why.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -248,6 +249,15 @@ impl Application {
         }
         self.stage = Stage::Refused { at: now, by: by.to_owned(), reason: reason.to_owned() };
         Ok(self.noted("refused", reason.to_owned(), now))
+    }
+
+    /// Its customer gave it up with the purchase: nobody has to look at it any more (DELETE-03).
+    #[must_use]
+    pub fn cancel(mut self, now: Timestamp) -> Self {
+        let Stage::Open { .. } = self.stage else { return self };
+        let reason = "The application was canceled by its customer.".to_owned();
+        self.stage = Stage::Refused { at: now, by: "customer".to_owned(), reason };
+        self.noted("canceled", String::new(), now)
     }
 
     /// The approval is too old to serve: reviewers look again (Baseline Requirements 4.2.1).

@@ -39,7 +39,11 @@ impl Act {
             | Self::ReviewBegun { order, .. }
             | Self::ReviewDecided { order, .. }
             | Self::ReviewLapsed { order }
+            | Self::OrderTakenInHand { order, .. }
+            | Self::LookAskedFor { order, .. }
+            | Self::OrderLookedAt { order, .. }
             | Self::OrderFinalized { order, .. }
+            | Self::OrderCanceled { order, .. }
             | Self::OrderFailed { order, .. }
             | Self::CaaChecked { order, .. }
             | Self::IssuancePutOff { order, .. }

@@ -97,8 +97,11 @@ pub struct Approval {
     /// What they rest it on: where the number was found, who answered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<String>,
-    /// Since when the matter had waited: an approval counts for that round alone.
+    /// Since when the matter had waited.
     pub round: Timestamp,
+    /// Whether that round was decided: then it counts no more.
+    #[serde(default)]
+    pub spent: bool,
 }
 
 /// What a reviewer noted.
@@ -121,9 +124,16 @@ impl CaseFile {
         Self { id: id.to_owned(), ..Self::default() }
     }
 
-    /// The approvals of the round that began then.
+    /// The approvals that count in the round that began then.
     pub fn approvals_of(&self, round: Timestamp) -> impl Iterator<Item = &Approval> {
-        self.approvals.iter().filter(move |approval| approval.round == round)
+        self.approvals.iter().filter(move |approval| approval.round == round && !approval.spent)
+    }
+
+    /// The matter was decided: the next round begins without approvals.
+    #[must_use]
+    pub fn decided(mut self) -> Self {
+        self.approvals.iter_mut().for_each(|approval| approval.spent = true);
+        self
     }
 
     /// One more reviewer says yes: nobody counts twice in a round. The file, and how many have said so.
@@ -169,12 +179,14 @@ mod tests {
             note: String::new(),
             evidence: Vec::new(),
             round: Timestamp::from_secs(round),
+            spent: false,
         };
         let (file, count) = CaseFile::of("x").approve(yes("a", 1)).unwrap();
         assert_eq!(count, 1);
         assert_eq!(file.clone().approve(yes("a", 1)).unwrap_err().kind(), Kind::Conflict);
         assert_eq!(file.clone().approve(yes("b", 1)).unwrap().1, 2);
         // What was approved before it was sent back counts no more.
-        assert_eq!(file.approve(yes("a", 2)).unwrap().1, 1);
+        assert_eq!(file.clone().approve(yes("a", 2)).unwrap().1, 1);
+        assert_eq!(file.decided().approve(yes("a", 1)).unwrap().1, 1);
     }
 }

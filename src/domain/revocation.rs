@@ -144,6 +144,14 @@ impl RevocationRequest {
         !matches!(self.stage, Stage::Done { .. } | Stage::Failed { .. })
     }
 
+    /// Since when it waits for a person; none if it does not.
+    pub fn waits_since(&self) -> Option<Timestamp> {
+        match self.stage {
+            Stage::AwaitingReview { since, .. } => Some(since),
+            _ => None,
+        }
+    }
+
     /// The names whose control was not seen yet, by their place.
     pub fn unproven(&self) -> Vec<(usize, &NameProof)> {
         match &self.stage {

@@ -205,7 +205,7 @@ fn plain_key(bundle: &Bundle<'_>) -> Result<Zeroizing<Vec<u8>>> {
             )
         }),
         Key::Elsewhere => Err(Error::malformed(
-            "This format needs the private key, which is not kept here: take the format \"pem\" and make the file with your own \
+            "This format needs the private key, which is not at hand here: take the format \"pem\" and make the file with your own \
              key (`openssl pkcs12 -export -inkey your.key -in 1_.._cert.crt -out your.pfx`) (CSR-11).",
         )),
     }

@@ -6,7 +6,6 @@ use super::calendar;
 use super::catalog::{Catalog, Class, Exemption, Flow, Letter, Product, Purpose, Reupload, Step};
 use super::status::Status;
 use crate::domain::application::{Application, Known, Route, Stage, Task};
-use crate::domain::order::OrderStatus;
 use crate::domain::organisation::Organisation;
 use crate::domain::{Error, Kind, Result, Timestamp};
 
@@ -70,6 +69,7 @@ pub fn route(catalog: &Catalog, product: &Product, facts: &Facts) -> Result<Rout
     let letter = letter(catalog, product, facts)?;
     // REVIEW-09, X-23
     let known = facts.same_data.clone().filter(|_| flow.same_data_skips_review);
+    // REVIEW-05, REVIEW-06, REVIEW-07: the steps of the brand's flow, in their order.
     let tasks = flow.steps.iter().filter_map(|step| match step {
         Step::PreReview => Some(Task::PreReview),
         Step::Letter => letter.map(|_| Task::Letter),
@@ -214,7 +214,12 @@ pub fn letter_files(catalog: &Catalog, letter: &Letter) -> String {
         _ => names.concat(),
     };
     let bytes = catalog.settings().letter_max_bytes;
-    let rule = if letter.reupload == Reupload::Never { "DOC-07" } else { "DOC-02" };
+    let rule = match (letter.purpose, letter.reupload) {
+        (Purpose::Revocation, Reupload::Never) => "DOC-10",
+        (Purpose::Revocation, Reupload::WhileInReview) => "DOC-11",
+        (_, Reupload::Never) => "DOC-07",
+        (_, Reupload::WhileInReview) => "DOC-02",
+    };
     format!("Use {listed} up to {:.1} MB ({rule})", f64::from(bytes) / 1_000_000.0)
 }
 
@@ -232,24 +237,6 @@ pub fn status(application: Option<&Application>) -> Status {
         // REVIEW-10: from there on it is called pending validation, whoever is behind.
         Stage::Open { task: Task::Review, .. } | Stage::Approved { .. } => Status::PendingValidation,
         Stage::Refused { .. } => Status::ReviewFailed,
-    }
-}
-
-/// The five stages that a customer sees (BUY-09).
-pub const STAGES: [&str; 5] = ["information", "choice of method", "domain validation", "waiting for the CA", "issue"];
-
-/// How many of the five stages are done.
-pub fn stages_done(application: Option<&Application>, order: Option<(OrderStatus, bool)>) -> usize {
-    let filled = application.is_some_and(|application| {
-        matches!(application.stage, Stage::Approved { .. } | Stage::Open { task: Task::Review, .. })
-    });
-    match order {
-        _ if !filled => 0,
-        None | Some((OrderStatus::Invalid, _)) => 1,
-        Some((OrderStatus::Pending, tried)) => 1 + usize::from(tried),
-        Some((OrderStatus::Ready, _)) => 3,
-        Some((OrderStatus::Processing, _)) => 3,
-        Some((OrderStatus::Valid, _)) => 5,
     }
 }
 

@@ -14,8 +14,8 @@ pub struct Stages {
 }
 
 /// BUY-09: paid applications have five stages, free ones two.
-const PAID: &[&str] = &["information", "method", "validation", "waiting-for-ca", "issue"];
-const FREE: &[&str] = &["application", "validation"];
+const PAID: &[&str] = &["information", "choice of method", "domain validation", "waiting for the CA", "issue"];
+const FREE: &[&str] = &["application", "domain validation"];
 
 /// The stages of an order in that status.
 pub fn stages(product: &Product, status: Status) -> Stages {
@@ -23,6 +23,7 @@ pub fn stages(product: &Product, status: Status) -> Stages {
         return Stages { all: FREE, at: FREE[1] };
     }
     let at = match status {
+        Status::PendingSubmission | Status::PendingLetter | Status::PreReview => PAID[0],
         Status::Canceled | Status::ReviewFailed | Status::ValidationFailed => PAID[0],
         Status::PendingValidation => PAID[1],
         Status::Validating | Status::ValidationTimeout => PAID[2],

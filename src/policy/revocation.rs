@@ -91,7 +91,7 @@ fn restrict(catalog: &Catalog, product: &Product, case: &Case<'_>, now: Timestam
     // DIAG-23
     if let Some(user) = case.in_use_by {
         return Err(Error::unauthorized(format!(
-            "The certificate is in use by {user}; unbind it, then revoke (REVOKE-09)."
+            "The certificate is in use by {user}; unbind it, then revoke (REVOKE-09, DIAG-23)."
         )));
     }
     if !is_bound(catalog, product) {

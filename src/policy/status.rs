@@ -163,6 +163,30 @@ impl Status {
             Self::Expired => "expired",
         }
     }
+
+    /// What the console calls it: the documents' own words, of which several may mean one status (STATUS-01, STATUS-02).
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::PendingSubmission => "Pending Submission",
+            Self::PendingLetter => "Pending confirmation letter upload",
+            Self::PreReview => "Pre-Review",
+            // also "Pending verification" and "Waiting for DNS verification".
+            Self::PendingValidation => "Pending validation",
+            Self::Validating => "Validating",
+            Self::ValidationTimeout => "Validation timeout",
+            Self::Validated => "Passed",
+            Self::ValidationFailed => "Failed",
+            Self::PendingIssue => "Pending issuance by CA",
+            Self::Issued => "Issued",
+            Self::ReviewFailed => "Failed to pass review",
+            Self::Canceled => "Review canceled",
+            Self::ToBeRenewed => "To be renewed",
+            Self::Reissuing => "In the reissue process",
+            Self::Revoking => "Revocation submitted",
+            Self::Revoked => "Revoked",
+            Self::Expired => "Expired",
+        }
+    }
 }
 
 impl PurchaseState {
@@ -188,12 +212,12 @@ impl PurchaseState {
     pub fn advice(self) -> Option<&'static str> {
         match self {
             Self::PendingSubmission => Some("Submit the application data first: order the certificate (BUY-03)."),
-            Self::PendingLetter => Some("Upload the confirmation letter (DOC-01)."),
-            Self::ReviewFailed => Some("Edit the application and submit it again (REVIEW-11)."),
+            Self::PendingLetter => Some("Upload the confirmation letter (DOC-01, RENEW-07)."),
+            Self::PreReview => Some("Wait for the pre-review, then order the certificate (REVIEW-04)."),
+            Self::PendingValidation => Some("Order the certificate, and validate its domains (RENEW-08, RENEW-09)."),
+            Self::ReviewFailed => Some("Edit the application and resubmit it (REVIEW-11)."),
             Self::Canceled => Some("Have the purchase refunded (REFUND-02)."),
-            Self::PreReview | Self::PendingValidation | Self::InUse | Self::Issued | Self::UsedUp | Self::Refunded => {
-                None
-            }
+            Self::InUse | Self::Issued | Self::UsedUp | Self::Refunded => None,
         }
     }
 }

@@ -66,7 +66,8 @@ pub enum Step {
 /// What is due (VALIDITY-04, BUY-07, BUY-08).
 pub fn step(situation: &Situation<'_>) -> Step {
     let Situation { purchase, begun, certificate, follower, bought, window_days, now } = *situation;
-    if !purchase.is_in_force() || certificate.is_revoked() || certificate.not_after <= now {
+    let opens = certificate.not_after - days(window_days);
+    if !purchase.is_in_force() || certificate.is_revoked() || now < opens || certificate.not_after <= now {
         return Step::Nothing;
     }
     match follower {

@@ -68,7 +68,7 @@ impl Ra {
             return Err(Error::malformed(format!("A customer has {MOST} alarm policies at most; delete one first.")));
         }
         let (id, now) = (AlarmId::random(), self.now());
-        let policy = self.judged_policy(customer, &id, terms, now).await?;
+        let policy = self.policy_of(customer, &id, terms, now).await?;
         let act = Act::AlarmPolicyChanged { policy: id.clone() };
         let row = Index::AlarmOfCustomer(customer, &id);
         self.records.commit(Batch::of(act, now).insert(&policy).claim(&row, id.as_str())).await?;
@@ -80,7 +80,7 @@ impl Ra {
     pub async fn change_alarm(&self, id: &AlarmId, terms: PolicyTerms) -> Result<Stored<AlarmPolicy>> {
         settle(|| async {
             let read = self.alarm(id).await?;
-            let policy = self.judged_policy(&read.customer, id, terms.clone(), read.created).await?;
+            let policy = self.policy_of(&read.customer, id, terms.clone(), read.created).await?;
             let act = Act::AlarmPolicyChanged { policy: id.clone() };
             Ok(self.records.commit(Batch::of(act, self.now()).replace(&read, &policy)).await?)
         })
@@ -89,7 +89,7 @@ impl Ra {
         self.alarm(id).await
     }
 
-    async fn judged_policy(
+    async fn policy_of(
         &self,
         customer: &CustomerId,
         id: &AlarmId,

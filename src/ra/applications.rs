@@ -11,11 +11,12 @@ use crate::domain::customer::CustomerKind;
 use crate::domain::notice::{Notice, Topic};
 use crate::domain::order::OrderStatus;
 use crate::domain::organisation::{Organisation, OrganisationFacts, Person, PersonFacts, Role};
-use crate::domain::purchase::{LastTerm, Purchase};
+use crate::domain::purchase::{LastTerm, Purchase, Standing};
 use crate::domain::review::{CaseFile, Matter};
 use crate::domain::{ApplicationId, Error, Identifier, Kind, OrganisationId, PersonId, PurchaseId, Result, Timestamp};
 use crate::policy::applications::{self, Expected, Facts};
 use crate::policy::catalog::{Letter, Product};
+use crate::policy::form::{self, Stages};
 use crate::policy::{reminders, status};
 use crate::store::records::{Batch, Index, Stored, target};
 
@@ -68,8 +69,10 @@ pub struct ApplicationReport {
     pub order: Option<OrderReport>,
     /// Where it stands.
     pub status: status::Status,
-    /// How many of the five stages are done (BUY-09).
-    pub stages_done: usize,
+    /// The stage that it has reached (BUY-09).
+    pub stages: Stages,
+    /// How many names of which kind it takes (BUY-10).
+    pub takes: String,
     /// When people are expected to be done.
     pub expected: Option<Expected>,
     /// The letter that it needs, if it needs one.
@@ -133,6 +136,7 @@ impl Ra {
 
     async fn submit_application_once(&self, purchase: &PurchaseId, asked: ApplicationRequest) -> Result<(), Stop> {
         let (purchase, product) = self.purchase_and_product(purchase).await?;
+        in_force(&purchase)?;
         let catalog = self.catalog();
         applications::flow(&catalog, &product)?;
         let term = self.term_due(&purchase).await?;
@@ -383,12 +387,11 @@ impl Ra {
         let open = order.as_ref().filter(|order| order.view.status() != OrderStatus::Invalid);
         let task = application.as_ref().and_then(|application| Some((application.task()?, application.waits_since()?)));
         let waiting = application.as_ref().and_then(|application| waiting(application, &file));
+        let status = open.map_or_else(|| applications::status(application.as_ref()), |order| order.status);
         Ok(ApplicationReport {
-            status: open.map_or_else(|| applications::status(application.as_ref()), |order| order.status),
-            stages_done: applications::stages_done(
-                application.as_ref(),
-                open.map(|order| (order.view.status(), order.is_attempted())),
-            ),
+            status,
+            stages: form::stages(&product, status),
+            takes: form::takes(&product, purchase.names),
             expected: task.and_then(|(task, since)| applications::expected(&catalog, &product, task, since)),
             reminder_opens: waiting.and_then(|waiting| reminders::opens(&catalog, &product, &waiting).ok()),
             hints: applications::hints(&catalog, &product, application.as_ref().and_then(Application::task)),
@@ -403,6 +406,17 @@ impl Ra {
             letter,
             file,
         })
+    }
+}
+
+/// Nothing is applied for with what was canceled or refunded.
+pub(super) fn in_force(purchase: &Purchase) -> Result<()> {
+    match purchase.standing {
+        Standing::InForce => Ok(()),
+        Standing::Canceled { .. } | Standing::Refunded { .. } => Err(Error::new(
+            Kind::Conflict,
+            format!("Purchase {} was canceled; buy again to apply (REFUND-04).", purchase.id),
+        )),
     }
 }
 

@@ -11,7 +11,14 @@ use crate::store::records::{Batch, Index, target};
 
 impl Ra {
     /// The archive of a certificate for a server. `password` is that of the key store, and opens a key that its owner locked.
-    pub async fn bundle(&self, id: &CertificateRef, format: &str, password: Option<&str>) -> Result<Vec<u8>> {
+    /// The key is for its owner alone.
+    pub async fn bundle(
+        &self,
+        id: &CertificateRef,
+        format: &str,
+        password: Option<&str>,
+        owner: bool,
+    ) -> Result<Vec<u8>> {
         let format: Format = format.parse()?;
         let listed = self.listed(id).await?;
         self.usable(&listed).await?;
@@ -27,6 +34,7 @@ impl Ra {
                 (Some(PrivateKey::Kept { document: upload.pair.key.clone() }), upload.pair.ders())
             }
         };
+        let key = key.filter(|_| owner);
         let content = match key.as_ref().and_then(PrivateKey::document) {
             Some(document) => Some(self.read_document(document).await?.1),
             None => None,
@@ -42,8 +50,8 @@ impl Ra {
         let notes = self.notes(&listed);
         let now = self.now();
         let extra = match &listed.certificate {
-            Kept::Uploaded(upload) => self.second_pair(upload).await?,
-            Kept::Issued(_) => None,
+            Kept::Uploaded(upload) if owner => self.second_pair(upload).await?,
+            _ => None,
         };
         let second = extra.as_ref().map(|(chain, key)| (chain.as_slice(), key.as_slice()));
         let made = archive::bundle(format, &Bundle { name, chain: &chain, key, second, password, notes: &notes, now })?;
@@ -62,13 +70,8 @@ impl Ra {
             ));
         }
         // REVOKE-01
-        if let Kept::Issued(certificate) = &listed.certificate
-            && self.under_revocation(&certificate.serial).await?
-        {
-            return Err(Error::new(
-                Kind::Conflict,
-                "Revocation is under way: the certificate is neither downloaded nor deployed (REVOKE-01).",
-            ));
+        if let Kept::Issued(certificate) = &listed.certificate {
+            self.refuse_while_revoking(&certificate.serial).await?;
         }
         Ok(())
     }
@@ -87,12 +90,6 @@ impl Ra {
         let chains = self.ca.chains(issuer).and_then(<[_]>::first);
         let above = chains.ok_or_else(|| Error::internal(format!("the issuer \"{issuer}\" has no chain")))?;
         Ok(std::iter::once(leaf.to_vec()).chain(above.iter().cloned()).collect())
-    }
-
-    /// Whether its revocation is under way.
-    async fn under_revocation(&self, serial: &crate::domain::Serial) -> Result<bool> {
-        let _ = serial;
-        Ok(false)
     }
 
     async fn second_pair(&self, upload: &Upload) -> Result<Option<(Vec<Vec<u8>>, zeroize::Zeroizing<Vec<u8>>)>> {

@@ -5,10 +5,12 @@ use super::purchases::quote;
 use super::{Ra, Stop, settle};
 use crate::domain::audit::Act;
 use crate::domain::customer::CustomerKind;
+use crate::domain::job::Work;
 use crate::domain::ledger::{Entry, Occasion, Reason};
 use crate::domain::notice::{Notice, Topic};
+use crate::domain::order::Phase;
 use crate::domain::purchase::{Payment, Purchase, Standing, check_labels};
-use crate::domain::{CouponId, CustomerId, Error, Kind, PurchaseId, Result, Timestamp};
+use crate::domain::{CouponId, CustomerId, Error, Kind, PurchaseId, Result, Serial, Timestamp};
 use crate::policy::catalog::{Product, Sale};
 use crate::policy::payment::{self, Due};
 use crate::store::records::{Batch, Index};
@@ -127,7 +129,7 @@ impl Ra {
             Entry::of(occasion(&purchase, Reason::Purchase, now), payment::postings(&purchase.payment, quote.total))?;
         let batch = Batch::of(act, now)
             .insert(&purchase)
-            .index(&Index::OpenPurchase(&purchase.customer, &purchase.id), purchase.id.as_str())
+            .index(&Index::OpenPurchase(&purchase.customer, &purchase.product, &purchase.id), purchase.id.as_str())
             .index(&Index::PurchaseOfCustomer(&purchase.customer, now, &purchase.id), purchase.id.as_str())
             .notice(&bought(&purchase, &product, now));
         let batch = match purchase.payment.is_from_balance() {
@@ -148,11 +150,29 @@ impl Ra {
                 )));
             }
             let purchase = Purchase { auto_renew: enabled, ..(*read).clone() };
+            let now = self.now();
             let act = Act::AutoRenewalSet { purchase: id.clone(), enabled };
-            self.records.commit(Batch::of(act, self.now()).replace(&read, &purchase)).await?;
+            let batch = Batch::of(act, now).replace(&read, &purchase);
+            // In the last days of a certificate nobody sees to it any more who was told not to.
+            let batch = match self.last_certificate(&read).await? {
+                Some(certificate) if enabled && !read.auto_renew => {
+                    batch.later(now, Work::Continue { purchase: id.clone(), certificate, tries: 0 })
+                }
+                _ => batch,
+            };
+            self.records.commit(batch).await?;
             Ok(purchase)
         })
         .await
+    }
+
+    /// The certificate of the term of a purchase that was begun last.
+    async fn last_certificate(&self, purchase: &Purchase) -> Result<Option<Serial>> {
+        let Some(order) = purchase.terms.last() else { return Ok(None) };
+        Ok(match self.order_view(order).await?.order.phase {
+            Phase::Issued { serial, .. } => Some(serial),
+            _ => None,
+        })
     }
 }
 

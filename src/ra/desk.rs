@@ -2,23 +2,20 @@
 
 use std::sync::Arc;
 
-use super::applications::ApplicationReport;
-use super::profiles::requeued;
+use super::applications::{ApplicationReport, in_force};
 use super::reviews::noted;
-use super::{OrderReport, Ra, Stop, settle};
+use super::{OrderReport, Ra, RevocationView, settle};
 use crate::domain::account::Holder;
-use crate::domain::application::{Application, Stage, Task};
+use crate::domain::application::{Application, Task};
 use crate::domain::audit::Act;
 use crate::domain::customer::Customer;
-use crate::domain::job::{Job, Work};
 use crate::domain::notice::{Notice, Topic};
 use crate::domain::order::{Order, Phase};
-use crate::domain::organisation::{Organisation, Person, Standing};
+use crate::domain::organisation::{Organisation, Person};
 use crate::domain::review::{Approval, CaseFile, Matter, Note};
-use crate::domain::{CustomerId, Error, JobId, Kind, Result, Timestamp};
+use crate::domain::{CustomerId, Error, JobId, Result, Timestamp};
 use crate::policy::applications::{self, Expected};
 use crate::policy::calendar;
-use crate::policy::catalog::days;
 use crate::store::records::{Batch, Index, Rows, Stored};
 
 /// Most matters that are sorted by their due date at once.
@@ -101,6 +98,8 @@ pub enum Details {
     Administrator(Box<Person>),
     /// Of an application.
     Application(Box<ApplicationReport>),
+    /// Of a request for revocation.
+    Revocation(Box<RevocationView>),
 }
 
 impl Case {
@@ -202,7 +201,7 @@ impl Ra {
         let person = id.parse().map_err(|()| none())?;
         match self.records.find::<Person>(&person).await? {
             Some(_) => Ok(Matter::Administrator(person)),
-            None => Err(none()),
+            None => self.revocation_matter(id).await?.ok_or_else(none),
         }
     }
 
@@ -255,15 +254,14 @@ impl Ra {
             Matter::Application(id) => {
                 let application = self.stored_application(id).await?.into_value();
                 let (purchase, product) = self.purchase_and_product(&application.purchase).await?;
-                let (since, customer, term) =
-                    (application.waits_since(), application.customer.clone(), application.term);
+                let (customer, term) = (application.customer.clone(), application.term);
+                // What was canceled waits for nobody.
+                let since = application.waits_since().filter(|_| in_force(&purchase).is_ok());
                 let approvers = self.approvers_of(&application)?;
                 let report = self.report_application(purchase, product, term, Some(application)).await?;
                 (Some(customer), since, report.expected, approvers, Details::Application(Box::new(report)))
             }
-            Matter::Revocation(id) => {
-                return Err(Error::not_found(format!("There is nothing to review called \"{id}\".")));
-            }
+            Matter::Revocation(id) => self.revocation_case(id).await?,
         };
         let customer = match customer {
             Some(id) => Some(self.customer(&id).await?),
@@ -273,7 +271,7 @@ impl Ra {
     }
 
     /// How many reviewers must approve the task that an application is at.
-    fn approvers_of(&self, application: &Application) -> Result<usize> {
+    pub(super) fn approvers_of(&self, application: &Application) -> Result<usize> {
         let catalog = self.catalog();
         let product = self.product_of(&catalog, &application.product)?;
         Ok(match application.task() {
@@ -298,7 +296,7 @@ impl Ra {
                     self.worker.wait(&waited_for, self.challenge_wait()).await;
                 }
             }
-            Matter::Revocation(_) => {}
+            Matter::Revocation(_) => settle(|| self.decide_revocation(&matter, &verdict)).await?,
         }
         self.case_of(matter).await
     }
@@ -318,7 +316,7 @@ impl Ra {
         let (file, decides) = match verdict.decision {
             Decision::Approve => {
                 let evidence = verdict.evidence.clone();
-                let (file, count) = file.approve(Approval { by, at, note, evidence, round })?;
+                let (file, count) = file.approve(Approval { by, at, note, evidence, round, spent: false })?;
                 (file, count >= approvers)
             }
             Decision::Reject => {
@@ -327,6 +325,7 @@ impl Ra {
                 (file, true)
             }
         };
+        let file = if decides { file.decided() } else { file };
         let act = Act::MatterJudged {
             matter: matter.to_string(),
             approved,
@@ -339,114 +338,6 @@ impl Ra {
 
     pub(super) async fn case_file(&self, id: &str) -> Result<Option<Stored<CaseFile>>> {
         Ok(self.records.find::<CaseFile>(id).await?)
-    }
-
-    async fn decide_organisation(&self, matter: &Matter, verdict: &Verdict) -> Result<(), Stop> {
-        let Matter::Organisation(id) = matter else { return Err(Stop::Overtaken) };
-        let read = self.stored_organisation(id).await?;
-        let (standing, since) = self.ruled(&read.standing, verdict)?;
-        let judged = self.judged(matter, since, verdict, 1).await?;
-        let made = Organisation { standing, ..(*read).clone() };
-        let batch = requeued(judged.batch(self.now()).replace(&read, &made), matter, Some(since), None);
-        let about = format!("organisation profile \"{}\"", read.facts.name);
-        self.records.commit(batch.notice(&self.ruling(&read.customer, &about, verdict))).await?;
-        Ok(())
-    }
-
-    async fn decide_person(&self, matter: &Matter, verdict: &Verdict) -> Result<(), Stop> {
-        let Matter::Administrator(id) = matter else { return Err(Stop::Overtaken) };
-        let read = self.stored_person(id).await?;
-        let (standing, since) = self.ruled(&read.standing, verdict)?;
-        let judged = self.judged(matter, since, verdict, 1).await?;
-        let made = Person { standing, ..(*read).clone() };
-        let batch = requeued(judged.batch(self.now()).replace(&read, &made), matter, Some(since), None);
-        let about = format!("administrator profile \"{}\"", read.facts.name);
-        self.records.commit(batch.notice(&self.ruling(&read.customer, &about, verdict))).await?;
-        Ok(())
-    }
-
-    /// The standing of a profile after a verdict, and since when it had waited.
-    fn ruled(&self, standing: &Standing, verdict: &Verdict) -> Result<(Standing, Timestamp)> {
-        let (now, before) = (self.now(), standing.waits_since());
-        let after = match verdict.decision {
-            Decision::Approve => standing.clone().approve(&verdict.by, &verdict.note, now)?,
-            Decision::Reject => standing.clone().refuse(&verdict.by, &verdict.note, now)?,
-        };
-        let since = before.ok_or_else(|| Error::internal("a profile was decided that did not wait"))?;
-        Ok((after, since))
-    }
-
-    async fn decide_application(&self, matter: &Matter, verdict: &Verdict) -> Result<Option<Job>, Stop> {
-        let Matter::Application(id) = matter else { return Err(Stop::Overtaken) };
-        let read = self.stored_application(id).await?;
-        let not_waiting = || Error::new(Kind::Conflict, "The application is not waiting for a review.");
-        let since = read.waits_since().ok_or_else(not_waiting)?;
-        let judged = self.judged(matter, since, verdict, self.approvers_of(&read)?).await?;
-        let now = self.now();
-        if !judged.decides {
-            self.records.commit(judged.batch(now).check(&read)).await?;
-            return Ok(None);
-        }
-        let made = match (verdict.decision, read.task()) {
-            (Decision::Reject, _) => (*read).clone().refuse(&verdict.by, &verdict.note, now)?,
-            (Decision::Approve, Some(Task::PreReview)) => (*read).clone().pass(&verdict.by, now)?,
-            (Decision::Approve, _) => {
-                (*read).clone().approve(&verdict.by, now + days(applications::APPROVAL_DAYS), now)?
-            }
-        };
-        let batch = requeued(judged.batch(now).replace(&read, &made), matter, Some(since), made.waits_since());
-        let batch = match made.stage {
-            Stage::Approved { .. } => self.approve_profiles(batch, &made, verdict).await?,
-            _ => batch,
-        };
-        let job = Job::new(Work::Release { application: made.id.clone() }, now);
-        let product = self.product_of(&self.catalog(), &made.product)?;
-        let about = match read.task() {
-            Some(Task::PreReview) => format!("pre-review of {}", product.title),
-            _ => format!("application for {}", product.title),
-        };
-        let notice = self.ruling(&made.customer, &about, verdict).of_purchase(&made.purchase);
-        self.records.commit(batch.insert(&job).notice(&notice)).await?;
-        Ok(Some(job))
-    }
-
-    /// Who vetted an application vetted its organisation and administrator too: they become approved entries (DOC-04).
-    async fn approve_profiles(&self, batch: Batch, made: &Application, verdict: &Verdict) -> Result<Batch, Stop> {
-        let (now, by) = (self.now(), &verdict.by);
-        let organisation = self.stored_organisation(&made.form.organisation).await?;
-        let administrator = self.stored_person(&made.form.administrator).await?;
-        if let Standing::Refused { reason, .. } = &organisation.standing {
-            let told = format!("The organisation profile was refused: {reason}. Reject the application too.");
-            return Err(Error::new(Kind::Conflict, told).into());
-        }
-        let mut batch = batch.check(&organisation).check(&administrator);
-        if let Some(since) = organisation.standing.waits_since() {
-            let standing = organisation.standing.clone().approve(by, &verdict.note, now)?;
-            let approved = Organisation { standing, ..(*organisation).clone() };
-            let matter = Matter::Organisation(approved.id.clone());
-            batch = requeued(batch.put(&approved), &matter, Some(since), None);
-        }
-        if let Some(since) = administrator.standing.waits_since() {
-            let standing = administrator.standing.clone().approve(by, &verdict.note, now)?;
-            let approved = Person { standing, ..(*administrator).clone() };
-            let matter = Matter::Administrator(approved.id.clone());
-            batch = requeued(batch.put(&approved), &matter, Some(since), None);
-        }
-        Ok(batch)
-    }
-
-    /// What a customer hears of a decision.
-    pub(super) fn ruling(&self, customer: &CustomerId, about: &str, verdict: &Verdict) -> Notice {
-        let (event, subject, text) = match verdict.decision {
-            Decision::Approve => {
-                ("review-passed", format!("Approved: {about}"), "Your client's next run goes on from here.".to_owned())
-            }
-            // REVIEW-11
-            Decision::Reject => {
-                ("review-failed", format!("Review failed: {about}"), applications::review_failed(&verdict.note))
-            }
-        };
-        Notice::new(customer, (Topic::Review, event), subject, text, self.now())
     }
 
     /// Has a reviewer note something; that a customer could not be reached is told to them (ORG-12).

@@ -115,7 +115,7 @@ impl Ra {
         let found = found.ok_or_else(|| Error::internal(format!("customer {id} is gone")))?;
         found.checked()?;
         standing.customer = Some(found);
-        standing.open = self.open_purchases(id).await?;
+        standing.open = self.open_purchases(id, request.product.as_deref()).await?;
         let unused = standing.open.iter().filter(|open| open.is_unused());
         standing.offers =
             unused.map(|open| Offer { product: open.purchase.product.clone(), names: open.purchase.names }).collect();
@@ -144,8 +144,12 @@ impl Ra {
         Ok(found.into_iter().flatten().map(|clearance| clearance.into_value().name).collect())
     }
 
-    async fn open_purchases(&self, customer: &CustomerId) -> Result<Vec<OpenPurchase>> {
-        let rows = self.records.rows(&Rows::OpenPurchases(customer), None, OPEN_PURCHASES).await?;
+    /// A customer's open purchases; of one who has very many those of the product asked for.
+    async fn open_purchases(&self, customer: &CustomerId, product: Option<&str>) -> Result<Vec<OpenPurchase>> {
+        let mut rows = self.records.rows(&Rows::OpenPurchases(customer, None), None, OPEN_PURCHASES).await?;
+        if product.is_some() && rows.len() == OPEN_PURCHASES {
+            rows = self.records.rows(&Rows::OpenPurchases(customer, product), None, OPEN_PURCHASES).await?;
+        }
         let ids = rows.iter().map(|(_, id)| target::<PurchaseId>(id)).collect::<Result<Vec<_>, _>>()?;
         let mut open = Vec::with_capacity(ids.len());
         for purchase in self.records.find_all::<Purchase>(&ids).await?.into_iter().flatten() {
@@ -285,7 +289,7 @@ impl Ra {
             && purchase.terms.len() >= purchase.years as usize
             && purchase.terms.last() == Some(&order.id)
         {
-            batch = batch.unindex(&Index::OpenPurchase(&purchase.customer, id));
+            batch = batch.unindex(&Index::OpenPurchase(&purchase.customer, &purchase.product, id));
         }
         if let Some(customer) = holder.customer() {
             batch = self.foresee(batch, order, certificate, customer);

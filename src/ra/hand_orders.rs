@@ -23,6 +23,7 @@ use crate::domain::notice::{Notice, Topic};
 use crate::domain::order::{OrderStatus, Phase};
 use crate::domain::plan::Method;
 use crate::domain::{AccountId, CustomerId, Error, Identifier, KeyPairId, Kind, OrderId, Result, Serial, Timestamp};
+use crate::policy::catalog::Sale;
 use crate::store::records::{Batch, Index, Stored, target};
 use crate::va::Task;
 
@@ -93,12 +94,25 @@ impl Ra {
         let account = self.account_for(&asked).await?;
         let request =
             Request { product: asked.product.clone(), identifiers: asked.names.clone(), ..Request::default() };
+        self.demand_address(&account, &request, &asked.customer).await?;
         let view = self.create_order(&account, NewOrder { request, replaces }).await?;
         let id = view.order.id.clone();
         if settle(|| self.take_in_hand(&view, &asked)).await? {
             self.look_now(&id).await?;
         }
         self.order_view(&id).await
+    }
+
+    /// ACCT-04: a free application carries an e-mail address.
+    async fn demand_address(&self, account: &Account, request: &Request, customer: &CustomerId) -> Result<()> {
+        let free = matches!(self.sale(account, &self.catalog(), request).await, Some(Sale::Free));
+        if !free || self.customer(customer).await?.email.is_some() {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::UserActionRequired,
+            format!("Enter an e-mail address: PATCH /api/v1/customers/{customer} with \"email\" (ACCT-04)."),
+        ))
     }
 
     /// Notes what the server needs to carry an order through. Whether that is new.
@@ -296,7 +310,8 @@ impl Ra {
     }
 }
 
-/// The method that a name's control is shown by: the one that was chosen, dns-01 for a wildcard.
+/// The method that a name's control is shown by: the one that was chosen, dns-01 for a wildcard. No website need be there:
+/// the right to edit the DNS suffices (ACCT-03).
 fn chosen(authz: &Authorization, method: Method) -> Option<Method> {
     let offered = |method: &Method| authz.methods.contains(method);
     Some(method).filter(offered).or(Some(Method::Dns01).filter(offered))

@@ -1,6 +1,6 @@
 //! Deploying certificates to resources of providers, and having later ones replace them there (HOST-01 to HOST-07).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_lc_rs::digest;
 use serde_json::json;
@@ -40,6 +40,9 @@ pub struct NewDeployment {
     pub fresh: bool,
 }
 
+/// Certificates, and the resources that no longer use them.
+type Freed = BTreeMap<CertificateRef, BTreeSet<Resource>>;
+
 impl Ra {
     /// Deploys a certificate: each resource is told of it by a job (INSTALL-08). What used the resource before is replaced.
     pub async fn deploy_certificate(
@@ -54,18 +57,25 @@ impl Ra {
             let listed = self.listed(id).await?;
             let customer = self.check_deployable(&listed).await?;
             let now = self.now();
-            let mut held = listed.portfolio.clone();
+            let (mut held, mut named) = (listed.portfolio.clone(), BTreeSet::new());
             let told = wanted.iter().map(|wanted| wanted.resource.to_string()).collect();
             let mut batch = Batch::of(Act::CertificateDeployed { certificate: id.to_string(), resources: told }, now);
-            let (mut made, mut jobs) = (Vec::new(), Vec::new());
+            let (mut made, mut jobs, mut freed) = (Vec::new(), Vec::new(), Freed::new());
             for wanted in wanted {
+                if !named.insert(&wanted.resource) {
+                    return Err(Error::malformed(format!("The {} is named twice.", wanted.resource)).into());
+                }
                 held.deployed.insert(wanted.resource.clone());
-                let (next, deployment) = self.retarget(batch, &customer, wanted, id, now).await?;
+                let (next, deployment, before) = self.retarget(batch, &customer, wanted, id, now).await?;
+                if let Some(before) = before.filter(|before| before != id) {
+                    freed.entry(before).or_default().insert(wanted.resource.clone());
+                }
                 let job = deploy_job(&customer, &wanted.resource, now);
                 batch = next.insert(&job);
                 made.push(deployment);
                 jobs.push(job);
             }
+            let batch = self.let_go(batch, freed).await?;
             let batch = self.write_portfolio(batch, &listed, &held).await?;
             self.records.commit(batch).await?;
             Ok((made, jobs))
@@ -97,7 +107,7 @@ impl Ra {
         Ok(customer)
     }
 
-    /// Has a batch point a resource to a certificate, away from the one that it used.
+    /// Has a batch point a resource to a certificate; gives the one that it used before too.
     async fn retarget(
         &self,
         batch: Batch,
@@ -105,7 +115,7 @@ impl Ra {
         wanted: &WantedResource,
         id: &CertificateRef,
         now: Timestamp,
-    ) -> Result<(Batch, NewDeployment), Stop> {
+    ) -> Result<(Batch, NewDeployment, Option<CertificateRef>), Stop> {
         let found = self.records.find::<HostingTarget>(hosting_target_id(customer, &wanted.resource)).await?;
         if let Some(url) = &wanted.url {
             crate::post::check_url(url, self.post.settings()).map_err(Error::malformed)?;
@@ -126,28 +136,27 @@ impl Ra {
                 certificate: Some(id.clone()),
                 delivery,
             };
-            return Ok((batch.insert(&target), NewDeployment { target, fresh: true }));
+            return Ok((batch.insert(&target), NewDeployment { target, fresh: true }, None));
         };
-        let mut batch = batch;
-        if let Some(before) = read.certificate.as_ref().filter(|before| *before != id) {
-            batch = self.let_go(batch, before, &wanted.resource).await?;
-        }
         let target = HostingTarget {
             url: wanted.url.clone().unwrap_or_else(|| read.url.clone()),
             certificate: Some(id.clone()),
             delivery,
             ..(*read).clone()
         };
-        Ok((batch.replace(&read, &target), NewDeployment { target, fresh: false }))
+        Ok((batch.replace(&read, &target), NewDeployment { target, fresh: false }, read.certificate.clone()))
     }
 
-    /// Has a batch note that a resource no longer uses a certificate.
-    async fn let_go(&self, batch: Batch, id: &CertificateRef, resource: &Resource) -> Result<Batch> {
-        let Some(read) = self.records.find::<Portfolio>(id.to_string()).await? else { return Ok(batch) };
-        let mut held = (*read).clone();
-        held.deployed.remove(resource);
-        held.hosted.remove(resource);
-        Ok(batch.replace(&read, &held))
+    /// Has a batch note that resources no longer use the certificates that they used.
+    async fn let_go(&self, mut batch: Batch, freed: Freed) -> Result<Batch> {
+        for (id, resources) in freed {
+            let Some(read) = self.records.find::<Portfolio>(id.to_string()).await? else { continue };
+            let mut held = (*read).clone();
+            held.deployed.retain(|resource| !resources.contains(resource));
+            held.hosted.retain(|resource| !resources.contains(resource));
+            batch = batch.replace(&read, &held);
+        }
+        Ok(batch)
     }
 
     /// Unbinds a certificate from a resource, or from all: it may then be revoked or deleted (REVOKE-09, DELETE-05).

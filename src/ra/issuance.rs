@@ -331,8 +331,8 @@ impl Ra {
             None => batch,
         };
         let batch = self.settle_purchase(&account.holder(), &fulfilled, &certificate, batch).await?;
-        let batch = self.into_portfolio(&account.holder(), &certificate, batch).await?;
         let batch = telling::tell_issued(batch, &account, &certificate);
+        let batch = self.into_portfolio(&account.holder(), &certificate, batch).await?;
         self.records.commit(batch).await?;
         let (product, issuer) = (certificate.product, certificate.issuer);
         metrics::counter!(telemetry::CERTIFICATES_ISSUED, "product" => product, "issuer" => issuer).increment(1);

@@ -1,5 +1,6 @@
 //! Confirmation letters of applications: the template to be sealed, the upload, and who may see it again.
 
+use super::applications::in_force;
 use super::documents::NewDocument;
 use super::profiles::requeued;
 use super::{Ra, Stop, settle};
@@ -63,6 +64,7 @@ impl Ra {
 
     async fn upload_letter_once(&self, purchase: &PurchaseId, content: &[u8]) -> Result<(), Stop> {
         let (purchase, product) = self.purchase_and_product(purchase).await?;
+        in_force(&purchase)?;
         let term = self.term_due(&purchase).await?;
         let read = self.application_of(&purchase.id, term).await?;
         let read = read.ok_or_else(|| Error::new(Kind::Conflict, "Submit the application data first (BUY-03)."))?;

@@ -80,7 +80,7 @@ impl Ra {
     }
 
     /// On what terms the product is had that an order would get.
-    async fn sale(&self, account: &Account, catalog: &Catalog, request: &Request) -> Option<Sale> {
+    pub(super) async fn sale(&self, account: &Account, catalog: &Catalog, request: &Request) -> Option<Sale> {
         if let Some(asked) = &request.product {
             return catalog.product(asked).map(|product| product.sale);
         }

@@ -46,6 +46,8 @@ pub enum CertificateStatus {
     Valid,
     /// Issued, and over.
     Expired,
+    /// Issued, and being revoked (REVOKE-01).
+    Revoking,
     /// Withdrawn.
     Revoked,
     /// Of another CA.
@@ -58,6 +60,7 @@ impl CertificateStatus {
         match self {
             Self::Valid => "valid",
             Self::Expired => "expired",
+            Self::Revoking => "revoking",
             Self::Revoked => "revoked",
             Self::Uploaded => "uploaded",
         }
@@ -178,7 +181,12 @@ impl Ra {
         let version = found.as_ref().map_or(0, Stored::version);
         let portfolio = found.map_or_else(|| Portfolio::of(id), Stored::into_value);
         let (now, window) = (self.now(), days(self.catalog().settings().renewal_window_days));
-        let (status, end) = (certificate.status(now), certificate.not_after());
+        let (mut status, end) = (certificate.status(now), certificate.not_after());
+        if let (CertificateStatus::Valid, Kept::Issued(issued)) = (status, &certificate)
+            && self.is_revoking(&issued.serial).await?
+        {
+            status = CertificateStatus::Revoking;
+        }
         let live = matches!(status, CertificateStatus::Valid | CertificateStatus::Uploaded) && now <= end;
         Ok(Listed { certificate, customer, portfolio, version, expiring: live && end <= now + window, status })
     }
@@ -404,7 +412,7 @@ fn deletable(listed: &Listed) -> Result<()> {
     match listed.status {
         // UPLOAD-10, DELETE-01
         CertificateStatus::Uploaded | CertificateStatus::Expired | CertificateStatus::Revoked => Ok(()),
-        CertificateStatus::Valid => Err(Error::new(
+        CertificateStatus::Valid | CertificateStatus::Revoking => Err(Error::new(
             Kind::Conflict,
             format!(
                 "The certificate is valid until {}: revoke it first (DELETE-01, DELETE-02).",

@@ -1,12 +1,13 @@
 //! My Profile: the organisations and people that a customer keeps on file, and the names that it has proven.
 
+use std::collections::BTreeMap;
+
 use super::{Ra, settle};
-use crate::domain::account::Holder;
 use crate::domain::audit::Act;
-use crate::domain::authz::{Authorization, AuthzStatus};
+use crate::domain::authz::{Authorization, AuthzState, AuthzStatus};
 use crate::domain::organisation::{Organisation, OrganisationFacts, Person, PersonFacts, Role, Standing};
 use crate::domain::review::Matter;
-use crate::domain::{AuthzId, CustomerId, Error, Kind, OrganisationId, PersonId, Result, Timestamp};
+use crate::domain::{AccountId, AuthzId, CustomerId, Error, Kind, OrganisationId, PersonId, Result, Timestamp};
 use crate::store::records::{Batch, Index, Rows, Stored, target};
 
 /// ORG-05: organisation profiles of a customer, unless support makes more.
@@ -143,14 +144,27 @@ impl Ra {
             .ok_or_else(|| Error::not_found(format!("There is no person {id}; see /profiles/administrators (ORG-13).")))
     }
 
-    /// The names that a customer's accounts have proven (ORG-14).
+    /// The names that a customer's accounts have proven, each with the proof that lasts longest (ORG-14).
     pub async fn proven_names(&self, customer: &CustomerId) -> Result<Vec<ProvenName>> {
-        let holder = Holder::Customer(self.customer(customer).await?.id);
-        let rows = self.records.rows(&Rows::RetainedOf(&holder), None, 1000).await?;
+        let customer = self.customer(customer).await?.id;
+        let mut names: BTreeMap<String, ProvenName> = BTreeMap::new();
+        for (_, account) in self.records.rows(&Rows::AccountsOfCustomer(&customer), None, MOST).await? {
+            for authz in self.proofs_of(&target(&account)?).await? {
+                let found = proven(&authz, self.now());
+                match names.get(&found.name) {
+                    Some(other) if (found.valid, found.until) <= (other.valid, other.until) => {}
+                    _ => drop(names.insert(found.name.clone(), found)),
+                }
+            }
+        }
+        Ok(names.into_values().collect())
+    }
+
+    async fn proofs_of(&self, account: &AccountId) -> Result<Vec<Authorization>> {
+        let rows = self.records.rows(&Rows::ProvenBy(account), None, 1000).await?;
         let ids = rows.iter().map(|(_, id)| target::<AuthzId>(id)).collect::<Result<Vec<_>, _>>()?;
-        let now = self.now();
         let found = self.records.find_all::<Authorization>(&ids).await?;
-        Ok(found.into_iter().flatten().map(|authz| proven(&authz, now)).collect())
+        Ok(found.into_iter().flatten().map(Stored::into_value).collect())
     }
 
     /// Whether an organisation belongs to something that was paid (ORG-08).
@@ -161,7 +175,7 @@ impl Ra {
 
 fn proven(authz: &Authorization, now: Timestamp) -> ProvenName {
     let since = match &authz.state {
-        crate::domain::authz::AuthzState::Valid { validated, .. } => Some(*validated),
+        AuthzState::Valid { validated, .. } => Some(*validated),
         _ => None,
     };
     let valid = authz.status(now) == AuthzStatus::Valid;

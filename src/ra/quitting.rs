@@ -1,13 +1,16 @@
 //! Giving up what nothing was issued for: canceling an application or a purchase, and the refund.
 
 use super::buying::occasion;
+use super::profiles::requeued;
 use super::reviews::off_the_desk;
 use super::{OrderView, Ra, Stop, settle};
+use crate::domain::application::{Application, Stage};
 use crate::domain::audit::Act;
 use crate::domain::ledger::{Entry, Reason};
 use crate::domain::notice::{Notice, Topic};
 use crate::domain::order::{Order, OrderStatus, Phase};
 use crate::domain::purchase::{Purchase, Standing};
+use crate::domain::review::Matter;
 use crate::domain::{Error, Kind, OrderId, Problem, PurchaseId, Result, Timestamp};
 use crate::policy::refund::{self, Progress, Shares};
 use crate::store::records::{Batch, Index, Stored};
@@ -36,12 +39,17 @@ impl Ra {
     async fn cancel_purchase_once(&self, id: &PurchaseId) -> Result<(), Stop> {
         let read = self.stored_purchase(id).await?;
         let views = self.term_views(&read).await?;
-        refund::cancel(&read, progress(&views))?;
+        let application = self.application_due(&read).await?;
+        refund::cancel(&read, progress(&views, application.as_deref()))?;
         let now = self.now();
         let canceled = Purchase { standing: Standing::Canceled { at: now }, ..(*read).clone() };
         let mut batch = Batch::of(Act::PurchaseCanceled { purchase: id.clone() }, now)
             .replace(&read, &canceled)
-            .unindex(&Index::OpenPurchase(&read.customer, id));
+            .unindex(&Index::OpenPurchase(&read.customer, &read.product, id));
+        if let Some(read) = application {
+            let (had, matter) = (read.waits_since(), Matter::Application(read.id.clone()));
+            batch = requeued(batch.replace(&read, &(*read).clone().cancel(now)), &matter, had, None);
+        }
         for view in &views {
             batch = match view.status() {
                 OrderStatus::Invalid | OrderStatus::Valid => batch.check(&view.order),
@@ -68,7 +76,8 @@ impl Ra {
     async fn refund_purchase_once(&self, id: &PurchaseId, consent: bool) -> Result<Shares, Stop> {
         let read = self.stored_purchase(id).await?;
         let views = self.term_views(&read).await?;
-        let shares = refund::refund(&read, progress(&views), consent)?;
+        let application = self.application_due(&read).await?;
+        let shares = refund::refund(&read, progress(&views, application.as_deref()), consent)?;
         let now = self.now();
         // REFUND-04: no way leads back from here.
         let refunded = Purchase { standing: Standing::Refunded { at: now }, ..(*read).clone() };
@@ -83,10 +92,16 @@ impl Ra {
         };
         // Neither the purchase nor an application of it has changed: none of them was issued meanwhile.
         let batch = views.iter().fold(Batch::of(act, now), |batch, view| batch.check(&view.order));
-        let batch = batch.replace(&read, &refunded).unindex(&Index::OpenPurchase(&read.customer, id));
+        let batch = application.iter().fold(batch, Batch::check);
+        let batch = batch.replace(&read, &refunded).unindex(&Index::OpenPurchase(&read.customer, &read.product, id));
         let batch = self.books(&read.customer).await?.post(batch, &entry)?;
         self.records.commit(batch.notice(&told(&read, &shares, now))).await?;
         Ok(shares)
+    }
+
+    /// The application for the term of a purchase that is due.
+    async fn application_due(&self, purchase: &Purchase) -> Result<Option<Stored<Application>>> {
+        self.application_of(&purchase.id, self.term_due(purchase).await?).await
     }
 
     /// The orders of a purchase's terms.
@@ -99,8 +114,14 @@ impl Ra {
     }
 }
 
-fn progress(views: &[OrderView]) -> Progress {
-    views.iter().fold(Progress::default(), |progress, view| match view.status() {
+/// How far the terms of a purchase have come; also an application without an order is under way, or failed (REFUND-01).
+fn progress(views: &[OrderView], application: Option<&Application>) -> Progress {
+    let begun = match application.map(|application| &application.stage) {
+        Some(Stage::Open { .. }) => Progress { open: true, ..Progress::default() },
+        Some(Stage::Refused { .. }) => Progress { failed: true, ..Progress::default() },
+        Some(Stage::Approved { .. }) | None => Progress::default(),
+    };
+    views.iter().fold(begun, |progress, view| match view.status() {
         OrderStatus::Valid => Progress { issued: progress.issued + 1, ..progress },
         OrderStatus::Invalid => Progress { failed: true, ..progress },
         OrderStatus::Pending | OrderStatus::Ready | OrderStatus::Processing => Progress { open: true, ..progress },

@@ -41,11 +41,6 @@ impl OrderReport {
     pub fn waits_for_review(&self) -> bool {
         self.status == Status::PendingIssue && matches!(self.view.order.phase, Phase::Review { .. })
     }
-
-    /// Whether control of a name was tried to be shown: its method is chosen (BUY-09).
-    pub fn is_attempted(&self) -> bool {
-        self.names.iter().any(|name| *name != Status::PendingValidation)
-    }
 }
 
 /// A purchase as an operator sees it.

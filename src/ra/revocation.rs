@@ -65,6 +65,11 @@ impl Ra {
         let read = read.ok_or_else(|| Error::not_found("There is no certificate of that serial."))?;
         let (told, own) = self.entitled(authority, &read).await?;
         self.in_force(&read)?;
+        // REVOKE-09; a compromised key waits for nothing (Baseline Requirements 4.9.1.1).
+        if matches!(authority, Authority::Operator) && reason != RevocationReason::KeyCompromise {
+            let portfolio = self.portfolio(&CertificateRef::Issued(*serial)).await?;
+            portfolio.unbound("revoking it", "REVOKE-09, DIAG-23")?;
+        }
         if own {
             self.follows_the_rules(authority, &read, reason).await?;
         }
@@ -216,11 +221,11 @@ impl Ra {
         revocation::route(catalog, &case, self.now())
     }
 
-    /// What a certificate is bound to (REVOKE-09).
+    /// The resources that use a certificate, as a sentence has them (REVOKE-09).
     async fn in_use_by(&self, serial: &Serial) -> Result<Option<String>> {
-        let users = self.portfolio(&CertificateRef::Issued(*serial)).await?.deployed;
-        let told: Vec<String> = users.iter().map(ToString::to_string).collect();
-        Ok((!told.is_empty()).then(|| told.join(", ")))
+        let portfolio = self.portfolio(&CertificateRef::Issued(*serial)).await?;
+        let users: Vec<String> = portfolio.deployed.iter().map(ToString::to_string).collect();
+        Ok((!users.is_empty()).then(|| users.join(", ")))
     }
 
     /// Whether an ACME client keeps up valid authorizations for all names of a certificate: that is what the documents call

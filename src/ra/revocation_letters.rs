@@ -1,6 +1,7 @@
 //! Letters that go with a revocation: the form to print, and the stamped letter that comes back (DOC-10 to DOC-12).
 
 use super::documents::NewDocument;
+use super::letters::{organisation_fields, person_fields};
 use super::revocation_requests::RevocationView;
 use super::{Ra, Stop, settle};
 use crate::domain::audit::Act;
@@ -8,10 +9,9 @@ use crate::domain::document::DocumentKind;
 use crate::domain::revocation::{RevocationRequest, Stage};
 use crate::domain::{Error, Kind, Result, RevocationId};
 use crate::paper::letter::{self, LetterForm};
-use crate::paper::sniff::{self, FileKind};
-use crate::policy::catalog::{Catalog, Format, Letter, Product, Reupload};
+use crate::policy::catalog::{Catalog, Letter, Product, Reupload};
 use crate::policy::revocation;
-use crate::store::records::{Batch, Index};
+use crate::store::records::Batch;
 
 /// A letter that is handed in.
 #[derive(Debug, Clone, Copy)]
@@ -29,10 +29,13 @@ impl Ra {
         let catalog = self.catalog();
         let product = catalog.product(&certificate.product);
         rules(&catalog, product, &request)?;
-        let customer = match &request.customer {
-            Some(customer) => self.customer(customer).await?.name,
-            None => String::new(),
-        };
+        let order = self.order_view(&certificate.order).await?.order;
+        let (mut organisation, mut administrator) = (Vec::new(), Vec::new());
+        if let Some(application) = &order.application {
+            let application = self.stored_application(application).await?;
+            organisation = organisation_fields(&self.organisation(&application.form.organisation).await?);
+            administrator = person_fields(&self.person(&application.form.administrator).await?);
+        }
         let form = LetterForm {
             title: "Application for the revocation of a certificate".to_owned(),
             purpose: format!(
@@ -42,8 +45,8 @@ impl Ra {
             reference: ("Revocation".to_owned(), request.id.to_string()),
             product: product.map_or(certificate.product.clone(), |product| product.title.clone()),
             brand: product.map_or(String::new(), |product| catalog.brand_name(product).to_owned()),
-            organisation: vec![("Name".to_owned(), customer)],
-            administrator: Vec::new(),
+            organisation,
+            administrator,
             contact: Vec::new(),
             names: certificate.identifiers.iter().map(ToString::to_string).collect(),
             date: self.now(),
@@ -62,7 +65,7 @@ impl Ra {
         let certificate = self.certificate_of(&read.serial).await?;
         let catalog = self.catalog();
         let rules = rules(&catalog, catalog.product(&certificate.product), &read)?;
-        let kind = self.fits(rules, sent.content)?;
+        let kind = self.accept_file(rules, sent.content)?;
         let customer = read.customer.clone();
         let customer = customer.ok_or_else(|| Error::internal("a revocation with papers has no customer"))?;
         let now = self.now();
@@ -83,27 +86,10 @@ impl Ra {
         let with_letter = (*read).clone().with_letter(document, again, now)?;
         let batch = match &replaced {
             Some(old) => self.drop_document(batch, old, now).await?,
-            None => batch.index(&Index::RevocationInReview(now, id), id.as_str()),
+            None => self.on_the_desk(batch, &with_letter),
         };
         self.records.commit(batch.replace(&read, &with_letter)).await?;
         Ok(())
-    }
-
-    /// The kind of a file, if the rules of the letter take it: by its content, and never by its name.
-    fn fits(&self, rules: &Letter, content: &[u8]) -> Result<FileKind> {
-        let most = self.catalog().settings().letter_max_bytes;
-        let cited = rules.basis.join(", ");
-        if content.len() > most as usize {
-            let told = format!("The file has {} bytes; at most {most} are taken ({cited}).", content.len());
-            return Err(Error::new(Kind::PayloadTooLarge, told));
-        }
-        let formats: Vec<&str> = rules.formats.iter().map(|format| kind_of(*format).ending()).collect();
-        let kind = sniff::sniff(content).filter(|kind| rules.formats.iter().any(|format| kind_of(*format) == *kind));
-        kind.ok_or_else(|| {
-            let told =
-                format!("By its content the file is none of {}; send one of these ({cited}).", formats.join(", "));
-            Error::new(Kind::UnsupportedMediaType, told)
-        })
     }
 }
 
@@ -115,13 +101,4 @@ fn rules<'a>(catalog: &'a Catalog, product: Option<&Product>, request: &Revocati
         let told = format!("No letter is asked for: the revocation is {}.", request.stage.as_str());
         Error::new(Kind::Conflict, told)
     })
-}
-
-fn kind_of(format: Format) -> FileKind {
-    match format {
-        Format::Jpg => FileKind::Jpg,
-        Format::Png => FileKind::Png,
-        Format::Gif => FileKind::Gif,
-        Format::Pdf => FileKind::Pdf,
-    }
 }

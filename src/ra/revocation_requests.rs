@@ -3,24 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::worker::Next;
 use super::{Ra, Stop, settle};
 use crate::domain::account::Account;
 use crate::domain::audit::Act;
 use crate::domain::certificate::{Certificate, RevocationReason};
 use crate::domain::id::random_token;
-use crate::domain::job::{Job, Work};
+use crate::domain::job::Work;
 use crate::domain::notice::{Notice, Topic};
-use crate::domain::plan::{CaaMode, Method};
+use crate::domain::plan::Method;
 use crate::domain::revocation::{NameProof, RevocationRequest, Stage};
-use crate::domain::{CustomerId, Error, Identifier, Kind, Problem, Result, RevocationId, Serial, Timestamp};
+use crate::domain::{CustomerId, Error, Identifier, Kind, Result, RevocationId, Serial, Timestamp};
+use crate::policy::applications;
 use crate::policy::catalog::{Catalog, days};
-use crate::policy::revocation::{GONE, Route, letter, no_proof};
-use crate::store::records::{Batch, Index, Rows, Stored, target};
-use crate::va::{CaaTerms, Task};
+use crate::policy::revocation::{GONE, Route, letter};
+use crate::store::records::{Batch, Index, Stored, target};
 
 /// How often somebody looks for a proof while it is awaited.
-const LOOK_EVERY: Duration = Duration::from_secs(3600);
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(3600);
 
 /// Most characters of a reason in words.
 const LONGEST_GROUNDS: usize = 1000;
@@ -105,8 +104,7 @@ impl Ra {
             Stage::AwaitingProof { .. } => {
                 batch.later(now + LOOK_EVERY, Work::ProveRevocation { revocation: id.clone(), hourly: true })
             }
-            Stage::AwaitingReview { since, .. } => batch.index(&Index::RevocationInReview(*since, &id), id.as_str()),
-            _ => batch,
+            _ => self.on_the_desk(batch, &request),
         };
         let batch = tell(batch.check(&read).insert(&request), &request, "revocation-begun", &begun, now);
         self.records.commit(batch).await?;
@@ -138,7 +136,7 @@ impl Ra {
     }
 
     /// Revokes what a request is about, with its reissues (REVOKE-06), and ends it. `read` is the request as it is stored.
-    async fn revoke_as_asked(
+    pub(super) async fn revoke_as_asked(
         &self,
         mut batch: Batch,
         request: RevocationRequest,
@@ -169,7 +167,7 @@ impl Ra {
         Ok(())
     }
 
-    async fn give_up(&self, batch: Batch, read: &Stored<RevocationRequest>, why: &str) -> Result<(), Stop> {
+    pub(super) async fn give_up(&self, batch: Batch, read: &Stored<RevocationRequest>, why: &str) -> Result<(), Stop> {
         let now = self.now();
         let failed = (**read).clone().failed(why, now)?;
         let batch = batch.and(Act::RevocationFailed { revocation: read.id.clone(), why: why.to_owned() }, now);
@@ -191,7 +189,7 @@ impl Ra {
     pub async fn revocation(&self, id: &RevocationId) -> Result<RevocationView> {
         let request = self.revocation_request(id).await?.into_value();
         let certificate = self.certificate_of(&request.serial).await?;
-        let next = next_step(&request);
+        let next = next_step(&request, &self.catalog(), &certificate);
         Ok(RevocationView { request, certificate, next })
     }
 
@@ -235,165 +233,6 @@ impl Ra {
             ))),
         }
     }
-
-    /// Looks now whether control of the names is shown, and waits a moment for the outcome.
-    pub async fn look_for_proof(self: &Arc<Self>, id: &RevocationId) -> Result<RevocationView> {
-        let request = self.revocation_request(id).await?;
-        let Stage::AwaitingProof { .. } = request.stage else {
-            let told = format!("No proof is awaited: the revocation is {}.", request.stage.as_str());
-            return Err(Error::new(Kind::Conflict, told));
-        };
-        let now = self.now();
-        if let Some((_, name)) = request.unproven().first() {
-            self.limits.challenge(&request.account, &name.identifier, now)?;
-        }
-        let job = Job::new(Work::ProveRevocation { revocation: id.clone(), hourly: false }, now);
-        let act = Act::RevocationLookAsked { revocation: id.clone() };
-        self.records.commit(Batch::of(act, now).insert(&job)).await?;
-        let waited_for = job.id.clone();
-        self.start(job);
-        self.worker.wait(&waited_for, self.challenge_wait()).await;
-        self.revocation(id).await
-    }
-
-    /// The job: looks at every name whose control was not seen yet.
-    pub(super) async fn prove_revocation(
-        self: &Arc<Self>,
-        job: &Stored<Job>,
-        id: &RevocationId,
-        hourly: bool,
-    ) -> Result<Next> {
-        let Some(request) = self.records.find::<RevocationRequest>(id).await? else { return self.drop_job(job).await };
-        let mut looks = tokio::task::JoinSet::new();
-        for (place, name) in request.unproven() {
-            let (ra, request, name) = (self.clone(), (*request).clone(), name.clone());
-            looks.spawn(async move { (place, ra.look_at(&request, &name).await) });
-        }
-        let (mut found, mut evidence) = (Vec::new(), Vec::new());
-        while let Some(look) = looks.join_next().await {
-            let (place, looked) = look.map_err(Error::internal)?;
-            let (result, seen) = looked?;
-            found.push((place, result));
-            evidence.extend(seen);
-        }
-        settle(|| self.settle_looks(job, id, hourly, (found.clone(), evidence.clone()))).await
-    }
-
-    /// Whether control of a name is shown: by what the request names, or by an authorization since it was made.
-    async fn look_at(
-        &self,
-        request: &RevocationRequest,
-        name: &NameProof,
-    ) -> Result<(Result<(), Problem>, Vec<String>)> {
-        let proven = self.proof_of(&request.account, &name.identifier).await?;
-        if let Some(at) = proven.filter(|at| request.created <= *at) {
-            return Ok((Ok(()), vec![format!("{} was proven over ACME at {at}", name.identifier)]));
-        }
-        let caa = CaaTerms {
-            identities: Vec::new(),
-            account_uri: String::new(),
-            method: name.method,
-            mode: CaaMode::default(),
-        };
-        let outcome = self
-            .va
-            .prove(&Task {
-                identifier: name.identifier.base(),
-                wildcard: name.identifier.is_wildcard(),
-                method: name.method,
-                token: name.token.clone(),
-                key_authorization: name.key_authorization.clone(),
-                caa,
-                now: self.now(),
-            })
-            .await;
-        Ok((outcome.result, outcome.evidence))
-    }
-
-    async fn settle_looks(
-        &self,
-        job: &Stored<Job>,
-        id: &RevocationId,
-        hourly: bool,
-        (found, evidence): (Vec<(usize, Result<(), Problem>)>, Vec<String>),
-    ) -> Result<Next, Stop> {
-        let read = self.revocation_request(id).await?;
-        for (place, name) in read.unproven().into_iter().filter(|_| !hourly) {
-            if found.iter().any(|(other, result)| *other == place && result.is_err()) {
-                self.limits.failed(&read.account, &name.identifier, self.now());
-            }
-        }
-        let Stage::AwaitingProof { deadline, .. } = read.stage else { return Ok(self.drop_job(job).await?) };
-        let now = self.now();
-        let looked = (*read).clone().looked(found, now);
-        let act = Act::RevocationLookedAt { revocation: id.clone(), evidence };
-        let batch = Batch::of(act, now).remove(job);
-        if looked.is_proven() {
-            self.revoke_as_asked(batch, looked, Some(&read)).await?;
-        } else if looked.is_late(now) {
-            // REVOKE-13, REVOKE-14
-            let unproven = looked.unproven();
-            let method = unproven.first().map_or(Method::Dns01, |(_, name)| name.method);
-            let period = deadline.since(looked.created).as_secs() / 86_400;
-            let why = no_proof(method, u32::try_from(period).unwrap_or(u32::MAX));
-            self.give_up(batch, &read, &why).await?;
-        } else {
-            let batch = batch.replace(&read, &looked);
-            let batch = match hourly {
-                true => batch
-                    .later(deadline.min(now + LOOK_EVERY), Work::ProveRevocation { revocation: id.clone(), hourly }),
-                false => batch,
-            };
-            self.records.commit(batch).await?;
-        }
-        Ok(Next::Done)
-    }
-
-    /// Up to `limit` requests that wait for a person, the one that waits longest first, behind that one.
-    pub async fn revocations_in_review(
-        &self,
-        after: Option<(Timestamp, &RevocationId)>,
-        limit: usize,
-    ) -> Result<Vec<RevocationView>> {
-        let after = after.map(|(since, id)| Index::RevocationInReview(since, id).id());
-        let rows = self.records.rows(&Rows::RevocationsInReview, after, limit).await?;
-        let mut found = Vec::with_capacity(rows.len());
-        for (_, id) in &rows {
-            found.push(self.revocation(&target(id)?).await?);
-        }
-        Ok(found)
-    }
-
-    /// A person decides. Refused, the certificate is issued as before.
-    pub async fn decide_revocation(&self, id: &RevocationId, approved: bool, note: &str) -> Result<RevocationView> {
-        if note.trim().is_empty() {
-            return Err(Error::malformed("Say why: a decision has a note."));
-        }
-        settle(|| self.decide_revocation_once(id, approved, note.trim())).await?;
-        self.revocation(id).await
-    }
-
-    async fn decide_revocation_once(&self, id: &RevocationId, approved: bool, note: &str) -> Result<(), Stop> {
-        let read = self.revocation_request(id).await?;
-        let Stage::AwaitingReview { .. } = read.stage else {
-            let told = format!("Revocation {id} does not wait for a person: it is {}.", read.stage.as_str());
-            return Err(Error::new(Kind::Conflict, told).into());
-        };
-        let act = Act::RevocationDecided { revocation: id.clone(), approved, note: note.to_owned() };
-        let batch = self.off_the_desk(Batch::of(act, self.now()), &read);
-        match approved {
-            true => self.revoke_as_asked(batch, (*read).clone(), Some(&read)).await,
-            false => self.give_up(batch, &read, &format!("The revocation was refused: {note}.")).await,
-        }
-    }
-
-    /// Takes a request out of the queue of those that wait for a person.
-    pub(super) fn off_the_desk(&self, batch: Batch, request: &RevocationRequest) -> Batch {
-        match &request.stage {
-            Stage::AwaitingReview { since, .. } => batch.unindex(&Index::RevocationInReview(*since, &request.id)),
-            _ => batch,
-        }
-    }
 }
 
 /// Some products want to know why (REVOKE-10, REVOKE-11, REVOKE-17).
@@ -423,33 +262,37 @@ fn method_for(name: &Identifier, of_order: Option<Method>) -> Method {
 
 /// What the customer reads when a revocation has begun.
 fn begun(request: &RevocationRequest, catalog: &Catalog, certificate: &Certificate) -> String {
-    let photo = catalog.product(&certificate.product).and_then(|product| letter(catalog, product));
-    // DOC-12
-    let photo = match photo.filter(|letter| letter.photo && matches!(request.stage, Stage::AwaitingLetter { .. })) {
-        Some(_) => " A clear photo is as good as a scan (DOC-12).",
-        None => "",
-    };
     format!(
         "The revocation of certificate {} has begun. From now on it can be neither downloaded nor deployed (REVOKE-01), and \
-         this can't be taken back (REVOKE-02). {}{photo}",
+         this can't be taken back (REVOKE-02). {}",
         request.serial,
-        next_step(request)
+        next_step(request, catalog, certificate)
     )
 }
 
 /// What to do next.
-fn next_step(request: &RevocationRequest) -> String {
-    match &request.stage {
-        Stage::AwaitingProof { deadline, .. } => format!(
+fn next_step(request: &RevocationRequest, catalog: &Catalog, certificate: &Certificate) -> String {
+    let letter = catalog.product(&certificate.product).and_then(|product| letter(catalog, product));
+    match (&request.stage, letter) {
+        (Stage::AwaitingProof { deadline, .. }, _) => format!(
             "Show control of every name by {deadline}: add the records that the revocation names (REVOKE-12). Otherwise it \
              fails. {GONE}"
         ),
-        Stage::AwaitingLetter { .. } => {
-            "Upload the stamped letter; a person decides after that (REVOKE-11, REVOKE-17).".to_owned()
+        (Stage::AwaitingLetter { .. }, letter) => {
+            let files = letter.map(|letter| applications::letter_files(catalog, letter)).unwrap_or_default();
+            let photo = match letter.filter(|letter| letter.photo) {
+                Some(_) => " A clear photo is as good as a scan (DOC-12).",
+                None => "",
+            };
+            format!(
+                "Print the letter, stamp it and upload it; a person decides after that (REVOKE-11, REVOKE-17). {files}.{photo}"
+            )
         }
-        Stage::AwaitingReview { .. } => "A person decides (REVOKE-10).".to_owned(),
-        Stage::Done { .. } => "Take the certificate off your servers (REVOKE-03).".to_owned(),
-        Stage::Failed { .. } => "The certificate is issued, as before; the revocation may be begun anew.".to_owned(),
+        (Stage::AwaitingReview { .. }, _) => "A person decides (REVOKE-10).".to_owned(),
+        (Stage::Done { .. }, _) => "Take the certificate off your servers (REVOKE-03).".to_owned(),
+        (Stage::Failed { .. }, _) => {
+            "The certificate is issued, as before; the revocation may be begun anew.".to_owned()
+        }
     }
 }
 

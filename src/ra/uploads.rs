@@ -92,7 +92,7 @@ impl Ra {
             .insert(&held)
             .index(&Index::CertificateOfCustomer(customer, now, &reference), id.as_str());
         // NOTIFY-04
-        let batch = watch_end(batch, customer, upload.not_after, id.as_str(), upload.names.iter().cloned());
+        let batch = watch_end(batch, customer, upload.not_after, id.as_str(), upload.names.clone());
         self.records.commit(batch).await?;
         self.look_again();
         self.listed(&reference).await

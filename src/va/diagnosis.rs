@@ -1,8 +1,10 @@
 //! Looking at a name for its holder: what every way to prove it would find now, CAA, and who can be reached. Settles
 //! nothing.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::dns01;
 use super::trail::{Fault, Trail};
 use super::{Task, Va};
 use crate::domain::plan::Method;
@@ -65,7 +67,13 @@ impl Va {
         }
         let (trail, beside) = (Trail::default(), Trail::default());
         let task = Task { method, ..task.clone() };
-        let result = self.within(self.look(&task, &trail, &beside), &trail).await;
+        let look = async {
+            match method {
+                Method::Dns01 if !self.places.is_empty() => self.record_everywhere(&task, &trail).await,
+                _ => self.look(&task, &trail, &beside).await,
+            }
+        };
+        let result = self.within(look, &trail).await;
         let hints = |hints: Vec<String>| hints.into_iter().map(|hint| Problem::new(Kind::Tls, hint)).collect();
         let evidence = [trail.into_evidence(), beside.into_evidence()].concat();
         Some(Seen { method: Some(method), result: result.map(hints), evidence })
@@ -97,10 +105,73 @@ impl Va {
         Some(Seen { method: None, result, evidence: trail.into_evidence() })
     }
 
+    /// DIAG-11: whether every one of several resolvers sees the record.
+    async fn record_everywhere(&self, task: &Task, trail: &Trail) -> Result<Vec<String>, Fault> {
+        let mut missed = Vec::new();
+        for (place, dns) in &self.places {
+            trail.note(format!("asking the resolver {place}"));
+            if let Err(fault) = dns01::look(dns, task, trail).await {
+                missed.push((*place, fault));
+            }
+        }
+        let told = |seen: usize, all: usize, missed: &str| {
+            format!(
+                "The record at _acme-challenge.{} is seen from {seen} of {all} places, not from {missed}. Check DNS servers \
+                 abroad and query limits of your own servers (DIAG-11).",
+                task.identifier
+            )
+        };
+        self.compared(missed, told)
+    }
+
+    /// DIAG-15: whether every one of several resolvers can read CAA.
+    async fn permission_everywhere(&self, task: &Task, trail: &Trail) -> Result<Vec<String>, Fault> {
+        let Identifier::Dns(name) = &task.identifier else { return Ok(Vec::new()) };
+        let mut missed = Vec::new();
+        for (place, dns) in &self.places {
+            trail.note(format!("asking the resolver {place}"));
+            match super::caa::look(dns, name.base(), task.wildcard, &task.caa, trail).await {
+                // What was read and refuses is the answer, wherever it was read.
+                Err(fault) if fault.problem.kind == Kind::Caa => return Err(fault),
+                Err(fault) => missed.push((*place, fault)),
+                Ok(()) => {}
+            }
+        }
+        let told = |seen: usize, all: usize, missed: &str| {
+            let failed = all - seen;
+            format!(
+                "CAA of {name} could not be read from {failed} of {all} places ({missed}); check the zone (DIAG-15)."
+            )
+        };
+        self.compared(missed, told)
+    }
+
+    /// What comes of a look from several places: what all missed is told as one of them does.
+    fn compared(
+        &self,
+        mut missed: Vec<(SocketAddr, Fault)>,
+        told: impl Fn(usize, usize, &str) -> String,
+    ) -> Result<Vec<String>, Fault> {
+        let all = self.places.len();
+        if missed.len() == all {
+            return missed.pop().map_or(Ok(Vec::new()), |(_, fault)| Err(fault));
+        }
+        let places: Vec<String> = missed.iter().map(|(place, _)| place.to_string()).collect();
+        match places.is_empty() {
+            true => Ok(Vec::new()),
+            false => Err(Fault::passing(Kind::Dns, told(all - missed.len(), all, &places.join(", ")))),
+        }
+    }
+
     async fn permission(&self, task: &Task) -> Seen {
         let trail = Trail::default();
-        let look = self.caa(&task.identifier, task.wildcard, &task.caa, &trail);
-        let result = self.within(look, &trail).await.map(|()| Vec::new());
+        let look = async {
+            match self.places.is_empty() {
+                true => self.caa(&task.identifier, task.wildcard, &task.caa, &trail).await.map(|()| Vec::new()),
+                false => self.permission_everywhere(task, &trail).await,
+            }
+        };
+        let result = self.within(look, &trail).await.map(|_| Vec::new());
         let evidence = match task.identifier {
             Identifier::Dns(_) => trail.into_evidence(),
             Identifier::Ip(_) => vec![format!("CAA {}: addresses have none (RFC 8738)", task.identifier)],

@@ -118,6 +118,8 @@ pub struct Outcome {
 /// The validator.
 pub struct Va {
     dns: dns::Dns,
+    /// Each of several resolvers by itself: diagnoses compare what they see.
+    places: Vec<(SocketAddr, dns::Dns)>,
     http: http01::Http,
     https: https::Https,
     https_probe: HttpsProbe,
@@ -161,6 +163,7 @@ impl Va {
     pub fn new(settings: Settings) -> Result<Self, BoxError> {
         Ok(Self {
             dns: dns::Dns::new(&settings)?,
+            places: places(&settings)?,
             http: http01::Http::new(&settings)?,
             https: https::Https::new(&settings)?,
             https_probe: settings.https_probe,
@@ -269,6 +272,16 @@ impl Va {
             Err(_) => Err(trail.out_of_time(self.timeout)),
         }
     }
+}
+
+/// None where there are not several to compare.
+fn places(settings: &Settings) -> Result<Vec<(SocketAddr, dns::Dns)>, BoxError> {
+    let several = settings.resolvers.iter().filter(|_| settings.resolvers.len() > 1);
+    let alone = |resolver: &SocketAddr| {
+        let settings = Settings { resolvers: vec![*resolver], ..settings.clone() };
+        Ok((*resolver, dns::Dns::new(&settings)?))
+    };
+    several.map(alone).collect()
 }
 
 impl Outcome {

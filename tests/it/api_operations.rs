@@ -1,18 +1,24 @@
 //! The operation log over REST: who did what, when and from where; and the history of an order.
 
+use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::http::{Request, header};
 use chancery::domain::customer::CustomerKind;
 use chancery::http::Peer;
 use http_body_util::BodyExt as _;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::acme_tools::HOUR;
+use crate::acme_tools::{HOUR, order_of};
+use crate::support::client::{Client, csr};
 use crate::support::operator::Operator;
-use crate::support::world::World;
+use crate::support::signer::Signer;
+use crate::support::world::{BASE, World};
 
 fn items(page: &Value) -> &[Value] {
     page["items"].as_array().unwrap()
@@ -90,8 +96,50 @@ async fn where_a_request_came_from_is_kept() {
         .body(Body::from(json!({ "name": "Buyer", "kind": "individual" }).to_string()));
     let answer = world.router().oneshot(request.unwrap()).await.unwrap();
     assert_eq!(answer.status(), 201, "{:?}", answer.into_body().collect().await.unwrap().to_bytes());
-    let seen = list(&Operator::of(&world), "?act=customer-created").await;
+    let operator = Operator::of(&world);
+    let seen = list(&operator, "?act=customer-created").await;
     assert_eq!(items(&seen)[0]["from"], "192.0.2.7");
+    // ACME's too; what the server does for them later comes from nowhere.
+    let mut client = Client::with_key(world.router().layer(Extension(Peer(peer))), BASE, Signer::generate("ES256"));
+    client.new_account().await.expect(201);
+    world.web.serve_any(&client.thumbprint());
+    world.certificate(&client, &["www.example.com"]).await;
+    for (act, from) in [
+        ("account-created", json!("192.0.2.7")),
+        ("order-created", json!("192.0.2.7")),
+        ("certificate-issued", Value::Null),
+    ] {
+        let seen = list(&operator, &format!("?act={act}")).await;
+        assert_eq!(items(&seen)[0]["from"], from, "{act}");
+    }
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_the_chain_is_told_in_the_servers_log() {
+    let mut world = World::new().await;
+    Operator::of(&world).post("/customers", &json!({ "name": "Buyer", "kind": "individual" })).await;
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    world.ra().tell_operations_head().await.unwrap();
+    drop(guard);
+    let told: Value = serde_json::from_slice(&log.0.lock()).unwrap();
+    let head = world.checked().await.operations.unwrap();
+    assert_eq!((&told["sequence"], &told["hash"]), (&json!(head.sequence), &json!(head.hash)), "{told}");
 }
 
 #[tokio::test]
@@ -158,4 +206,31 @@ async fn the_log_is_for_operators_and_an_orders_history_for_its_customer_too() {
     world.restart().await;
     let report = world.checked().await;
     assert!(report.faults.is_empty() && report.operations.is_some_and(|head| head.sequence > 5), "{:?}", report.faults);
+}
+
+#[tokio::test]
+async fn who_sits_at_the_desk_is_no_business_of_customers() {
+    let world = World::documented().await;
+    let operator = Operator::of(&world);
+    let customer = world.customer(CustomerKind::Individual).await;
+    let client = world.client_of(&customer).await;
+    world.buy(&customer, "trustasia-dv-multi", 1, 1).await;
+    let placed = client.new_order_of(order_of(&["mybank.cn"], json!({ "profile": "trustasia-dv-multi" }))).await;
+    let placed = placed.expect(201);
+    let authz = client.authorizations(&placed.json()).await.swap_remove(0);
+    world.prove(&client, &authz).await.expect(200);
+    client.finalize(&placed.json(), &csr(&["mybank.cn"]).0).await.expect(200);
+    let order = id_of(placed.location());
+    let (mut callers, desk) = (Vec::new(), json!({ "name": "Ann", "role": "reviewer" }));
+    for asked in [desk, json!({ "name": "me", "role": "customer", "customer": customer.to_string() })] {
+        let made = operator.post("/tokens", &asked).await;
+        callers.push(Operator::with(&world, Some(format!("Bearer {}", made["token"].as_str().unwrap()))));
+    }
+    let decision = json!({ "decision": "approve", "note": "theirs" });
+    callers[0].send("POST", &format!("/reviews/{order}/decision"), &decision).await.ok();
+    for (caller, told) in [(&operator, "(Ann)"), (&callers[1], "reviewer")] {
+        let history = caller.get(&format!("/orders/{order}/events")).await.expect(200).json();
+        let decided = items(&history).iter().find(|item| item["act"] == "review-decided").unwrap();
+        assert!(decided["who"].as_str().unwrap().ends_with(told), "{history:#}");
+    }
 }

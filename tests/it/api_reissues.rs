@@ -55,7 +55,7 @@ async fn a_paid_certificate_is_reissued_for_a_reason_with_the_same_names_and_end
     // REISSUE-08, REISSUE-16, REISSUE-06: the names are those of the certificate.
     for (asked, parts) in [
         (json!({ "csr": request(&NAMES) }), &["Enter a reason", "REISSUE-08", "REISSUE-16"][..]),
-        (json!({ "grounds": "Lost the key" }), &["csr"]),
+        (json!({ "grounds": "Lost the key", "csr": request(&NAMES), "csr_id": "x" }), &["not both"]),
         (json!({ "grounds": "Lost the key", "csr": "rubbish" }), &["csr"]),
         (json!({ "grounds": "x".repeat(1001), "csr": request(&NAMES) }), &["1000"]),
     ] {
@@ -79,6 +79,35 @@ async fn a_paid_certificate_is_reissued_for_a_reason_with_the_same_names_and_end
     world.pass(340 * DAY).await;
     let refused = rest.send("POST", &path, &asked).await.expect(409).json();
     has_parts(refused["detail"].as_str().unwrap(), &["Too close to expiry", "Renew it instead", "REISSUE-01"]);
+}
+
+#[tokio::test]
+async fn a_free_certificate_is_reissued_with_a_key_that_is_made_here() {
+    let world = World::documented().await;
+    let customer = world.customer(CustomerKind::Individual).await;
+    let rest = at_rest(&world, &customer).await;
+    let names = ["host.zone-one.cn"];
+    let order = rest.post("/orders", &json!({ "identifiers": names, "csr": request(&names) })).await;
+    let order = carried_through(&world, &rest, &order).await;
+    let serial = order["certificate"].as_str().unwrap();
+    let path = format!("/certificates/{serial}/reissues");
+    world.pass(DAY).await;
+    // REISSUE-09: no reason, and no CSR.
+    let refused = rest.send("POST", &path, &json!({ "csr": request(&names) })).await.expect(400).json();
+    has_parts(refused["detail"].as_str().unwrap(), &["kind and password only", "REISSUE-09"]);
+    let reissue = rest.post(&path, &json!({ "key": "p-384" })).await;
+    assert_eq!((&reissue["purpose"], &reissue["follows"]), (&json!("reissue"), &json!(serial)));
+    // REISSUE-04: while it runs there is no other.
+    let again = rest.send("POST", &path, &json!({ "key": "p-256" })).await.expect(201).json();
+    assert_eq!(again["id"], reissue["id"]);
+    let order = carried_through(&world, &rest, &reissue).await;
+    assert_eq!(order["status"], "issued", "{order}");
+    let made = rest.get(&format!("/certificates/{}", order["certificate"].as_str().unwrap())).await.expect(200).json();
+    assert_eq!((&made["key"], &made["status"]), (&json!("P-384"), &json!("valid")));
+    // REISSUE-02
+    let path = format!("/certificates/{}/reissues", order["certificate"].as_str().unwrap());
+    let refused = rest.send("POST", &path, &json!({})).await.expect(429).json();
+    has_parts(refused["detail"].as_str().unwrap(), &["REISSUE-02"]);
 }
 
 #[tokio::test]

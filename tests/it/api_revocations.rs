@@ -133,8 +133,8 @@ async fn a_proof_by_a_record_is_found_by_the_hourly_look() {
 
 #[tokio::test]
 async fn without_a_proof_in_three_days_the_certificate_is_issued_as_before() {
-    let world = World::documented().await;
-    let (_, client, rest, made) = with_lapsed_proofs(&world).await;
+    let mut world = World::documented().await;
+    let (customer, client, rest, made) = with_lapsed_proofs(&world).await;
     world.web.serve_any("nobody");
     let first = rest.post(&revocations(&made), &json!({})).await;
     world.pass(3 * DAY - Duration::from_secs(1)).await;
@@ -161,6 +161,17 @@ async fn without_a_proof_in_three_days_the_certificate_is_issued_as_before() {
     assert_eq!(done["status"], "done", "{done}");
     let list = rest.get(&revocations(&made)).await.expect(200).json();
     assert_eq!(list["items"].as_array().unwrap().len(), 2);
+    // The customer hears of each beginning and each end.
+    let told = world.notices_of(&customer).await;
+    for (event, count, part) in [
+        ("revocation-begun", 2, "can't be taken back (REVOKE-02)"),
+        ("revocation-failed", 1, "REVOKE-14"),
+        ("revocation-done", 1, "REVOKE-03"),
+    ] {
+        let told: Vec<_> = told.iter().filter(|notice| notice.event == event).collect();
+        assert_eq!(told.len(), count, "{event}");
+        assert!(told.iter().all(|notice| notice.text.contains(part)), "{told:?}");
+    }
 }
 
 #[tokio::test]
@@ -204,12 +215,17 @@ async fn a_person_decides_where_the_product_wants_it() {
             (&begun["status"], order_status(&rest, &made).await),
             (&json!("awaiting-review"), json!("revoking"))
         );
-        let id = begun["id"].as_str().unwrap().parse().unwrap();
-        assert_eq!(world.ra().revocations_in_review(None, 9).await.unwrap().len(), 1);
-        assert!(world.ra().decide_revocation(&id, approved, " ").await.is_err());
-        world.ra().decide_revocation(&id, approved, "We called them").await.unwrap();
-        assert!(world.ra().decide_revocation(&id, approved, "Twice").await.is_err());
-        assert!(world.ra().revocations_in_review(None, 9).await.unwrap().is_empty());
+        let id = begun["id"].as_str().unwrap();
+        let path = format!("/reviews/{id}/decision");
+        let decision = if approved { "approve" } else { "reject" };
+        let verdict = |note: &str| json!({ "decision": decision, "note": note });
+        let desk = Operator::of(&world);
+        let waiting = async || desk.get("/reviews").await.expect(200).json()["items"].as_array().unwrap().len();
+        assert_eq!(waiting().await, 1);
+        desk.send("POST", &path, &verdict(" ")).await.expect(400);
+        desk.send("POST", &path, &verdict("We called them")).await.expect(200);
+        desk.send("POST", &path, &verdict("Twice")).await.expect(409);
+        assert_eq!(waiting().await, 0);
         let ended = rest.get(&format!("/revocations/{id}")).await.expect(200).json();
         assert_eq!((&ended["status"], order_status(&rest, &made).await), (&json!(status), json!(order)));
         if !approved {

@@ -121,10 +121,17 @@ fn a_server_starts_serves_its_operator_and_moves_its_store() {
     assert!(served.ask_json(&["eab", "list"])[0].get("hmac_key").is_none());
     assert!(served.ask_json(&["eab", "revoke", kid])["revoked"].is_string());
 
+    // Who did what, and from where.
+    let done = served.ask_json(&["operations", "--act", "customer-created", "--who", "operator", "--object", id]);
+    assert_eq!((&done[0]["from"], done.as_array().unwrap().len()), (&Value::from("127.0.0.1"), 1), "{done}");
+
     let products = served.ask_json(&["product", "list"]);
     let product = products[0]["id"].as_str().unwrap();
     assert!(said(&served.ask(&["product", "show", product])).contains(product));
     assert_eq!(served.ask_json(&["certificate", "list"]), Value::Array(Vec::new()));
+
+    let seen = served.ask_json(&["diagnose", "--name", "not a name"]);
+    assert_eq!(seen["findings"][0]["rule"], "DIAG-18", "{seen}");
 
     let busy = chancery(&["store", "check", "--data-dir", &served.data()]).output().unwrap();
     assert!(failed(&busy, 1).contains("in use"), "{busy:?}");
@@ -142,6 +149,7 @@ fn a_server_starts_serves_its_operator_and_moves_its_store() {
     let check = chancery(&["store", "check", "--json", "--data-dir", other.to_str().unwrap()]).output().unwrap();
     let report: Value = serde_json::from_str(&said(&check)).unwrap();
     assert_eq!(report["faults"], Value::Array(Vec::new()));
+    assert!(report["operations"]["sequence"].as_u64().unwrap() > 0, "{report}");
 }
 
 #[test]
@@ -189,6 +197,13 @@ fn the_operator_sells_and_looks_prices_up() {
         assert!(failed(&answer, 1).contains(words), "{answer:?}");
     }
     failed(&served.ask(&["review", "approve", "AAAAAAAAAAAAAAAAAAAAAA"]), 2);
+
+    let refund = ["purchase", "refund", purchase];
+    assert!(failed(&served.ask(&refund), 1).contains("REFUND-02"));
+    assert_eq!(served.ask_json(&["purchase", "cancel", purchase])["state"], "canceled");
+    assert!(failed(&served.ask(&refund), 1).contains("REFUND-07"));
+    assert_eq!(served.ask_json(&[&refund[..], &["--consent"]].concat())["outside"], "1016.00");
+    assert!(failed(&served.ask(&[&refund[..], &["--consent"]].concat()), 1).contains("REFUND-04"));
 }
 
 /// Runs a command against a world whose router is served over plain HTTP.

@@ -149,8 +149,8 @@ async fn an_organisations_certificate_waits_for_an_organisation_that_was_vetted(
     for authz in enterprise.authorizations(&placed.json()).await {
         world.prove(&enterprise, &authz).await.expect(200);
     }
-    // VAL-38: validated is not enough here, and the order stays ready for when there is an organisation.
+    // VAL-38: validated is not enough here, and the order stays ready for when the organisation is confirmed.
     let refused = enterprise.finalize(&placed.json(), &csr(&["shop.zone-one.cn"]).0).await;
-    has_parts(&refused.expect_problem(403, "userActionRequired"), &["organisation that was vetted", "CAT-15"]);
+    has_parts(&refused.expect_problem(403, "userActionRequired"), &["Upload the confirmation letter", "DOC-01"]);
     assert_eq!(enterprise.post_as_get(placed.location()).await.json()["status"], "ready");
 }

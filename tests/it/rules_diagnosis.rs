@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use crate::acme_tools::{DAY, order_of, url};
 use crate::support::client::{Client, challenge, csr};
-use crate::support::dns::Failure;
+use crate::support::dns::{Dns, Failure};
 use crate::support::operator::Operator;
+use crate::support::signer::b64;
 use crate::support::target::Target;
 use crate::support::world::World;
 
@@ -112,6 +113,35 @@ async fn each_finding_of_dns_and_web_servers_is_told_with_its_rule_and_remedy() 
     }
 }
 
+#[tokio::test]
+async fn what_is_not_the_same_everywhere_is_told_with_the_number_of_places() {
+    let abroad = Dns::start().await;
+    abroad.default_address("127.0.0.1");
+    let place = abroad.addr();
+    let world = World::with(|config| config.validation.resolvers.push(place)).await;
+    let operator = Operator::of(&world);
+    let mut client = world.stranger();
+    client.new_account().await.expect(201);
+    let record = |client: &Client, authz: &Value| {
+        let proof = client.key_authorization(url(&challenge(authz, "dns-01"), "token"));
+        b64(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, proof.as_bytes()))
+    };
+    let (order, authz) = placed(&client, "here.example", "any").await;
+    world.dns.txt("_acme-challenge.here.example", &record(&client, &authz));
+    abroad.fail_type("here.example", "CAA", Failure::ServFail);
+    let seen = diagnosed(&operator, json!({ "order": order })).await;
+    assert_eq!((rules(&seen, Some("dns-01")), rules(&seen, None)), (vec!["DIAG-11".into()], vec!["DIAG-15".into()]));
+    told(&seen, "DIAG-11", &["is seen from 1 of 2 places", &place.to_string(), "servers abroad and query limits"]);
+    told(&seen, "DIAG-15", &["CAA of here.example could not be read from 1 of 2 places", "check the zone"]);
+    // With the same record in both places it is met, and with none in either it is simply missing.
+    abroad.clear("here.example").txt("_acme-challenge.here.example", &record(&client, &authz));
+    let seen = diagnosed(&operator, json!({ "order": order })).await;
+    assert_eq!((&seen["findings"], &seen["seen"][0]["met"]), (&json!([]), &json!(["dns-01"])), "{seen:#}");
+    let (order, _) = placed(&client, "nowhere.example", "any").await;
+    let seen = diagnosed(&operator, json!({ "order": order })).await;
+    assert_eq!(rules(&seen, Some("dns-01")), ["DIAG-08"], "{seen:#}");
+}
+
 /// The URL of an authorization, of which a challenge's is made.
 fn url_of(authz: &Value) -> String {
     let challenge = url(&authz["challenges"][0], "url");
@@ -138,7 +168,7 @@ async fn a_proof_that_is_in_place_leaves_nothing_to_say_but_what_https_shows() {
     let offer = challenge(&authz, "dns-01");
     let proof = client.key_authorization(url(&offer, "token"));
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, proof.as_bytes());
-    world.dns.txt("_acme-challenge.record.example", &crate::support::signer::b64(digest));
+    world.dns.txt("_acme-challenge.record.example", &b64(digest));
     world.web.status(url(&offer, "token"), 404, "");
     let seen = diagnosed(&operator, json!({ "order": order })).await;
     assert_eq!((&seen["findings"], &seen["seen"][0]["met"]), (&json!([]), &json!(["dns-01"])), "{seen:#}");

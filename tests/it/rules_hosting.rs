@@ -7,7 +7,6 @@ use crate::acme_tools::DAY;
 use crate::portfolio_tools::Owner;
 use crate::rules_uploads::{EC, Elsewhere};
 use crate::support::mailbox::{Call, Receiver};
-use crate::support::operator::Operator;
 use crate::support::world::World;
 
 /// A world whose webhooks may lead to this machine.
@@ -73,6 +72,23 @@ async fn a_certificate_is_deployed_by_a_signed_message_to_the_resource() {
     owner.refusal("POST", &path, private, 400).await;
     let without = json!({ "resources": [{ "type": "cdn", "id": "new" }] });
     assert!(owner.refusal("POST", &path, without, 400).await.contains("\"url\" of its webhook"));
+}
+
+#[tokio::test]
+async fn a_resource_uses_one_certificate_at_a_time() {
+    let (world, receiver) = (open_world().await, Receiver::start().await);
+    let owner = Owner::new(&world).await;
+    let (first, second) = (owner.kept(&world, &["a.zone.cn"]).await, owner.kept(&world, &["b.zone.cn"]).await);
+    let of = |id: &str| json!({ "type": "cdn", "id": id, "url": receiver.url() });
+    let all = json!({ "resources": [of("one"), of("two"), of("three")] });
+    owner.api.post(&format!("/certificates/{first}/deployments"), &all).await;
+    let two = json!({ "resources": [of("one"), of("two")] });
+    let path = format!("/certificates/{second}/deployments");
+    owner.api.post(&path, &two).await;
+    assert_eq!(owner.shown(&first).await["deployed"], json!([{ "type": "cdn", "id": "three" }]));
+    assert_eq!(owner.shown(&second).await["deployed"].as_array().unwrap().len(), 2);
+    let twice = json!({ "resources": [of("one"), of("one")] });
+    assert!(owner.refusal("POST", &path, twice, 400).await.contains("named twice"));
 }
 
 #[tokio::test]
@@ -188,17 +204,12 @@ async fn a_certificate_in_use_is_not_revoked_until_it_is_unbound() {
     let owner = Owner::new(&world).await;
     let id = owner.kept(&world, &["www.zone.cn"]).await;
     hosted(&world, &owner, &receiver, &id).await;
-    let revoke = format!("/certificates/{id}/revoke");
-    let operator = Operator::of(&world);
-    let refused = operator.send("POST", &revoke, &json!({})).await.expect(409).json();
-    let detail = refused["detail"].as_str().unwrap();
-    assert!(detail.contains("in use by load-balancer lb-1") && detail.contains("(REVOKE-09, DIAG-23)"), "{detail}");
-    // A compromised key waits for nothing.
-    let other = owner.kept(&world, &["key.zone.cn"]).await;
-    owner.api.post(&format!("/certificates/{other}/deployments"), &balancer(None)).await;
-    operator.send("POST", &format!("/certificates/{other}/revoke"), &json!({ "reason": 1 })).await.expect(200);
-    owner.api.send("DELETE", &format!("/certificates/{id}/deployments"), &json!({})).await.expect(404);
-    operator.send("POST", &revoke, &json!({})).await.expect(200);
+    let revoke = format!("/certificates/{id}/revocations");
+    let detail = owner.refusal("POST", &revoke, json!({}), 403).await;
+    assert!(detail.contains("in use by load-balancer lb-1") && detail.contains("(REVOKE-09)"), "{detail}");
+    owner.api.send("DELETE", &format!("/certificates/{id}/deployments"), &json!({})).await.expect(200);
+    let begun = owner.api.post(&revoke, &json!({})).await;
+    assert_eq!(begun["status"], "done", "its account still holds the names: {begun}");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::acme_tools::DAY;
 use crate::paper_keystores::files_of;
 use crate::portfolio_tools::{Owner, run};
 use crate::support::operator::Operator;
@@ -42,7 +43,10 @@ async fn a_bundle_has_the_whole_chain_and_the_key_that_is_kept_here() {
     let told = owner.refusal("GET", &format!("/certificates/{id}/bundle?format=lighttpd"), json!({}), 400).await;
     assert!(told.contains("Unknown format"), "{told}");
     let other = Owner::new(&world).await;
-    other.api.get(&format!("/certificates/{id}/bundle?format=nginx")).await.expect(404);
+    let path = format!("/certificates/{id}/bundle?format=nginx");
+    other.api.get(&path).await.expect(404);
+    let without = files_of(&Operator::of(&world).get(&path).await.expect(200).body);
+    assert!(!without.contains_key("2_www.zone.cn.key"), "operators get no private keys");
 }
 
 #[tokio::test]
@@ -84,6 +88,23 @@ async fn a_revoked_certificate_is_not_downloaded() {
     Operator::of(&world).send("POST", &format!("/certificates/{id}/revoke"), &json!({})).await.expect(200);
     let told = owner.refusal("GET", &format!("/certificates/{id}/bundle?format=nginx"), json!({}), 409).await;
     assert!(told.contains("was revoked"), "{told}");
+}
+
+#[tokio::test]
+async fn while_it_is_being_revoked_a_certificate_is_neither_downloaded_nor_deployed() {
+    // REVOKE-01
+    let world = World::documented().await;
+    let owner = Owner::new(&world).await;
+    let id = owner.kept(&world, &["www.zone.cn"]).await;
+    // The proof that it rests on is over by then, so that another one is to be shown first.
+    world.pass(8 * DAY).await;
+    let begun = owner.api.post(&format!("/certificates/{id}/revocations"), &json!({})).await;
+    assert_eq!(begun["status"], "awaiting-proof", "{begun}");
+    let told = owner.refusal("GET", &format!("/certificates/{id}/bundle?format=nginx"), json!({}), 403).await;
+    assert!(told.contains("Revocation is under way") && told.contains("(REVOKE-01)"), "{told}");
+    let wanted = json!({ "resources": [{ "type": "cdn", "id": "edge", "url": "https://example.com/hook" }] });
+    let told = owner.refusal("POST", &format!("/certificates/{id}/deployments"), wanted, 403).await;
+    assert!(told.contains("(REVOKE-01)"), "{told}");
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ fn acts(store: &Arc<dyn Kv>, numbers: std::ops::Range<u64>) {
 
 /// The head and the faults that a check of a closed store tells.
 fn checked(engine: EngineName, path: &Path) -> (Option<OperationsHead>, Vec<String>) {
-    let report = store::check(&settings(engine, path)).expect("it can be looked at");
+    let report = unlocked(|| store::check(&settings(engine, path))).expect("it can be looked at");
     (report.operations, report.faults)
 }
 
@@ -50,8 +50,11 @@ struct Export(Vec<Value>);
 
 impl Export {
     fn of(engine: EngineName, path: &Path) -> Self {
-        let mut text = Vec::new();
-        store::export(&settings(engine, path), &mut text).expect("exported");
+        let text = unlocked(|| {
+            let mut text = Vec::new();
+            store::export(&settings(engine, path), &mut text).map(|_| text)
+        });
+        let text = text.expect("exported");
         let lines = std::str::from_utf8(&text).expect("text").lines();
         Self(lines.map(|line| serde_json::from_str(line).expect("JSON")).collect())
     }
@@ -79,7 +82,8 @@ impl Export {
         let end = self.0.last_mut().expect("the end");
         end["records"] = json!(records);
         let text: Vec<String> = self.0.iter().map(Value::to_string).collect();
-        store::import(&settings(engine, path), &mut Cursor::new(text.join("\n"))).expect("imported");
+        let import = || store::import(&settings(engine, path), &mut Cursor::new(text.join("\n")));
+        unlocked(import).expect("imported");
     }
 }
 
@@ -195,6 +199,30 @@ fn whatever_is_done_to_the_log_shows_with_its_place() {
             assert!(faults.iter().all(|fault| fault.starts_with("operation log: ")), "{engine:?}: {case}: {told}");
         }
     });
+}
+
+#[test]
+fn the_command_fails_where_the_chain_is_broken_and_tells_the_head_where_it_is_whole() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let at = |name: &str| dir.path().join(name).join("store");
+    fs::create_dir_all(dir.path().join("whole")).expect("a directory");
+    acts(&open(EngineName::Sled, &at("whole")), 0..3);
+    let mut export = Export::of(EngineName::Sled, &at("whole"));
+    export.remove(EVENTS, 1);
+    fs::create_dir_all(dir.path().join("broken")).expect("a directory");
+    export.import(EngineName::Sled, &at("broken"));
+    for (name, code, part) in [("whole", 0, "[]"), ("broken", 1, "of link 2 was removed")] {
+        let check = std::process::Command::new(env!("CARGO_BIN_EXE_chancery"))
+            .args(["store", "check", "--json", "--data-dir", dir.path().join(name).to_str().expect("text")])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .expect("it runs");
+        assert_eq!(check.status.code(), Some(code), "{name}: {check:?}");
+        let report: Value = serde_json::from_slice(&check.stdout).expect("JSON");
+        assert_eq!(report["operations"]["sequence"], 3, "{name}: {report}");
+        let told = report["faults"].to_string();
+        assert!(told.contains(part), "{name}: {told}");
+    }
 }
 
 #[test]

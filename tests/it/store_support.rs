@@ -14,7 +14,18 @@ pub fn settings(engine: EngineName, path: &Path) -> Settings {
 }
 
 pub fn open(engine: EngineName, path: &Path) -> Arc<dyn Kv> {
-    store::open(&settings(engine, path)).expect("the store opens")
+    unlocked(|| store::open(&settings(engine, path))).expect("the store opens")
+}
+
+/// What is done with a store that was closed a moment ago: a process that another test starts at that moment holds its lock
+/// until it is itself.
+pub fn unlocked<T, E: std::fmt::Display>(mut work: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+    loop {
+        match work() {
+            Err(error) if error.to_string().contains("is in use by another process") => std::thread::yield_now(),
+            done => return done,
+        }
+    }
 }
 
 /// Runs `test` for every engine, each in a directory of its own that is gone afterwards.

@@ -1,4 +1,4 @@
-//! A customer brings a certificate of another CA along: it is uploaded, hosted, ignored, and in the end deleted.
+//! A customer brings a certificate of another CA along: it is uploaded, hosted, warned of, ignored, and in the end deleted.
 
 use chancery::domain::Timestamp;
 use serde_json::json;
@@ -26,7 +26,12 @@ async fn a_certificate_of_another_ca_is_kept_used_and_deleted() {
     // NOTIFY-02, NOTIFY-06: it is shown when it ends, and may be ignored when that is soon.
     let end = Timestamp::parse_rfc3339(made["not_after"].as_str().unwrap()).unwrap();
     owner.api.send("PUT", &format!("{path}/mute"), &json!({})).await.expect(409);
-    world.clock.advance((end - 20 * DAY).since(world.now()));
+    // NOTIFY-04: it is warned of like one that was issued here.
+    world.pass((end - 20 * DAY).since(world.now())).await;
+    let told = owner.api.get("/notices").await.expect(200).json();
+    let told = told["items"].as_array().unwrap().iter().filter(|notice| notice["certificate"] == id);
+    let told: Vec<&str> = told.map(|notice| notice["topic"].as_str().unwrap()).collect();
+    assert_eq!(told, ["expiry"]);
     let soon = owner.api.get("/certificates?expiring=true").await.expect(200).json();
     assert_eq!(soon["items"][0]["id"], id);
     owner.api.send("PUT", &format!("{path}/mute"), &json!({})).await.expect(200);

@@ -6,7 +6,7 @@ use crate::domain::organisation::Role;
 use crate::domain::portfolio::CertificateRef;
 use crate::domain::{
     AccountId, AlarmId, ApplicationId, ChannelId, CustomerId, EntryId, KeyPairId, NoticeId, OrderId, OrganisationId,
-    PurchaseId, RevocationId, Serial, TemplateId, Timestamp,
+    PurchaseId, Serial, TemplateId, Timestamp,
 };
 use crate::store::Key;
 
@@ -29,8 +29,8 @@ pub enum Index<'a> {
     Replaced(&'a Serial),
     /// A certified key to one of its certificates.
     CertifiedKey(&'a [u8; 32]),
-    /// A customer's purchases that have a term left, or whose last term has no certificate yet.
-    OpenPurchase(&'a CustomerId, &'a PurchaseId),
+    /// A customer's purchases that have a term left, or whose last term has no certificate yet, by their products.
+    OpenPurchase(&'a CustomerId, &'a str, &'a PurchaseId),
     /// A customer's purchases by their age.
     PurchaseOfCustomer(&'a CustomerId, Timestamp, &'a PurchaseId),
     /// A holder and a set of names, by its digest, and a paid product to the order that last fulfilled it, or is to begin.
@@ -82,8 +82,6 @@ pub enum Index<'a> {
     HouseAccount(&'a CustomerId),
     /// A certificate to the newest request for its revocation.
     RevocationOf(&'a Serial),
-    /// Requests for revocation that wait for a person, by their age.
-    RevocationInReview(Timestamp, &'a RevocationId),
     /// A certificate and each order that reissues it to that order.
     ReissueOf(&'a Serial, &'a OrderId),
     /// A holder and a primary domain to the order that last reissued something in it (REISSUE-03).
@@ -95,8 +93,8 @@ pub enum Index<'a> {
 pub enum Rows<'a> {
     /// An account's orders.
     OrdersOfAccount(&'a AccountId),
-    /// A customer's purchases that have a term left, or whose last term has no certificate yet.
-    OpenPurchases(&'a CustomerId),
+    /// A customer's purchases that have a term left, or whose last term has no certificate yet; all, or those of a product.
+    OpenPurchases(&'a CustomerId, Option<&'a str>),
     /// A customer's purchases.
     PurchasesOfCustomer(&'a CustomerId),
     /// What a holder has for a set of names, whatever the product.
@@ -115,8 +113,8 @@ pub enum Rows<'a> {
     Waiting,
     /// Those that wait for one application.
     WaitingFor(&'a ApplicationId),
-    /// The names that a holder has proven.
-    RetainedOf(&'a Holder),
+    /// The names that an account has proven.
+    ProvenBy(&'a AccountId),
     /// A certified key's certificates.
     CertificatesOfKey(&'a [u8; 32]),
     /// A customer's certificates, issued and uploaded.
@@ -127,8 +125,6 @@ pub enum Rows<'a> {
     EventsOf(&'a str),
     /// A customer's ACME accounts.
     AccountsOfCustomer(&'a CustomerId),
-    /// Requests for revocation that wait for a person.
-    RevocationsInReview,
     /// The orders that reissue a certificate.
     ReissuesOf(&'a Serial),
     /// A customer's messages, the newest first.
@@ -151,7 +147,8 @@ impl Rows<'_> {
     pub(super) fn prefix(&self) -> Key {
         let (space, id) = match self {
             Self::OrdersOfAccount(account) => (102, account.as_str().into()),
-            Self::OpenPurchases(customer) => (107, customer.as_str().into()),
+            Self::OpenPurchases(customer, None) => (107, customer.as_str().into()),
+            Self::OpenPurchases(customer, Some(product)) => (107, format!("{customer}{product}/").into()),
             Self::PurchasesOfCustomer(customer) => (108, customer.as_str().into()),
             Self::Held(holder, names) => (109, [holder.as_key().as_bytes(), *names].concat()),
             Self::InReview => (110, Vec::new()),
@@ -161,13 +158,12 @@ impl Rows<'_> {
             Self::ApplicationsFor(organisation) => (138, organisation.as_str().into()),
             Self::Waiting => (139, Vec::new()),
             Self::WaitingFor(application) => (139, application.as_str().into()),
-            Self::RetainedOf(holder) => (121, [holder.as_key().as_bytes(), b"/"].concat()),
+            Self::ProvenBy(account) => (104, account.as_str().into()),
             Self::CertificatesOfKey(hash) => (111, hash.to_vec()),
             Self::CertificatesOfCustomer(customer) => (143, customer.as_str().into()),
             Self::KeyPairsOfCustomer(customer) => (144, customer.as_str().into()),
             Self::EventsOf(subject) => (157, subject.as_bytes().to_vec()),
             Self::AccountsOfCustomer(customer) => (160, customer.as_str().into()),
-            Self::RevocationsInReview => (149, Vec::new()),
             Self::ReissuesOf(serial) => (150, serial.as_bytes().to_vec()),
             Self::NoticesOfCustomer(customer) => (152, customer.as_str().into()),
             Self::ChannelsOfCustomer(customer) => (153, [b"c", customer.as_str().as_bytes()].concat()),
@@ -199,9 +195,7 @@ impl Index<'_> {
             Self::Retained(holder, name) => (121, [holder.as_key().as_bytes(), b"/", name.as_bytes()].concat()),
             Self::Replaced(serial) => (105, serial.as_bytes().to_vec()),
             Self::CertifiedKey(hash) => (106, hash.to_vec()),
-            Self::OpenPurchase(customer, purchase) => {
-                (107, [customer.as_str().as_bytes(), purchase.as_str().as_bytes()].concat())
-            }
+            Self::OpenPurchase(customer, product, purchase) => (107, format!("{customer}{product}/{purchase}").into()),
             Self::PurchaseOfCustomer(customer, at, id) => {
                 (108, [customer.as_str().as_bytes(), &at.as_millis().to_be_bytes(), id.as_str().as_bytes()].concat())
             }
@@ -257,7 +251,6 @@ impl Index<'_> {
             Self::Waiting(notice, to) => (156, [notice.as_str().as_bytes(), to.as_str().as_bytes()].concat()),
             Self::HouseAccount(customer) => (161, customer.as_str().into()),
             Self::RevocationOf(serial) => (148, serial.as_bytes().to_vec()),
-            Self::RevocationInReview(at, id) => (149, [&at.as_millis().to_be_bytes(), id.as_str().as_bytes()].concat()),
             Self::ReissueOf(serial, order) => (150, [&serial.as_bytes()[..], order.as_str().as_bytes()].concat()),
             Self::ReissueIn(holder, domain) => (151, [holder.as_key().as_bytes(), b"/", domain.as_bytes()].concat()),
         };

@@ -15,11 +15,13 @@ use chancery::config::Config;
 use chancery::domain::audit::Act;
 use chancery::domain::customer::CustomerKind;
 use chancery::domain::notice::Notice;
+use chancery::domain::organisation::{BusinessCategory, Jurisdiction, OrganisationFacts, PersonFacts, Registration};
 use chancery::domain::purchase::Purchase;
 use chancery::domain::{CustomerId, Timestamp};
-use chancery::ra::{NewCustomer, NewExternalKey, NewPurchase, Ra};
+use chancery::policy::status::Status;
+use chancery::ra::{ApplicationRequest, Decision, NewCustomer, NewExternalKey, NewPurchase, Pick, Ra, Verdict};
 use chancery::store::OpenError;
-use chancery::store::records::Records;
+use chancery::store::records::{Records, Stored};
 use parking_lot::Mutex;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -227,16 +229,24 @@ impl World {
         events.into_iter().map(|(_, event)| event.act).collect()
     }
 
-    /// What a customer was to be told so far. The server is stopped for a moment, as with `restart`.
-    pub async fn notices_of(&mut self, customer: &CustomerId) -> Vec<Notice> {
+    /// Every message to customers, oldest first. The server is stopped for a moment, as with `restart`.
+    pub async fn messages(&mut self) -> Vec<Notice> {
         self.stop().await;
         let settings = self.config.store_settings();
         let records = Records::new(unlocked(|| chancery::store::open(&settings).map_err(Into::into)).await);
-        let notices = records.list::<Notice>(b"", None, 10_000).await.unwrap();
+        let found = records.list::<Notice>(b"", None, 10_000).await.unwrap();
         drop(records);
         self.start().await;
-        let notices = notices.into_iter().map(chancery::ra::Stored::into_value);
-        notices.filter(|notice| notice.customer == *customer).collect()
+        let mut told: Vec<Notice> = found.into_iter().map(Stored::into_value).collect();
+        told.sort_by_key(|notice| notice.at);
+        told
+    }
+
+    /// What a customer was to be told so far. The server is stopped for a moment, as with `restart`.
+    pub async fn notices_of(&mut self, customer: &CustomerId) -> Vec<Notice> {
+        let mut told = self.messages().await;
+        told.retain(|notice| notice.customer == *customer);
+        told
     }
 
     /// What a check of the store finds. The server is stopped for a moment, as with `restart`.
@@ -290,7 +300,8 @@ impl World {
 
     /// A new customer.
     pub async fn customer(&self, kind: CustomerKind) -> CustomerId {
-        self.ra().create_customer(NewCustomer::new("Buyer", kind)).await.unwrap().id
+        let email = Some("buyer@zone-one.cn".to_owned());
+        self.ra().create_customer(NewCustomer { email, ..NewCustomer::new("Buyer", kind) }).await.unwrap().id
     }
 
     /// A client whose account is bound to a customer, and whose http-01 challenges are met at every name.
@@ -302,10 +313,38 @@ impl World {
         client
     }
 
-    /// Has a customer buy.
+    /// Has a customer buy, and apply where the product names an organisation.
     pub async fn buy(&self, customer: &CustomerId, product: &str, names: u32, years: u32) -> Purchase {
+        let bought = self.buy_alone(customer, product, names, years).await;
+        if self.ra().catalog().product(product).unwrap().class.needs_organisation() {
+            self.apply(&bought).await;
+        }
+        bought
+    }
+
+    /// Has a customer buy, and no more.
+    pub async fn buy_alone(&self, customer: &CustomerId, product: &str, names: u32, years: u32) -> Purchase {
         let asked = NewPurchase { years: Some(years), ..NewPurchase::of(customer.clone(), product, names) };
         self.ra().create_purchase(asked).await.unwrap()
+    }
+
+    /// Submits an application for a purchase, such that it can be ordered on.
+    async fn apply(&self, purchase: &Purchase) {
+        let asked = ApplicationRequest {
+            applicant: CustomerKind::Enterprise,
+            organisation: Some(Pick::New(organisation_facts())),
+            administrator: Some(Pick::New(person_facts())),
+            contact: None,
+            names: Vec::new(),
+            renews: None,
+            support: true,
+        };
+        let report = self.ra().submit_application(&purchase.id, asked).await.unwrap();
+        if report.status == Status::PreReview {
+            let (by, note) = ("tester".to_owned(), "is registered".to_owned());
+            let verdict = Verdict { by, decision: Decision::Approve, note, evidence: Vec::new() };
+            self.ra().decide(report.application.unwrap().id.as_str(), verdict).await.unwrap();
+        }
     }
 
     /// A ready order for these names: placed, and every authorization proven by http-01 (wildcards by dns-01).
@@ -342,6 +381,38 @@ impl World {
         assert_eq!(done["status"], "valid", "{done}");
         let chain = client.certificate(&done).await;
         (done, chain)
+    }
+}
+
+/// An organisation that tests apply for.
+pub fn organisation_facts() -> OrganisationFacts {
+    OrganisationFacts {
+        name: "Shenzhen Zone Trading Co., Ltd.".to_owned(),
+        department: "IT".to_owned(),
+        address: "1 Keji Road".to_owned(),
+        locality: "Shenzhen".to_owned(),
+        state: Some("Guangdong".to_owned()),
+        postal_code: Some("518057".to_owned()),
+        country: "CN".to_owned(),
+        phone: "+86 755 1234 5678".to_owned(),
+        registration: Some(Registration {
+            business_category: BusinessCategory::Private,
+            jurisdiction: Jurisdiction {
+                country: "CN".to_owned(),
+                state: Some("Guangdong".to_owned()),
+                locality: Some("Shenzhen".to_owned()),
+            },
+            registration_number: "91440300708461136T".to_owned(),
+        }),
+    }
+}
+
+fn person_facts() -> PersonFacts {
+    PersonFacts {
+        name: "Li Wei".to_owned(),
+        position: "Head of IT".to_owned(),
+        phone: "+86 755 1234 5679".to_owned(),
+        email: "li.wei@zone-one.cn".to_owned(),
     }
 }
 

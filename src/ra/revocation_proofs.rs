@@ -1,0 +1,130 @@
+//! Proofs for revocations: looked for every hour and when the customer asks, until the deadline (REVOKE-12 to REVOKE-16).
+
+use std::sync::Arc;
+
+use super::revocation_requests::{LOOK_EVERY, RevocationView};
+use super::worker::Next;
+use super::{Ra, Stop, settle};
+use crate::domain::audit::Act;
+use crate::domain::job::{Job, Work};
+use crate::domain::plan::{CaaMode, Method};
+use crate::domain::revocation::{NameProof, RevocationRequest, Stage};
+use crate::domain::{Error, Kind, Problem, Result, RevocationId};
+use crate::policy::revocation::no_proof;
+use crate::store::records::{Batch, Stored};
+use crate::va::{CaaTerms, Task};
+
+impl Ra {
+    /// Looks now whether control of the names is shown, and waits a moment for the outcome.
+    pub async fn look_for_proof(self: &Arc<Self>, id: &RevocationId) -> Result<RevocationView> {
+        let request = self.revocation_request(id).await?;
+        let Stage::AwaitingProof { .. } = request.stage else {
+            let told = format!("No proof is awaited: the revocation is {}.", request.stage.as_str());
+            return Err(Error::new(Kind::Conflict, told));
+        };
+        let now = self.now();
+        if let Some((_, name)) = request.unproven().first() {
+            self.limits.challenge(&request.account, &name.identifier, now)?;
+        }
+        let job = Job::new(Work::ProveRevocation { revocation: id.clone(), hourly: false }, now);
+        let act = Act::RevocationLookAsked { revocation: id.clone() };
+        self.records.commit(Batch::of(act, now).insert(&job)).await?;
+        let waited_for = job.id.clone();
+        self.start(job);
+        self.worker.wait(&waited_for, self.challenge_wait()).await;
+        self.revocation(id).await
+    }
+
+    /// The job: looks at every name whose control was not seen yet.
+    pub(super) async fn prove_revocation(
+        self: &Arc<Self>,
+        job: &Stored<Job>,
+        id: &RevocationId,
+        hourly: bool,
+    ) -> Result<Next> {
+        let Some(request) = self.records.find::<RevocationRequest>(id).await? else { return self.drop_job(job).await };
+        let mut looks = tokio::task::JoinSet::new();
+        for (place, name) in request.unproven() {
+            let (ra, request, name) = (self.clone(), (*request).clone(), name.clone());
+            looks.spawn(async move { (place, ra.look_at(&request, &name).await) });
+        }
+        let (mut found, mut evidence) = (Vec::new(), Vec::new());
+        while let Some(look) = looks.join_next().await {
+            let (place, looked) = look.map_err(Error::internal)?;
+            let (result, seen) = looked?;
+            found.push((place, result));
+            evidence.extend(seen);
+        }
+        settle(|| self.settle_looks(job, id, hourly, (found.clone(), evidence.clone()))).await
+    }
+
+    /// Whether control of a name is shown: by what the request names, or by an authorization since it was made.
+    async fn look_at(
+        &self,
+        request: &RevocationRequest,
+        name: &NameProof,
+    ) -> Result<(Result<(), Problem>, Vec<String>)> {
+        let proven = self.proof_of(&request.account, &name.identifier).await?;
+        if let Some(at) = proven.filter(|at| request.created <= *at) {
+            return Ok((Ok(()), vec![format!("{} was proven over ACME at {at}", name.identifier)]));
+        }
+        let caa = CaaTerms {
+            identities: Vec::new(),
+            account_uri: String::new(),
+            method: name.method,
+            mode: CaaMode::default(),
+        };
+        let outcome = self
+            .va
+            .prove(&Task {
+                identifier: name.identifier.base(),
+                wildcard: name.identifier.is_wildcard(),
+                method: name.method,
+                token: name.token.clone(),
+                key_authorization: name.key_authorization.clone(),
+                caa,
+                now: self.now(),
+            })
+            .await;
+        Ok((outcome.result, outcome.evidence))
+    }
+
+    async fn settle_looks(
+        &self,
+        job: &Stored<Job>,
+        id: &RevocationId,
+        hourly: bool,
+        (found, evidence): (Vec<(usize, Result<(), Problem>)>, Vec<String>),
+    ) -> Result<Next, Stop> {
+        let read = self.revocation_request(id).await?;
+        for (place, name) in read.unproven().into_iter().filter(|_| !hourly) {
+            if found.iter().any(|(other, result)| *other == place && result.is_err()) {
+                self.limits.failed(&read.account, &name.identifier, self.now());
+            }
+        }
+        let Stage::AwaitingProof { deadline, .. } = read.stage else { return Ok(self.drop_job(job).await?) };
+        let now = self.now();
+        let looked = (*read).clone().looked(found, now);
+        let act = Act::RevocationLookedAt { revocation: id.clone(), evidence };
+        let batch = Batch::of(act, now).remove(job);
+        if looked.is_proven() {
+            self.revoke_as_asked(batch, looked, Some(&read)).await?;
+        } else if looked.is_late(now) {
+            // REVOKE-13, REVOKE-14
+            let unproven = looked.unproven();
+            let method = unproven.first().map_or(Method::Dns01, |(_, name)| name.method);
+            let period = deadline.since(looked.created).as_secs() / 86_400;
+            let why = no_proof(method, u32::try_from(period).unwrap_or(u32::MAX));
+            self.give_up(batch, &read, &why).await?;
+        } else {
+            let batch = batch.replace(&read, &looked);
+            let batch = match hourly {
+                true => batch
+                    .later(deadline.min(now + LOOK_EVERY), Work::ProveRevocation { revocation: id.clone(), hourly }),
+                false => batch,
+            };
+            self.records.commit(batch).await?;
+        }
+        Ok(Next::Done)
+    }
+}
