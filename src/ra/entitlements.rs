@@ -6,12 +6,14 @@ use super::placing::{Precedent, names_digest};
 use super::quotas::{Reservation, primary_domain};
 use super::{Ra, Settings, Stop};
 use crate::domain::account::{Account, Holder};
+use crate::domain::audit::Act;
 use crate::domain::certificate::Certificate;
 use crate::domain::customer::{Clearance, Customer};
+use crate::domain::hand_order::HandOrder;
 use crate::domain::order::{Order, OrderStatus, Phase, Purpose};
 use crate::domain::plan::Plan;
 use crate::domain::purchase::{LastTerm, Purchase};
-use crate::domain::{CustomerId, Error, Identifier, Kind, OrderId, PurchaseId, Result};
+use crate::domain::{CustomerId, Error, Identifier, Kind, OrderId, Problem, PurchaseId, Result, Timestamp};
 use crate::policy::admission::{self, Offer, Request, Terms};
 use crate::policy::catalog::{Catalog, Product, Sale};
 use crate::policy::lifecycle::same_names;
@@ -42,6 +44,19 @@ impl OpenPurchase {
         self.purchase.begun(&self.last) == 0
     }
 
+    /// The purchase after an order of its last term gave way.
+    fn without(&self, order: Option<&Stored<Order>>) -> Self {
+        let gone = matches!((&self.last, order), (LastTerm::Open { order, .. }, Some(gone)) if *order == gone.id);
+        let last = if gone { LastTerm::Failed } else { self.last.clone() };
+        Self { purchase: self.purchase.clone(), last }
+    }
+
+    /// The charge of an order that uses a term of it.
+    fn charge(&self, order: &OrderId, gives_way: Option<Stored<Order>>) -> Charge {
+        let held = (*self.purchase).clone().with_term(order.clone(), &self.last);
+        Charge::Term { read: Box::new(self.purchase.clone()), held, gives_way: gives_way.map(Box::new) }
+    }
+
     fn has_term_left(&self) -> bool {
         self.purchase.has_term_left(&self.last)
     }
@@ -58,6 +73,8 @@ pub(super) enum Charge {
     Term {
         read: Box<Stored<Purchase>>,
         held: Purchase,
+        /// The order of the server's own that it takes the place of.
+        gives_way: Option<Box<Stored<Order>>>,
     },
 }
 
@@ -72,11 +89,14 @@ impl Charge {
     }
 
     /// Adds what it changes to the order's batch, so that both happen or neither.
-    pub(super) fn write(self, batch: Batch) -> Batch {
+    pub(super) fn write(self, batch: Batch, now: Timestamp) -> Batch {
         match self {
             Self::Nothing | Self::Paid(_) => batch,
             Self::Slot(reservation) => reservation.write(batch),
-            Self::Term { read, held } => batch.replace(&read, &held),
+            Self::Term { read, held, gives_way } => {
+                let batch = batch.replace(&read, &held);
+                gives_way.iter().fold(batch, |batch, order| given_way(batch, order, now))
+            }
         }
     }
 }
@@ -233,19 +253,31 @@ impl Ra {
             (Sale::Paid(_), Purpose::New | Purpose::Renewal { .. }) => {
                 let same = standing.open.iter().find(|open| Some(&open.purchase.id) == purchase.as_ref());
                 // One term at a time: a client that asks for other dates than before does not use up a second.
+                let mut gives_way = None;
                 for last in [Some(&precedent.last), same.map(|same| &same.last)].into_iter().flatten() {
-                    self.refuse_while_open(product, last)?;
+                    match self.gives_way(last).await? {
+                        Some(order) => gives_way = Some(order),
+                        None => self.refuse_while_open(product, last)?,
+                    }
                 }
-                let next = same.filter(|same| same.has_term_left());
-                match next.or_else(|| fitting(standing, product, plan.chargeable)) {
-                    Some(open) => Ok(Charge::Term {
-                        read: Box::new(open.purchase.clone()),
-                        held: (*open.purchase).clone().with_term(order.clone(), &open.last),
-                    }),
+                let next = same.map(|same| same.without(gives_way.as_ref())).filter(OpenPurchase::has_term_left);
+                match next.or_else(|| fitting(standing, product, plan.chargeable, gives_way.as_ref())) {
+                    Some(open) => Ok(open.charge(order, gives_way)),
                     None => Err(self.nothing_bought(standing, product, plan.chargeable).into()),
                 }
             }
         }
+    }
+
+    /// The open order of a term, if it is one that the server placed itself (VALIDITY-04): it gives way to whoever orders the
+    /// same names, who has the key and will fetch the certificate.
+    async fn gives_way(&self, last: &LastTerm) -> Result<Option<Stored<Order>>> {
+        let LastTerm::Open { order, .. } = last else { return Ok(None) };
+        if self.records.find::<HandOrder>(order).await?.is_none() {
+            return Ok(None);
+        }
+        let order = self.order_view(order).await?.order;
+        Ok(matches!(order.phase, Phase::Open).then_some(order))
     }
 
     fn refuse_while_open(&self, product: &Product, last: &LastTerm) -> Result<()> {
@@ -337,9 +369,23 @@ fn moves(plan: &Plan, earlier: Option<&Certificate>) -> Result<bool> {
     Ok(primary_domain(&plan.identifiers)? != primary_domain(&earlier.identifiers)?)
 }
 
-/// A purchase of that product for so many names of which no term has begun; the oldest.
-fn fitting<'a>(standing: &'a Standing, product: &Product, names: u32) -> Option<&'a OpenPurchase> {
+/// A purchase of that product for so many names of which no term has begun, or only with the order that gives way; the oldest.
+fn fitting(
+    standing: &Standing,
+    product: &Product,
+    names: u32,
+    gives_way: Option<&Stored<Order>>,
+) -> Option<OpenPurchase> {
     let fits =
-        |open: &&OpenPurchase| open.is_unused() && open.purchase.product == product.id && open.purchase.names == names;
-    standing.open.iter().filter(fits).min_by_key(|open| open.purchase.created)
+        |open: &OpenPurchase| open.is_unused() && open.purchase.product == product.id && open.purchase.names == names;
+    let open = standing.open.iter().map(|open| open.without(gives_way));
+    open.filter(fits).min_by_key(|open| open.purchase.created)
+}
+
+/// Ends an order of the server's own, because its holder's own order takes its place.
+fn given_way(batch: Batch, read: &Stored<Order>, now: Timestamp) -> Batch {
+    let told = "Another order of the same customer for the same names took its place.";
+    let problem = Problem::new(Kind::Canceled, told);
+    let act = Act::OrderFailed { order: read.id.clone(), problem: problem.clone() };
+    batch.and(act, now).replace(read, &(**read).clone().fail(problem, now))
 }

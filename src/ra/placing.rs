@@ -170,7 +170,7 @@ impl Ra {
         }
         let shown: Vec<&Authorization> = authzs.iter().map(|proof| proof.authz()).collect();
         let batch = telling::tell_validation(batch, customer_behind(account).as_ref(), &order, &shown, now);
-        self.records.commit(charge.write(batch)).await?;
+        self.records.commit(charge.write(batch, now)).await?;
         metrics::counter!(telemetry::ORDERS_CREATED, "product" => order.product.clone()).increment(1);
         Ok(self.order_view(&order.id).await?)
     }

@@ -79,6 +79,8 @@ impl Ra {
                 let line = self.reissues_of(&read).await?;
                 line.into_iter().filter(|other| other.spki_sha256 == read.spki_sha256).collect()
             }
+            // What took its place stays: the reason says that something did.
+            (true, RevocationReason::Superseded) => Vec::new(),
             // REVOKE-06
             (true, _) => self.reissues_of(&read).await?,
             (false, _) => Vec::new(),

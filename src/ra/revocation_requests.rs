@@ -145,7 +145,11 @@ impl Ra {
         let (now, reason, id) = (self.now(), request.reason, request.id.clone());
         let certificate = self.records.find::<Certificate>(&request.serial).await?;
         let certificate = certificate.ok_or_else(|| Error::internal("a certificate that is being revoked is gone"))?;
-        let reissues = self.reissues_of(&certificate).await?;
+        // REVOKE-06, but for what took its place.
+        let reissues = match reason {
+            RevocationReason::Superseded => Vec::new(),
+            _ => self.reissues_of(&certificate).await?,
+        };
         let all: Vec<Stored<Certificate>> = std::iter::once(certificate).chain(reissues).collect();
         for other in &all {
             let authority = format!("revocation {id}");

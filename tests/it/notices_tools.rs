@@ -20,7 +20,7 @@ pub async fn world() -> World {
 
 /// A new customer, and their token's view of the REST API.
 pub async fn customer(world: &World) -> (CustomerId, Operator) {
-    let customer = world.customer(CustomerKind::Individual).await;
+    let customer = world.silent_customer(CustomerKind::Individual).await;
     let rest = rest_of(world, &customer).await;
     (customer, rest)
 }

@@ -278,7 +278,7 @@ async fn an_alarm_is_raised_for_the_objects_of_its_policy_alone() {
     assert_eq!(heard(&receiver), ["expiry-alarm"]);
     assert_eq!(receiver.calls()[0].json()["certificate"], serial);
 
-    let stranger = rest_of(&world, &world.customer(CustomerKind::Individual).await).await;
+    let stranger = rest_of(&world, &world.silent_customer(CustomerKind::Individual).await).await;
     let channel = email(&stranger, "other@harbour.net").await;
     let template = json!({ "name": "Staff", "recipients": [channel["id"]] });
     let template = stranger.post("/notification-templates", &template).await;

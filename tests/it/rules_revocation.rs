@@ -142,11 +142,22 @@ async fn an_original_and_its_reissues_are_revoked_together() {
         let refused = client.revoke(&reissue.der, Some(4)).await.expect_problem(403, "userActionRequired");
         has_parts(&refused, &["Revoke the original", &original, "REVOKE-06"]);
     }
-    client.revoke(&first.der, Some(4)).await.expect(200);
+    client.revoke(&first.der, Some(5)).await.expect(200);
     for made in [&first, &second, &third] {
         assert_eq!(status(&world, made).await, "revoked");
-        client.revoke(&made.der, Some(4)).await.expect_problem(400, "alreadyRevoked");
+        client.revoke(&made.der, Some(5)).await.expect_problem(400, "alreadyRevoked");
     }
+}
+
+#[tokio::test]
+async fn what_took_the_place_of_a_superseded_certificate_stays() {
+    let world = World::documented().await;
+    let (_, client) = buyer(&world, MULTI, 2).await;
+    let first = issue(&world, &client, &NAMES, of(MULTI)).await;
+    let second = issue(&world, &client, &NAMES, of(MULTI)).await;
+    client.revoke(&first.der, Some(4)).await.expect(200);
+    assert_eq!(status(&world, &first).await, "revoked");
+    assert_ne!(status(&world, &second).await, "revoked");
 }
 
 #[tokio::test]

@@ -304,6 +304,11 @@ impl World {
         self.ra().create_customer(NewCustomer { email, ..NewCustomer::new("Buyer", kind) }).await.unwrap().id
     }
 
+    /// A new customer without an e-mail address.
+    pub async fn silent_customer(&self, kind: CustomerKind) -> CustomerId {
+        self.ra().create_customer(NewCustomer::new("Buyer", kind)).await.unwrap().id
+    }
+
     /// A client whose account is bound to a customer, and whose http-01 challenges are met at every name.
     pub async fn client_of(&self, customer: &CustomerId) -> Client {
         let key = self.ra().create_external_key(NewExternalKey::of(customer.clone())).await.unwrap();
