@@ -22,6 +22,7 @@ mod acme_requests;
 mod acme_restart;
 mod acme_revocation;
 mod acme_tools;
+mod api_access;
 mod api_alarms;
 mod api_applications;
 mod api_balance;
