@@ -265,6 +265,7 @@ async fn place_order(acme: &Acme, request: Signed<Object<wire::NewOrder>>, prese
             not_after: parse_moment("notAfter", asked.not_after.as_deref())?,
         },
         replaces: replaces.transpose()?,
+        by_server: false,
     };
     let view = acme.ra.create_order(&request.account, order).await?;
     Ok((StatusCode::CREATED, order_answer(acme, &view)).into_response())

@@ -95,7 +95,7 @@ impl Ra {
         let request =
             Request { product: asked.product.clone(), identifiers: asked.names.clone(), ..Request::default() };
         self.demand_address(&account, &request, &asked.customer).await?;
-        let view = self.create_order(&account, NewOrder { request, replaces }).await?;
+        let view = self.create_order(&account, NewOrder { request, replaces, by_server: true }).await?;
         let id = view.order.id.clone();
         if settle(|| self.take_in_hand(&view, &asked)).await? {
             self.look_now(&id).await?;

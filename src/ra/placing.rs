@@ -40,6 +40,8 @@ pub struct NewOrder {
     pub request: Request,
     /// The certificate that is to be replaced, if the client says so (RFC 9773 section 5).
     pub replaces: Option<CertId>,
+    /// Whether the server carries the order through itself.
+    pub by_server: bool,
 }
 
 /// What an order is to the certificate that it is judged by.
@@ -93,7 +95,7 @@ impl Ra {
         let account = &self.again(account).await?;
         let now = self.now();
         let catalog = self.catalog();
-        let NewOrder { request, replaces } = asked;
+        let NewOrder { request, replaces, by_server } = asked;
         refuse_outside(account, &request.identifiers)?;
         let standing = self.standing(account, &catalog, &request).await?;
         let terms = standing.terms(self.settings(), account);
@@ -107,7 +109,7 @@ impl Ra {
         let (purpose, earlier) = (*purpose, earlier.as_deref());
         let span = validity::span(catalog.settings(), product, purpose, earlier, self.last_issuer_end(product), now);
         let plan = admission::admit(&catalog, product, request, &terms, &span, now)?;
-        let fingerprint = fingerprint(account, &plan, replaces.as_ref());
+        let fingerprint = fingerprint(account, &plan, replaces.as_ref(), by_server);
         let open = self.records.follow(&Index::OpenOrder(&fingerprint)).await?;
         let same = match &open {
             Some(row) => self.still_open(&target(row)?).await?,
@@ -376,10 +378,12 @@ fn open_order(account: &Account, id: OrderId, plan: Plan, proofs: &[Proof], now:
 }
 
 /// What two identical requests have in common.
-fn fingerprint(account: &Account, plan: &Plan, replaces: Option<&CertId>) -> [u8; 32] {
+///
+/// The server's own orders and those of a client are never identical: neither carries out what the other began.
+fn fingerprint(account: &Account, plan: &Plan, replaces: Option<&CertId>, by_server: bool) -> [u8; 32] {
     let names: BTreeSet<&Identifier> = plan.identifiers.iter().collect();
     let replaces = replaces.map(ToString::to_string);
-    let whole = (&account.id, &plan.product, names, plan.not_before, plan.not_after, replaces);
+    let whole = (&account.id, &plan.product, names, plan.not_before, plan.not_after, replaces, by_server);
     let text = serde_json::to_vec(&whole).expect("ids, names, moments and serials are plain JSON");
     digest(&SHA256, &text).as_ref().try_into().expect("SHA-256 has 32 octets")
 }

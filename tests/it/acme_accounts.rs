@@ -335,7 +335,7 @@ async fn overtaken(world: &World, change: impl AsyncFnOnce(&mut Client)) -> Vec<
     let request = Request { identifiers: vec![name()], ..Request::default() };
     let csr = csr(&["ready.example.com"]).0;
     vec![
-        ra.create_order(&seen, NewOrder { request, replaces: None }).await.err(),
+        ra.create_order(&seen, NewOrder { request, replaces: None, by_server: false }).await.err(),
         ra.pre_authorize(&seen, &name(), None).await.err(),
         ra.answer_challenge(&seen, &authz, Method::Http01).await.err(),
         ra.finalize(&seen, &id(&ready).parse().unwrap(), &csr).await.err(),
