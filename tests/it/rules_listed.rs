@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The families, and how many rules each has, numbered from 1.
-const FAMILIES: [(&str, usize); 14] = [
+const FAMILIES: [(&str, usize); 35] = [
     ("CAT", 22),
     ("DOM", 17),
     ("SAN", 9),
@@ -21,6 +21,27 @@ const FAMILIES: [(&str, usize); 14] = [
     ("KEY", 11),
     ("VALIDITY", 9),
     ("DIAG", 28),
+    ("SEL", 10),
+    ("BUY", 10),
+    ("ACCT", 5),
+    ("ORG", 14),
+    ("DOC", 12),
+    ("REVIEW", 14),
+    ("REMIND", 6),
+    ("ISSUE", 6),
+    ("RENEW", 14),
+    ("REISSUE", 16),
+    ("REVOKE", 18),
+    ("DELETE", 6),
+    ("REFUND", 8),
+    ("HOST", 7),
+    ("UPLOAD", 11),
+    ("NOTIFY", 11),
+    ("META", 4),
+    ("INSTALL", 13),
+    ("UPGRADE", 4),
+    ("STATUS", 4),
+    ("FAQ", 10),
 ];
 
 /// A row of the list.
