@@ -6,6 +6,8 @@ for, unlike those of the other suites.
 
 from suites.certbot import Certbot
 from suites.lego import Lego
+from world import certificate
+from world.report import Failure
 
 MULTI = "trustasia-dv-multi"
 QUOTA = 20
@@ -97,6 +99,78 @@ class CertbotBuys(Buyer, Certbot):
         return self.bound.directory / "config" / "live" / names[0] / "fullchain.pem"
 
     steps = (registers_an_account, *Buyer.steps)
+
+
+class CertbotForAnOrganisation(CertbotBuys):
+    """An OV certificate: application, letter, refusal, resubmission, approval, and the next run of the client."""
+
+    name = "certbot-organisation"
+    zone = "certbot-harbour.cn"
+    product = "trustasia-ov-multi"
+
+    def registers_an_account_of_an_enterprise(self):
+        self.server = self.bound.stage.server
+        self.customer = self.server.rest("POST", "/customers", {"name": self.name, "kind": "enterprise"})["id"]
+        made = {"name": "Owner", "role": "customer", "customer": self.customer}
+        self.token = self.server.rest("POST", "/tokens", made)["token"]
+        self.reviewer = self.server.rest("POST", "/tokens", {"name": "Rita", "role": "reviewer"})["token"]
+        self.purchase = self.server.purchase(self.customer, self.product, 2)["id"]
+        self.bind(self.server.key_of(self.customer))
+
+    def is_asked_for_the_application_first(self):
+        self.refused(*self.order(self.names(), self.bound), home=self.bound, because="Submit the application data first")
+
+    def is_asked_for_the_letter(self):
+        person = {"name": "Li Wei", "position": "CTO", "phone": "+86 21 5555 0101", "email": f"li@{self.zone}"}
+        organisation = {
+            "name": "Harbour Shipping Ltd", "department": "IT", "address": "1 Harbour Road", "locality": "Shanghai",
+            "state": "Shanghai", "country": "CN", "phone": "+86 21 5555 0100",
+        }  # fmt: skip
+        self.applied({"organisation": organisation, "administrator": person})
+        self.refused(*self.order(self.names(), self.bound), home=self.bound, because="Upload the confirmation letter")
+
+    def gets_its_certificate_on_the_run_after_the_approval(self):
+        self.sent()
+        self.decided("reject", "The seal can't be read.")
+        if self.application()["status"] != "review-failed":
+            raise Failure(f"the application was refused: {self.application()}")
+        form = self.application()
+        self.applied({"organisation": form["organisation"]["id"], "administrator": form["administrator"]["id"]})
+        self.sent()
+        self.decided("approve", "Called back, all is well.")
+        chain = self.bought(self.names())
+        self.verify(chain, self.names(), home=self.bound)
+        if "Harbour Shipping Ltd" not in certificate.subject(chain):
+            raise Failure(f"the certificate names {certificate.subject(chain)}")
+
+    def is_led_to_the_form_when_it_revokes(self):
+        live = self.bound.directory / "config" / "live" / self.names()[0] / "cert.pem"
+        self.refused("revoke", "--cert-path", live, "--no-delete-after-revoke", home=self.bound, because="/revocations")
+
+    def names(self):
+        return self.named("shop", "mail")
+
+    def application(self):
+        return self.server.rest("GET", f"/purchases/{self.purchase}/application", token=self.token)
+
+    def applied(self, form):
+        self.server.rest("PUT", f"/purchases/{self.purchase}/application", form, token=self.token)
+
+    def sent(self):
+        path = f"/purchases/{self.purchase}/letter"
+        self.server.rest("PUT", path, b"%PDF-1.4 sealed", token=self.token, kind="application/pdf")
+
+    def decided(self, decision, note):
+        path = f"/reviews/{self.application()['id']}/decision"
+        self.server.rest("POST", path, {"decision": decision, "note": note}, token=self.reviewer)
+
+    steps = (
+        registers_an_account_of_an_enterprise,
+        is_asked_for_the_application_first,
+        is_asked_for_the_letter,
+        gets_its_certificate_on_the_run_after_the_approval,
+        is_led_to_the_form_when_it_revokes,
+    )
 
 
 class CertbotAsksForAddresses(CertbotBuys):

@@ -49,6 +49,11 @@ def serial(chain):
     return succeed("openssl", "x509", "-in", chain, "-noout", "-serial").stdout.strip()
 
 
+def subject(chain):
+    """Whom the leaf names."""
+    return succeed("openssl", "x509", "-in", chain, "-noout", "-subject").stdout.strip()
+
+
 def key_and_request(directory, names, algorithm=P256, subject="/"):
     """A new private key and a certificate signing request for `names` and `subject`, both as PEM files."""
     kind, option = algorithm
