@@ -276,6 +276,11 @@ impl Application {
         }
     }
 
+    /// Whether an application with that form renews this one: it was approved, for the same organisation (RENEW-05).
+    pub fn is_renewed_by(&self, form: &Form) -> bool {
+        matches!(self.stage, Stage::Approved { .. }) && self.form.organisation == form.organisation
+    }
+
     /// Since when it waits for a reviewer; none if it does not.
     pub fn waits_since(&self) -> Option<Timestamp> {
         match &self.stage {
@@ -306,9 +311,7 @@ impl Application {
     fn next(&self, now: Timestamp) -> Result<Stage> {
         match &self.stage {
             Stage::Open { then, .. } => match then.split_first() {
-                Some((task, then)) => {
-                    Ok(Stage::Open { task: *task, since: self.next_round(now), then: then.to_vec() })
-                }
+                Some((task, then)) => Ok(Stage::Open { task: *task, since: self.next_round(now), then: then.to_vec() }),
                 None => Err(Error::internal(format!("application {} has no task left", self.id))),
             },
             _ => Err(undecidable()),

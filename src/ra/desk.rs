@@ -284,7 +284,8 @@ impl Ra {
     async fn round_of(&self, matter: &Matter, since: Timestamp) -> Result<Timestamp> {
         let Matter::Revocation(id) = matter else { return Ok(since) };
         let request = self.records.find::<RevocationRequest>(id).await?;
-        let Some(Stage::AwaitingReview { letter: Some(letter), .. }) = request.map(|read| read.into_value().stage) else {
+        let Some(Stage::AwaitingReview { letter: Some(letter), .. }) = request.map(|read| read.into_value().stage)
+        else {
             return Ok(since);
         };
         // Another letter leaves its place in the queue to the request (DOC-11), but nobody has approved it yet.
