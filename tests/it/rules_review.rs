@@ -111,6 +111,23 @@ async fn several_reviewers_agree_where_the_catalogue_says_so() {
 }
 
 #[tokio::test]
+async fn an_order_in_review_outlives_the_days_of_other_orders() {
+    let world = World::documented().await;
+    let desk = reviewer(&world, "Wang").await;
+    let company = Company::new(&world).await;
+    // REVIEW-02: 7 business days are 9 days and more.
+    let product = "trustasia-ev-single";
+    let (purchase, review) = in_review(&world, &company, product).await;
+    let (url, order) = company.ready(&world, product, &NAMES).await;
+    assert_eq!(company.finalize(&order, &NAMES).await.expect(200).json()["status"], "processing");
+    world.pass(10 * DAY).await;
+    assert_eq!(look(&company.acme, &url).await["status"], "processing");
+    approve(&desk, &review).await.expect(200);
+    assert_eq!(look(&company.acme, &url).await["status"], "valid");
+    assert_eq!(company.state(&purchase).await, "issued");
+}
+
+#[tokio::test]
 async fn nobody_approves_a_letter_that_they_have_not_seen() {
     let world = World::documented_but(&[("approvers = {}", "approvers = { ev = 2 }")]).await;
     let (first, second) = (reviewer(&world, "Wang").await, reviewer(&world, "Zhang").await);
