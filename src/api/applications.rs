@@ -157,6 +157,17 @@ impl From<ApplicationReport> for ApplicationObject {
     }
 }
 
+impl ApplicationObject {
+    /// Without what is no business of customers: which of the desk's people agreed.
+    fn for_caller(mut self, caller: &Caller) -> Self {
+        let of_the_desk = |one: &&mut HappeningObject| matches!(&*one.event, "approved" | "pre-review-passed");
+        if caller.reviewer().is_err() {
+            self.history.iter_mut().filter(of_the_desk).for_each(|one| one.note.clear());
+        }
+        self
+    }
+}
+
 /// One of the profiles by its id, or new data.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(untagged)]
@@ -210,7 +221,7 @@ pub(super) async fn seen_purchase(api: &Api, caller: &Caller, text: &str) -> Res
 #[utoipa::path(get, path = "/purchases/{id}/application", tag = "purchases", params(("id" = String, Path)), responses((status = 200, body = ApplicationObject)))]
 pub(super) async fn show(State(api): Shared, caller: Caller, Path(text): Path<String>) -> Answer<Response> {
     let purchase = seen_purchase(&api, &caller, &text).await?;
-    let found = ApplicationObject::from(api.ra.application_report(&purchase).await?);
+    let found = ApplicationObject::from(api.ra.application_report(&purchase).await?).for_caller(&caller);
     Ok(Tagged(found.revision.into(), found).into_response())
 }
 
@@ -235,6 +246,6 @@ pub(super) async fn submit(
         renews: asked.renews.map(|text| id("purchase", &text)).transpose()?,
         support: caller.role == Role::Operator,
     };
-    let made = ApplicationObject::from(api.ra.submit_application(&purchase, asked).await?);
+    let made = ApplicationObject::from(api.ra.submit_application(&purchase, asked).await?).for_caller(&caller);
     Ok(Tagged(made.revision.into(), made).into_response())
 }

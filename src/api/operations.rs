@@ -49,6 +49,11 @@ impl OperationObject {
         if let Some((role @ ("operator" | "reviewer"), _)) = self.who.split_once(' ') {
             self.who = role.to_owned();
         }
+        // REVIEW-11 has the cause of a refusal told; why somebody agreed is the desk's own.
+        let refused = self.about.get("approved") == Some(&Value::Bool(false));
+        if let Some(about) = self.about.as_object_mut().filter(|_| self.act == "review-decided" && !refused) {
+            about.remove("note");
+        }
     }
 }
 

@@ -45,6 +45,9 @@ pub(super) struct ReviewObject {
     /// How many reviewers must approve, and how many have.
     approvers: usize,
     approved: usize,
+    /// The round of review: another one begins when papers or data are replaced. A decision can name it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    round: Option<u64>,
     /// How often its customer reminded.
     reminders: usize,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -140,7 +143,8 @@ impl ReviewObject {
             account: order.map(|report| report.view.order.account.clone()),
             customer: case.customer.clone().map(CustomerObject::from),
             approvers: case.approvers,
-            approved: case.since.map_or(0, |since| case.file.approvals_of(since).count()),
+            round: case.round.map(|round| round.as_millis()),
+            approved: case.round.map_or(0, |round| case.file.approvals_of(round).count()),
             reminders: case.file.reminders.len(),
             identifiers: order.map(|report| report.view.order.identifiers.clone()).unwrap_or_default(),
             causes: order.map(|report| report.view.order.causes.clone()).unwrap_or_default(),
@@ -268,6 +272,8 @@ pub(super) struct DecisionRequest {
     /// What the decision rests on: where the number was found, who answered.
     #[serde(default)]
     evidence: Vec<String>,
+    /// The `round` that was shown: if another has begun since, nothing is decided (409).
+    round: Option<u64>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -290,7 +296,8 @@ pub(super) async fn decide(
         Decided::Approve => Decision::Approve,
         Decided::Reject => Decision::Reject,
     };
-    let verdict = Verdict { by: caller.name, decision, note: asked.note, evidence: asked.evidence };
+    let round = asked.round.map(Timestamp::from_millis);
+    let verdict = Verdict { by: caller.name, decision, note: asked.note, evidence: asked.evidence, round };
     Ok(Json(api.ra.decide(&text, verdict).await?.into()))
 }
 

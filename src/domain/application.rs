@@ -1,5 +1,7 @@
 //! The application for a certificate that names an organisation: its data, its letter, and how far people have come with it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -192,15 +194,18 @@ impl Application {
             }
         }
         // The letter confirmed what was written before.
-        let changed = Self { form, letter: None, submitted: now, stage: begin(route, now), ..self };
+        let stage = begin(route, self.next_round(now));
+        let changed = Self { form, letter: None, submitted: now, stage, ..self };
         Ok(changed.noted("submitted", String::new(), now))
     }
 
     /// A letter came; whether another may take its place is the flow's matter (DOC-03, DOC-07).
     pub fn upload(mut self, letter: Letter, replaceable: bool, now: Timestamp) -> Result<Self> {
-        match (&self.stage, &self.letter) {
+        let again = self.next_round(now);
+        match (&mut self.stage, &self.letter) {
             (Stage::Open { task: Task::Letter, .. }, _) => self.stage = self.next(now)?,
-            (Stage::Open { task: Task::Review, .. }, Some(_)) if replaceable => {}
+            // Who approved the letter before has not seen this one: the review begins anew.
+            (Stage::Open { task: Task::Review, since, .. }, Some(_)) if replaceable => *since = again,
             (Stage::Open { .. }, Some(_)) => {
                 return Err(conflict("The letter was already uploaded and cannot be replaced (DOC-07)."));
             }
@@ -271,12 +276,23 @@ impl Application {
         }
     }
 
+    /// Whether an application with that form renews this one: it was approved, for the same organisation (RENEW-05).
+    pub fn is_renewed_by(&self, form: &Form) -> bool {
+        matches!(self.stage, Stage::Approved { .. }) && self.form.organisation == form.organisation
+    }
+
     /// Since when it waits for a reviewer; none if it does not.
     pub fn waits_since(&self) -> Option<Timestamp> {
         match &self.stage {
             Stage::Open { task: Task::PreReview | Task::Review, since, .. } => Some(*since),
             _ => None,
         }
+    }
+
+    /// When a round of review begins at `now`: after the one that it takes the place of, whatever the clock says, since
+    /// approvals are counted by the beginning of their round.
+    fn next_round(&self, now: Timestamp) -> Timestamp {
+        self.waits_since().map_or(now, |since| now.max(since + Duration::from_millis(1)))
     }
 
     /// Whether certificates may be issued on it at `now`.
@@ -295,7 +311,7 @@ impl Application {
     fn next(&self, now: Timestamp) -> Result<Stage> {
         match &self.stage {
             Stage::Open { then, .. } => match then.split_first() {
-                Some((task, then)) => Ok(Stage::Open { task: *task, since: now, then: then.to_vec() }),
+                Some((task, then)) => Ok(Stage::Open { task: *task, since: self.next_round(now), then: then.to_vec() }),
                 None => Err(Error::internal(format!("application {} has no task left", self.id))),
             },
             _ => Err(undecidable()),

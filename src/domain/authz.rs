@@ -28,6 +28,9 @@ pub struct Authorization {
     /// Days that the proof is kept for further orders.
     #[serde(default)]
     pub kept_days: u32,
+    /// Days that the order it was made for may take, where people review it; 0: as many as any order may.
+    #[serde(default)]
+    pub review_days: u32,
     /// Days that the documents give for the proof; none where it is not theirs to say (VAL-13).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_days: Option<u32>,

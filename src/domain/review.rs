@@ -139,7 +139,7 @@ impl CaseFile {
     /// One more reviewer says yes: nobody counts twice in a round. The file, and how many have said so.
     pub fn approve(mut self, approval: Approval) -> Result<(Self, usize)> {
         let (round, by) = (approval.round, &approval.by);
-        if self.approvals_of(round).any(|earlier| earlier.by == *by) {
+        if self.approvals_of(round).any(|earlier| is_same_person(&earlier.by, by)) {
             return Err(Error::new(
                 Kind::Conflict,
                 format!("\"{by}\" has approved already; another reviewer must look at it too."),
@@ -149,6 +149,19 @@ impl CaseFile {
         let count = self.approvals_of(round).count();
         Ok((self, count))
     }
+}
+
+/// Whether two names are of one person, as far as names tell. A person may hold several tokens, so ids say nothing, and the
+/// operators' tokens may all be in one hand.
+fn is_same_person(one: &str, other: &str) -> bool {
+    let is_operator = |name: &str| name.split(' ').next() == Some("operator");
+    (is_operator(one) && is_operator(other)) || person(one) == person(other)
+}
+
+/// The name alone of `role id (name)`.
+fn person(by: &str) -> String {
+    let named = by.split_once(" (").and_then(|(_, name)| name.strip_suffix(')'));
+    named.unwrap_or(by).trim().to_lowercase()
 }
 
 #[cfg(test)]
@@ -185,6 +198,19 @@ mod tests {
         assert_eq!(count, 1);
         assert_eq!(file.clone().approve(yes("a", 1)).unwrap_err().kind(), Kind::Conflict);
         assert_eq!(file.clone().approve(yes("b", 1)).unwrap().1, 2);
+        // Four eyes are those of two people, whatever tokens they hold.
+        for (first, second, count) in [
+            ("reviewer x (Wang)", "reviewer y (wang )", None),
+            ("operator", "operator y (Wang)", None),
+            ("operator x (Zhang)", "operator y (Wang)", None),
+            ("operator x (Wang)", "reviewer y (Wang)", None),
+            ("reviewer x (Wang)", "reviewer y (Wang (Li))", Some(2)),
+            ("operator", "reviewer y (Wang)", Some(2)),
+        ] {
+            let (file, _) = CaseFile::of("x").approve(yes(first, 1)).unwrap();
+            let made = file.approve(yes(second, 1)).ok().map(|(_, count)| count);
+            assert_eq!(made, count, "{first}, {second}");
+        }
         // What was approved before it was sent back counts no more.
         assert_eq!(file.clone().approve(yes("a", 2)).unwrap().1, 1);
         assert_eq!(file.decided().approve(yes("a", 1)).unwrap().1, 1);

@@ -135,7 +135,8 @@ impl Ra {
     }
 
     async fn submit_application_once(&self, purchase: &PurchaseId, asked: ApplicationRequest) -> Result<(), Stop> {
-        let (purchase, product) = self.purchase_and_product(purchase).await?;
+        let purchase = self.stored_purchase(purchase).await?;
+        let product = self.product_of(&self.catalog(), &purchase.product)?;
         in_force(&purchase)?;
         let catalog = self.catalog();
         applications::flow(&catalog, &product)?;
@@ -149,20 +150,26 @@ impl Ra {
         let names = asked.names.clone();
         let profiles = self.pick(&purchase, asked, base.as_ref()).await?;
         applications::accept_organisation(&product, &profiles.organisation.0)?;
-        let renews = base.map(|base| base.id).or_else(|| read.as_ref().and_then(|read| read.renews.clone()));
         let form = profiles.form(names);
+        let before = match (base, read.as_ref().and_then(|read| read.renews.as_ref())) {
+            (None, Some(before)) => Some(self.stored_application(before).await?.into_value()),
+            (base, _) => base,
+        };
+        // RENEW-05: others' data are taken over too, but what nobody approved renews nothing, and needs its own letter.
+        let renews = before.filter(|before| before.is_renewed_by(&form)).map(|before| before.id);
         let facts = Facts {
             renewal: renews.is_some(),
             approved_profile: profiles.are_approved(),
-            same_data: self.same_data(&form.organisation, &product).await?,
+            same_data: self.same_data(&form, &product).await?,
         };
         let route = applications::route(&catalog, &product, &facts)?;
         let now = self.now();
         let made = match &read {
-            Some(read) => (**read).clone().resubmit(form, route, now)?,
+            Some(read) => Application { renews, ..(**read).clone().resubmit(form, route, now)? },
             None => Application::submit(subject(&purchase, term, renews), form, route, now),
         };
-        let batch = profiles.write(Batch::of(submitted(&made), now));
+        // Nothing is applied for with what is canceled meanwhile.
+        let batch = profiles.write(Batch::of(submitted(&made), now)).check(&purchase);
         self.records.commit(self.keep_application(batch, read.as_ref(), &made, &product)).await?;
         Ok(())
     }
@@ -179,6 +186,9 @@ impl Ra {
         let mut batch = batch.set(read, made);
         if read.is_none() {
             batch = batch.claim(&Index::ApplicationOf(&made.purchase, made.term), made.id.as_str());
+        }
+        if let Some(before) = read.filter(|read| read.form.organisation != made.form.organisation) {
+            batch = batch.unindex(&Index::ApplicationFor(&before.form.organisation, &made.id));
         }
         batch = batch.index(&Index::ApplicationFor(&made.form.organisation, &made.id), made.id.as_str());
         batch = requeued(batch, &matter, read.and_then(|read| read.waits_since()), made.waits_since());
@@ -334,12 +344,18 @@ impl Ra {
         }
     }
 
-    /// The approval of an application with the same organisation on which a certificate of the same type was issued
-    /// (REVIEW-09, X-23).
-    pub(super) async fn same_data(&self, organisation: &OrganisationId, product: &Product) -> Result<Option<Known>> {
-        let row = Index::ObtainedWith(organisation, product.class.id());
+    /// The approval of an application with the same organisation and administrator on which a certificate of the same type
+    /// and brand was issued (REVIEW-09, X-23).
+    pub(super) async fn same_data(&self, form: &Form, product: &Product) -> Result<Option<Known>> {
+        let row = Index::ObtainedWith(&form.organisation, product.class.id());
         let Some(row) = self.records.follow(&row).await? else { return Ok(None) };
         let earlier = self.stored_application(&target(&row)?).await?;
+        let catalog = self.catalog();
+        let same_kind = |of: &Product| of.class == product.class && of.brand == product.brand;
+        if earlier.form.administrator != form.administrator || !catalog.product(&earlier.product).is_some_and(same_kind)
+        {
+            return Ok(None);
+        }
         let by = format!("the same data as application {}", earlier.id);
         Ok(match earlier.stage {
             Stage::Approved { until, .. } if self.now() < until => Some(Known { by, until }),

@@ -274,9 +274,10 @@ impl Ra {
     }
 
     /// How long a proof is kept: as the product that it was made for says, within the configuration. The order that it was
-    /// made for can always use it.
+    /// made for can always use it, also after the review of the organisation; whether others may is judged when they come.
     fn kept(&self, authz: &Authorization) -> Duration {
-        days(authz.kept_days.min(self.settings.authorization_days)).max(days(self.settings.order_days))
+        days(authz.kept_days.max(authz.review_days).min(self.settings.authorization_days))
+            .max(days(self.settings.order_days))
     }
 
     /// What CAA must permit for the holder of an authorization.

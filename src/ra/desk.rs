@@ -9,11 +9,13 @@ use crate::domain::account::Holder;
 use crate::domain::application::{Application, Task};
 use crate::domain::audit::Act;
 use crate::domain::customer::Customer;
+use crate::domain::document::Document;
 use crate::domain::notice::{Notice, Topic};
 use crate::domain::order::{Order, Phase};
 use crate::domain::organisation::{Organisation, Person};
 use crate::domain::review::{Approval, CaseFile, Matter, Note};
-use crate::domain::{CustomerId, Error, JobId, Result, Timestamp};
+use crate::domain::revocation::{RevocationRequest, Stage};
+use crate::domain::{CustomerId, Error, JobId, Kind, Result, Timestamp};
 use crate::policy::applications::{self, Expected};
 use crate::policy::calendar;
 use crate::store::records::{Batch, Index, Rows, Stored};
@@ -41,6 +43,8 @@ pub struct Verdict {
     pub note: String,
     /// What it rests on.
     pub evidence: Vec<String>,
+    /// The round of review that they looked at; none: whichever there is.
+    pub round: Option<Timestamp>,
 }
 
 /// A place in the queue of the desk: behind whoever came before that moment, and of those who came then behind that one.
@@ -75,6 +79,8 @@ pub struct Case {
     pub customer: Option<Customer>,
     /// Since when it waits; none if it does not, or not any more.
     pub since: Option<Timestamp>,
+    /// The round of review, by its beginning: what was approved in an earlier one counts no more.
+    pub round: Option<Timestamp>,
     /// When it is expected to be decided.
     pub expected: Option<Expected>,
     /// Whether it is a profile that nothing paid needs: others come first (ORG-08).
@@ -267,7 +273,24 @@ impl Ra {
             Some(id) => Some(self.customer(&id).await?),
             None => None,
         };
-        Ok(Case { matter, details, customer, since, expected, can_wait, file, approvers, now: self.now() })
+        let round = match since {
+            Some(since) => Some(self.round_of(&matter, since).await?),
+            None => None,
+        };
+        Ok(Case { matter, details, customer, since, round, expected, can_wait, file, approvers, now: self.now() })
+    }
+
+    /// The round of review that a matter is in, which waits since then: it begins with the papers that it is about.
+    async fn round_of(&self, matter: &Matter, since: Timestamp) -> Result<Timestamp> {
+        let Matter::Revocation(id) = matter else { return Ok(since) };
+        let request = self.records.find::<RevocationRequest>(id).await?;
+        let Some(Stage::AwaitingReview { letter: Some(letter), .. }) = request.map(|read| read.into_value().stage)
+        else {
+            return Ok(since);
+        };
+        // Another letter leaves its place in the queue to the request (DOC-11), but nobody has approved it yet.
+        let letter = self.records.find::<Document>(&letter).await?;
+        Ok(letter.map_or(since, |letter| letter.at.max(since)))
     }
 
     /// How many reviewers must approve the task that an application is at.
@@ -301,14 +324,19 @@ impl Ra {
         self.case_of(matter).await
     }
 
-    /// What a verdict comes to in the round that began then.
+    /// What a verdict comes to about a matter that waits since then.
     pub(super) async fn judged(
         &self,
         matter: &Matter,
-        round: Timestamp,
+        since: Timestamp,
         verdict: &Verdict,
         approvers: usize,
     ) -> Result<Judged> {
+        let round = self.round_of(matter, since).await?;
+        if verdict.round.is_some_and(|seen| seen != round) {
+            let told = "It has changed since you looked; look at it again and decide then.";
+            return Err(Error::new(Kind::Conflict, told));
+        }
         let read = self.case_file(matter.id()).await?;
         let file = read.as_ref().map_or_else(|| CaseFile::of(matter.id()), |read| (**read).clone());
         let (at, by, note) = (self.now(), verdict.by.clone(), verdict.note.clone());

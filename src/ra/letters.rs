@@ -83,6 +83,11 @@ impl Ra {
         };
         let act = Act::LetterUploaded { application: read.id.clone() };
         let (batch, document) = self.keep_document(Batch::of(act, now), &new, now);
+        // Of a letter that another takes the place of nothing is kept.
+        let batch = match &read.letter {
+            Some(before) => self.drop_document(batch, &before.document, now).await?,
+            None => batch,
+        };
         let letter = Uploaded { document, format: kind.ending().to_owned(), size: content.len() as u64, at: now };
         let made = (*read).clone().upload(letter, applications::replaceable(rules), now)?;
         let matter = Matter::Application(made.id.clone());

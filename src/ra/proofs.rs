@@ -15,6 +15,9 @@ use crate::policy::catalog::{Catalog, Class, Product, days};
 use crate::policy::{lifecycle, validity};
 use crate::store::records::{Batch, Index, Stored, target};
 
+/// Days that a proof lasts for an order that people review.
+const REVIEW_DAYS: u32 = 30;
+
 /// What earlier proofs do for an order.
 #[derive(Default)]
 pub(super) struct Prior {
@@ -204,6 +207,7 @@ impl Ra {
             caa_identities: product.caa_identities.clone(),
             caa_mode: product.caa_mode,
             kept_days: self.kept_days(product),
+            review_days: self.review_days(product),
             deadline_days: deadline,
             created: now,
             // VAL-13: the proof must be there within the documented days.
@@ -218,8 +222,20 @@ impl Ra {
         // VAL-35: a reissue in the first days rests on what proved its original, which a review may have kept waiting.
         let fresh = if product.reissue_fresh_days > 0 { catalog.settings().validation_reuse_days } else { 0 };
         let kept = product.validation_reuse_days.max(product.reissue_reuse_days).max(fresh);
-        let longest = validity::longest_reuse(catalog.settings(), product, self.now()).as_secs() / 86_400;
-        kept.min(u32::try_from(longest).unwrap_or(u32::MAX))
+        kept.min(self.longest_days(product))
+    }
+
+    /// Days that a proof serves the very order that it was made for while people review the organisation: they may take 7
+    /// business days (REVIEW-02), and more where papers are sent again.
+    fn review_days(&self, product: &Product) -> u32 {
+        let reviewed = if product.class.needs_organisation() { REVIEW_DAYS } else { 0 };
+        reviewed.min(self.longest_days(product))
+    }
+
+    /// Days for which a proof may be used at all.
+    fn longest_days(&self, product: &Product) -> u32 {
+        let longest = validity::longest_reuse(self.catalog().settings(), product, self.now()).as_secs() / 86_400;
+        u32::try_from(longest).unwrap_or(u32::MAX)
     }
 }
 

@@ -84,7 +84,7 @@ impl Ra {
         let facts = Facts {
             renewal: true,
             approved_profile: true,
-            same_data: self.same_data(&before.form.organisation, product).await?,
+            same_data: self.same_data(&before.form, product).await?,
         };
         let route = applications::route(&catalog, product, &facts)?;
         let now = self.now();

@@ -45,6 +45,10 @@ async fn each_stage_is_shown_in_the_words_of_the_documents() {
     let events: Vec<&str> =
         shown["history"].as_array().unwrap().iter().map(|one| one["event"].as_str().unwrap()).collect();
     assert_eq!(events, ["submitted", "letter-uploaded", "approved"]);
+    // Who of the desk agreed is no business of customers.
+    assert_eq!(shown["history"][2].get("note"), None);
+    let operator = Operator::of(&world).get(&format!("/purchases/{purchase}/application")).await.expect(200).json();
+    has_parts(operator["history"][2]["note"].as_str().unwrap(), &["(Wang)"]);
 }
 
 #[tokio::test]
@@ -100,10 +104,23 @@ async fn an_application_is_continued_with_another_purchase() {
     let first = company.buy(&world, OV).await;
     let applied = company.apply(&first).await;
     let second = company.buy(&world, OV).await;
-    // RENEW-05
-    let taken = company.apply_with(&second, &json!({ "renews": first })).await.expect(200).json();
+    let continued = json!({ "renews": first });
+    // RENEW-05: the data are taken over; what nobody approved renews nothing.
+    let taken = company.apply_with(&second, &continued).await.expect(200).json();
     assert_eq!(taken["organisation"]["id"], applied["organisation"]["id"]);
+    assert_eq!((taken.get("renews"), &taken["status"]), (None, &json!("pending-letter")));
+    company.upload(&first, PDF).await.expect(204);
+    let desk = reviewer(&world, "Wang").await;
+    approve(&desk, applied["id"].as_str().unwrap()).await.expect(200);
+    let taken = company.apply_with(&second, &continued).await.expect(200).json();
     assert_eq!((&taken["renews"], &taken["status"]), (&applied["id"], &json!("pending-letter")));
+    // Nor is it renewed for another organisation.
+    let mut elsewhere = application();
+    elsewhere["organisation"]["name"] = json!("Shenzhen Other Trading Co., Ltd.");
+    elsewhere["renews"] = json!(first);
+    let taken = company.apply_with(&second, &elsewhere).await.expect(200).json();
+    assert_ne!(taken["organisation"]["id"], applied["organisation"]["id"]);
+    assert_eq!((taken.get("renews"), &taken["status"]), (None, &json!("pending-letter")));
     let other = Company::new(&world).await;
     let theirs = other.buy(&world, OV).await;
     other.apply_with(&theirs, &json!({ "renews": first })).await.expect(404);

@@ -232,5 +232,7 @@ async fn who_sits_at_the_desk_is_no_business_of_customers() {
         let history = caller.get(&format!("/orders/{order}/events")).await.expect(200).json();
         let decided = items(&history).iter().find(|item| item["act"] == "review-decided").unwrap();
         assert!(decided["who"].as_str().unwrap().ends_with(told), "{history:#}");
+        let note = (told == "(Ann)").then_some("theirs");
+        assert_eq!(decided["about"]["note"].as_str(), note, "{history:#}");
     }
 }

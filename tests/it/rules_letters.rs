@@ -112,6 +112,22 @@ async fn another_letter_is_taken_while_the_first_is_reviewed_or_never() {
 }
 
 #[tokio::test]
+async fn of_a_letter_that_was_replaced_nothing_is_kept() {
+    let world = World::documented().await;
+    let company = Company::new(&world).await;
+    let purchase = company.buy(&world, "trustasia-ov-single").await;
+    company.apply(&purchase).await;
+    let mut documents = Vec::new();
+    for content in [PDF, PNG] {
+        company.upload(&purchase, content).await.expect(204);
+        let document = company.application(&purchase).await["letter"]["document"].take();
+        documents.push(format!("/documents/{}", document.as_str().unwrap()));
+    }
+    company.rest.get(&documents[0]).await.expect(404);
+    assert_eq!(&company.rest.get(&documents[1]).await.expect(200).body[..], PNG);
+}
+
+#[tokio::test]
 async fn a_letter_is_for_its_owner_and_reviewers_alone() {
     let world = World::documented().await;
     let (company, other) = (Company::new(&world).await, Company::new(&world).await);

@@ -111,6 +111,67 @@ async fn several_reviewers_agree_where_the_catalogue_says_so() {
 }
 
 #[tokio::test]
+async fn an_order_in_review_outlives_the_days_of_other_orders() {
+    let world = World::documented().await;
+    let desk = reviewer(&world, "Wang").await;
+    let company = Company::new(&world).await;
+    // REVIEW-02: 7 business days are 9 days and more.
+    let product = "trustasia-ev-single";
+    let (purchase, review) = in_review(&world, &company, product).await;
+    let (url, order) = company.ready(&world, product, &NAMES).await;
+    assert_eq!(company.finalize(&order, &NAMES).await.expect(200).json()["status"], "processing");
+    world.pass(10 * DAY).await;
+    assert_eq!(look(&company.acme, &url).await["status"], "processing");
+    approve(&desk, &review).await.expect(200);
+    assert_eq!(look(&company.acme, &url).await["status"], "valid");
+    assert_eq!(company.state(&purchase).await, "issued");
+}
+
+#[tokio::test]
+async fn nobody_approves_a_letter_that_they_have_not_seen() {
+    let world = World::documented_but(&[("approvers = {}", "approvers = { ev = 2 }")]).await;
+    let (first, second) = (reviewer(&world, "Wang").await, reviewer(&world, "Zhang").await);
+    let company = Company::new(&world).await;
+    let (purchase, review) = in_review(&world, &company, "trustasia-ev-single").await;
+    let seen = approve(&first, &review).await.expect(200).json();
+    assert_eq!(seen["approved"], 1);
+    // DOC-03: also within the same moment.
+    company.upload(&purchase, PDF).await.expect(204);
+    let page = second.get(&format!("/reviews/{review}")).await.expect(200).json();
+    assert_eq!(page["approved"], 0);
+    assert_ne!(page["round"], seen["round"]);
+    let in_round = |round: &Value| json!({ "decision": "approve", "note": "in the register", "round": round });
+    let path = format!("/reviews/{review}/decision");
+    let late = second.send("POST", &path, &in_round(&seen["round"])).await.expect(409);
+    has_parts(late.json()["detail"].as_str().unwrap(), &["It has changed since you looked"]);
+    assert_eq!(second.send("POST", &path, &in_round(&page["round"])).await.expect(200).json()["approved"], 1);
+    assert_eq!(company.state(&purchase).await, "in-review");
+    // Who approved the letter before approves this one too; without a round whichever there is counts.
+    approve(&first, &review).await.expect(200);
+    assert_eq!(company.state(&purchase).await, "pending-validation");
+    let queued = queue(&first, "").await;
+    assert!(!queued.iter().any(|(_, id)| *id == review), "{queued:?}");
+}
+
+#[tokio::test]
+async fn data_that_were_changed_in_the_pre_review_are_looked_at_again() {
+    let world = World::documented_but(&PRICED).await;
+    let desk = reviewer(&world, "Wang").await;
+    let company = Company::new(&world).await;
+    let purchase = company.buy(&world, "wotrus-ov").await;
+    let review = company.apply(&purchase).await["id"].as_str().unwrap().to_owned();
+    let seen = desk.get(&format!("/reviews/{review}")).await.expect(200).json();
+    company.apply(&purchase).await;
+    let body = json!({ "decision": "approve", "note": "in the register", "round": seen["round"] });
+    desk.send("POST", &format!("/reviews/{review}/decision"), &body).await.expect(409);
+    assert_eq!(company.application(&purchase).await["status"], "pre-review");
+    let in_queue = queue(&desk, "").await.into_iter().filter(|(_, id)| *id == review).count();
+    assert_eq!(in_queue, 1);
+    approve(&desk, &review).await.expect(200);
+    assert_ne!(company.application(&purchase).await["status"], "pre-review");
+}
+
+#[tokio::test]
 async fn an_application_that_was_approved_before_is_issued_at_once() {
     let world = World::documented().await;
     let desk = reviewer(&world, "Wang").await;

@@ -40,6 +40,7 @@ fn order(phase: Phase) -> Order {
 
 fn authz(state: AuthzState) -> Authorization {
     Authorization {
+        review_days: 0,
         deadline_days: None,
         id: AuthzId::random(),
         account: AccountId::random(),

@@ -347,7 +347,7 @@ impl World {
         let report = self.ra().submit_application(&purchase.id, asked).await.unwrap();
         if report.status == Status::PreReview {
             let (by, note) = ("tester".to_owned(), "is registered".to_owned());
-            let verdict = Verdict { by, decision: Decision::Approve, note, evidence: Vec::new() };
+            let verdict = Verdict { by, decision: Decision::Approve, note, evidence: Vec::new(), round: None };
             self.ra().decide(report.application.unwrap().id.as_str(), verdict).await.unwrap();
         }
     }
