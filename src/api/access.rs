@@ -12,7 +12,7 @@ use super::problem::{self, Refusal};
 use super::{Api, Shared};
 use crate::actor::{self, Actor};
 use crate::domain::token::{Role, Token};
-use crate::domain::{CustomerId, Error};
+use crate::domain::{CustomerId, Error, Timestamp};
 use crate::http::Peer;
 
 /// Whoever sent the request: their token was recognised.
@@ -21,11 +21,13 @@ pub(super) struct Caller {
     /// What the operation log calls them.
     pub(super) name: String,
     pub(super) role: Role,
+    /// When their token ends; none for never.
+    pub(super) ends: Option<Timestamp>,
 }
 
 impl Caller {
     fn operator_of_this_server() -> Self {
-        Self { name: "operator".to_owned(), role: Role::Operator }
+        Self { name: "operator".to_owned(), role: Role::Operator, ends: None }
     }
 
     /// Only for operators.
@@ -119,5 +121,5 @@ async fn recognise(api: &Api, token: Option<String>) -> Result<Option<Caller>, E
     }
     let named = |token: &Token| format!("{} {} ({})", token.role.as_str(), token.id, token.name);
     let found = api.ra.whose_token(&token).await?;
-    Ok(found.map(|token| Caller { name: named(&token), role: token.role }))
+    Ok(found.map(|token| Caller { name: named(&token), ends: token.expires, role: token.role }))
 }

@@ -235,6 +235,7 @@ pub(super) async fn create(State(api): Shared, caller: Caller, Body(asked): Body
             csr: pem_request(&asked.csr)?,
             key_pair: None,
             replaces: None,
+            automatic: false,
         })
         .await?;
     let made = api.ra.order_report(&made.order.id).await?;

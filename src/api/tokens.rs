@@ -65,7 +65,7 @@ enum RoleWord {
     Operator,
 }
 
-/// Makes a token. Customers make tokens for themselves, operators all.
+/// Makes a token. Customers make tokens for themselves, which end with the one that makes them at the latest; operators all.
 #[utoipa::path(post, path = "/tokens", tag = "access", request_body = TokenRequest, responses((status = 201, body = TokenObject)))]
 pub(super) async fn create(State(api): Shared, caller: Caller, Body(asked): Body<TokenRequest>) -> Answer<Response> {
     let customer: Option<CustomerId> = asked.customer.map(|text| id("customer", &text)).transpose()?;
@@ -75,7 +75,10 @@ pub(super) async fn create(State(api): Shared, caller: Caller, Body(asked): Body
         (RoleWord::Reviewer, None) => caller.operator().map(|()| Role::Reviewer)?,
         (RoleWord::Operator, None) => caller.operator().map(|()| Role::Operator)?,
     };
-    let (made, text) = api.ra.create_token(NewToken { name: asked.name, role, days: asked.expires_days }).await?;
+    // Customers' tokens don't prolong themselves.
+    let latest = caller.ends.filter(|_| matches!(caller.role, Role::Customer { .. }));
+    let asked = NewToken { name: asked.name, role, days: asked.expires_days, latest };
+    let (made, text) = api.ra.create_token(asked).await?;
     let object = TokenObject { token: Some(text.to_string()), ..made.into() };
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(object)).into_response())
 }

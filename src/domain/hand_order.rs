@@ -22,6 +22,9 @@ pub struct HandOrder {
     /// The key pair that the CSR is of, if the server keeps it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_pair: Option<KeyPairId>,
+    /// Whether the server placed it by itself: then it gives way to one that the customer places (VALIDITY-04).
+    #[serde(default)]
+    pub automatic: bool,
     /// When it was placed.
     pub placed: Timestamp,
     /// When the server looks at it next.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::delivery::Recipient;
+use super::notice::once;
 use super::plan::Method;
 use super::portfolio::Resource;
 use super::{
@@ -28,6 +29,12 @@ impl Job {
     /// A job to be done at once.
     pub fn new(work: Work, now: Timestamp) -> Self {
         Self { id: JobId::random(), due: now, tries: 0, work }
+    }
+
+    /// A look at an order that was asked for: of each order one is stored at most.
+    pub fn look(order: &OrderId, now: Timestamp) -> Self {
+        let id = once(&["look", order.as_str()]).as_str().parse().expect("the id of a message has the form of every id");
+        Self { id, ..Self::new(Work::Attend { order: order.clone() }, now) }
     }
 
     /// The same job, put off after a failed try.
@@ -85,6 +92,9 @@ pub enum Work {
         certificate: Serial,
         /// On how many days it was seen to before.
         tries: u32,
+        /// Whether it is a look besides those of every day, which no other follows.
+        #[serde(default)]
+        besides: bool,
     },
     /// Send a message to everybody who is to have it.
     Notify {

@@ -31,6 +31,17 @@ pub enum Follower {
     Issued,
 }
 
+/// What became of the purchase that follows another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Successor {
+    /// There is none.
+    None,
+    /// It is in force, whether or not anything was applied for with it.
+    InForce,
+    /// Its buyer did not want it: it was canceled or refunded.
+    GivenUp,
+}
+
 /// What is known on a day near the end of a certificate.
 #[derive(Debug, Clone, Copy)]
 pub struct Situation<'a> {
@@ -42,8 +53,8 @@ pub struct Situation<'a> {
     pub certificate: &'a Certificate,
     /// What follows it so far.
     pub follower: Follower,
-    /// Whether a purchase that follows is there already, and unused.
-    pub bought: bool,
+    /// What became of the purchase that follows.
+    pub successor: Successor,
     /// Days before the end at which a renewal opens.
     pub window_days: u32,
     /// The moment.
@@ -65,7 +76,7 @@ pub enum Step {
 
 /// What is due (VALIDITY-04, BUY-07, BUY-08).
 pub fn step(situation: &Situation<'_>) -> Step {
-    let Situation { purchase, begun, certificate, follower, bought, window_days, now } = *situation;
+    let Situation { purchase, begun, certificate, follower, successor, window_days, now } = *situation;
     let opens = certificate.not_after - days(window_days);
     if !purchase.is_in_force() || certificate.is_revoked() || now < opens || certificate.not_after <= now {
         return Step::Nothing;
@@ -77,10 +88,17 @@ pub fn step(situation: &Situation<'_>) -> Step {
     }
     // A certificate that the public calendar cut short is made again within its term, for nothing.
     let within_term = now + days(window_days) < certificate.term_end();
-    if within_term || bought || begun < purchase.years as usize {
+    if within_term || begun < purchase.years as usize {
         return Step::Apply;
     }
-    if purchase.auto_renew { Step::Buy } else { Step::Nothing }
+    match successor {
+        Successor::InForce => Step::Apply,
+        // What was given back is not bought again and again.
+        Successor::GivenUp => Step::Nothing,
+        Successor::None if purchase.auto_renew => Step::Buy,
+        // Auto-renewal may be switched on at any time until then.
+        Successor::None => Step::Wait,
+    }
 }
 
 /// RENEW-02, RENEW-03: refuses a renewal before its window.

@@ -153,10 +153,10 @@ impl Ra {
             let now = self.now();
             let act = Act::AutoRenewalSet { purchase: id.clone(), enabled };
             let batch = Batch::of(act, now).replace(&read, &purchase);
-            // In the last days of a certificate nobody sees to it any more who was told not to.
+            // In the last days of a certificate it is looked at once more than every day.
             let batch = match self.last_certificate(&read).await? {
                 Some(certificate) if enabled && !read.auto_renew => {
-                    batch.later(now, Work::Continue { purchase: id.clone(), certificate, tries: 0 })
+                    batch.later(now, Work::Continue { purchase: id.clone(), certificate, tries: 0, besides: true })
                 }
                 _ => batch,
             };

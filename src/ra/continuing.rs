@@ -19,7 +19,7 @@ use crate::domain::plan::Method;
 use crate::domain::purchase::{LastTerm, Purchase};
 use crate::domain::{CustomerId, Error, Kind, OrderId, PurchaseId, Result, Serial, Timestamp};
 use crate::policy::catalog::{Sale, days};
-use crate::policy::succession::{self, Follower, Situation, Step};
+use crate::policy::succession::{self, Follower, Situation, Step, Successor};
 use crate::store::records::{Batch, Index, Stored, target};
 
 /// How long the server rests between two looks at what is to follow.
@@ -69,39 +69,57 @@ impl Ra {
         job: &Stored<Job>,
         purchase: &PurchaseId,
         serial: &Serial,
-        tries: u32,
     ) -> Result<Next> {
         let Some(read) = self.records.find::<Purchase>(purchase).await? else { return self.drop_job(job).await };
         let ending = self.ending(serial).await?;
         let (step, failed) = self.due_step(&read, &ending).await?;
         let outcome = match step {
             Step::Nothing => return self.drop_job(job).await,
-            Step::Wait => Ok("waits"),
-            Step::Apply => self.carry_on(&ending, None, None).await.map(|_| "applied"),
-            Step::Buy => match self.buy_again(&read.id).await {
-                Ok(_) => self.carry_on(&ending, None, None).await.map(|_| "bought and applied"),
-                Err(error) => Err(error),
-            },
+            Step::Wait => self.take_up(&ending).await,
+            Step::Apply | Step::Buy => self.carry_on(step, &read.id, &ending).await,
         };
+        let applied = matches!(step, Step::Apply | Step::Buy);
         let told = match &outcome {
             Err(error) if error.kind() == Kind::ServerInternal => return outcome.map(|_| Next::Done),
             Err(error) => Some(not_continued(&read, &ending, step, error, self.now())),
-            Ok(_) => failed.map(|why| applied_again(&read, &ending, &why, self.now())),
+            Ok(_) => failed.filter(|_| applied).map(|why| applied_again(&read, &ending, &why, self.now())),
         };
-        let told = told.filter(|_| tries.is_multiple_of(TOLD_EVERY) || outcome.is_ok());
+        let Work::Continue { tries, besides, .. } = job.work else { return self.drop_job(job).await };
+        let told = told.filter(|_| besides || tries.is_multiple_of(TOLD_EVERY) || outcome.is_ok());
         let outcome = outcome.map_or_else(|error| error.problem().detail.clone(), str::to_owned);
         settle(|| self.look_tomorrow(job, told.clone(), &outcome)).await
     }
 
+    /// Buys if that is due, and applies.
+    async fn carry_on(
+        self: &Arc<Self>,
+        step: Step,
+        purchase: &PurchaseId,
+        ending: &Ending,
+    ) -> Result<&'static str> {
+        let application = self.application(ending, &NewRenewal::automatic(), true).await?;
+        let due = match step {
+            Step::Buy => settle(|| self.pay_for_follower(&ending.certificate.serial, purchase, None)).await?,
+            other => other,
+        };
+        if due != Step::Apply {
+            return Ok("waits");
+        }
+        self.apply(application).await?;
+        Ok(if step == Step::Buy { "bought and applied" } else { "applied" })
+    }
+
     /// One commit ends a look: what its holder must know, and the look of the next day.
     async fn look_tomorrow(&self, job: &Stored<Job>, told: Option<Notice>, outcome: &str) -> Result<Next, Stop> {
-        let Work::Continue { purchase, certificate, tries } = job.work.clone() else {
+        let Work::Continue { purchase, certificate, tries, besides } = job.work.clone() else {
             return Err(Error::internal("a job that sees to no certificate looked at one").into());
         };
         let now = self.now();
         let act = Act::RenewalLookedAt { purchase: purchase.clone(), certificate, outcome: outcome.to_owned() };
-        let next = Work::Continue { purchase, certificate, tries: tries + 1 };
-        let batch = Batch::of(act, now).remove(job).later(now + DAY, next);
+        let batch = Batch::of(act, now).remove(job);
+        // Each certificate has one sequence of daily looks.
+        let next = Work::Continue { purchase, certificate, tries: tries + 1, besides };
+        let batch = if besides { batch } else { batch.later(now + DAY, next) };
         self.records.commit(told.iter().fold(batch, Batch::notice)).await?;
         Ok(Next::Done)
     }
@@ -133,7 +151,7 @@ impl Ra {
             begun: purchase.begun(&last),
             certificate: &ending.certificate,
             follower,
-            bought: self.is_unused(purchase.follower.as_ref()).await?,
+            successor: self.successor(purchase).await?,
             window_days: self.catalog().settings().renewal_window_days,
             now: self.now(),
         };
@@ -156,76 +174,103 @@ impl Ra {
         })
     }
 
-    /// Whether there is that purchase and it can pay for an application.
-    async fn is_unused(&self, purchase: Option<&PurchaseId>) -> Result<bool> {
-        let Some(id) = purchase else { return Ok(false) };
-        let Some(found) = self.records.find::<Purchase>(id).await? else { return Ok(false) };
-        let last = match found.terms.last() {
-            Some(order) => self.order_view(order).await?.as_last_term(),
-            None => LastTerm::Settled,
-        };
-        Ok(found.has_term_left(&last))
+    /// What became of the purchase that follows that one.
+    async fn successor(&self, purchase: &Purchase) -> Result<Successor> {
+        let Some(id) = &purchase.follower else { return Ok(Successor::None) };
+        let found = self.records.find::<Purchase>(id).await?;
+        Ok(found.map_or(Successor::None, |found| match found.is_in_force() {
+            true => Successor::InForce,
+            false => Successor::GivenUp,
+        }))
     }
 
-    async fn buy_again(&self, id: &PurchaseId) -> Result<PurchaseId> {
-        let asked = NewRenewal::automatic();
-        settle(|| self.buy_follower(id, &asked)).await
-    }
-
-    /// Buys what follows a purchase, once: a purchase has one follower.
-    async fn buy_follower(&self, id: &PurchaseId, asked: &NewRenewal) -> Result<PurchaseId, Stop> {
-        let read = self.stored_purchase(id).await?;
-        if let Some(follower) = &read.follower
-            && self.is_unused(Some(follower)).await?
-        {
-            return Ok(follower.clone());
+    /// Buys what follows a purchase, if that is due by what is read here: two that ask at once buy once. What is due then.
+    /// Without a holder who asks it is the server that buys (BUY-07).
+    async fn pay_for_follower(
+        &self,
+        serial: &Serial,
+        id: &PurchaseId,
+        asked: Option<&NewRenewal>,
+    ) -> Result<Step, Stop> {
+        let (read, ending) = (self.stored_purchase(id).await?, self.ending(serial).await?);
+        let wished = Purchase { auto_renew: read.auto_renew || asked.is_some(), ..(*read).clone() };
+        let (step, _) = self.due_step(&wished, &ending).await?;
+        if step != Step::Buy {
+            return Ok(step);
         }
+        let asked = asked.cloned().unwrap_or_else(NewRenewal::automatic);
         let wanted = NewPurchase {
             years: asked.years,
-            pay: asked.pay.clone(),
+            pay: asked.pay,
             tags: read.tags.clone(),
             project: read.project.clone(),
             auto_renew: read.auto_renew,
             ..NewPurchase::of(read.customer.clone(), &read.product, read.names)
         };
         let (follower, batch) = self.buy(&wanted).await?;
-        let followed = Purchase { follower: Some(follower.id.clone()), ..(*read).clone() };
+        let followed = Purchase { follower: Some(follower.id), ..(*read).clone() };
         self.records.commit(batch.replace(&read, &followed)).await?;
-        Ok(follower.id)
+        Ok(Step::Apply)
     }
 
-    /// Applies for the certificate that follows, with the data of the one that ends (RENEW-05).
-    async fn carry_on(
-        self: &Arc<Self>,
-        ending: &Ending,
-        csr: Option<Vec<u8>>,
-        method: Option<Method>,
-    ) -> Result<OrderView> {
-        let hand = self.records.find::<HandOrder>(&ending.order.id).await?;
-        let own = csr.is_none();
-        let csr = match (csr, &ending.order.phase) {
-            (Some(csr), _) => csr,
-            (None, _) if !self.catalog().settings().csr_reuse_on_auto_renew => {
-                let told = "The key of the earlier certificate may not serve again; renew with a new CSR (RENEW-06).";
-                return Err(Error::new(Kind::UserActionRequired, told));
-            }
-            (None, Phase::Issued { csr, .. }) => csr.clone(),
-            (None, _) => return Err(Error::internal("an order with a certificate has no CSR")),
+    /// The application for the certificate that follows, with the data of the one that ends (RENEW-05). What could not be
+    /// finalized is refused before it is paid.
+    async fn application(&self, ending: &Ending, asked: &NewRenewal, automatic: bool) -> Result<NewApplication> {
+        let Ending { certificate, order, account, customer } = ending;
+        let csr = match &asked.csr {
+            Some(csr) => csr.clone(),
+            None => self.csr_again(order)?,
         };
-        let method = match method {
+        let purpose = Purpose::Renewal { of: certificate.serial };
+        let renewal = Order { id: OrderId::random(), purpose, ..order.clone() };
+        self.check_csr(account, &renewal, &csr).await?;
+        let hand = self.records.find::<HandOrder>(&order.id).await?;
+        let method = match asked.method {
             Some(method) => method,
-            None => self.method_of(&ending.order).await?,
+            None => self.method_of(order).await?,
         };
-        self.apply(NewApplication {
-            customer: ending.customer.clone(),
-            product: Some(ending.certificate.product.clone()),
-            names: ending.certificate.identifiers.clone(),
+        Ok(NewApplication {
+            customer: customer.clone(),
+            product: Some(certificate.product.clone()),
+            names: certificate.identifiers.clone(),
             method,
             csr,
-            key_pair: hand.filter(|_| own).and_then(|hand| hand.key_pair.clone()),
-            replaces: Some(ending.certificate.serial),
+            key_pair: hand.filter(|_| asked.csr.is_none()).and_then(|hand| hand.key_pair.clone()),
+            replaces: Some(certificate.serial),
+            automatic,
         })
-        .await
+    }
+
+    /// The CSR of an order that has its certificate, if it may serve again.
+    fn csr_again(&self, order: &Order) -> Result<Vec<u8>> {
+        if !self.catalog().settings().csr_reuse_on_auto_renew {
+            let told = "The key of the earlier certificate may not serve again; renew with a new CSR (RENEW-06).";
+            return Err(Error::new(Kind::BadCsr, told));
+        }
+        match &order.phase {
+            Phase::Issued { csr, .. } => Ok(csr.clone()),
+            _ => Err(Error::internal("an order with a certificate has no CSR")),
+        }
+    }
+
+    /// Takes an order in hand that the server placed by an account of its own and, interrupted, left alone.
+    async fn take_up(self: &Arc<Self>, ending: &Ending) -> Result<&'static str> {
+        let row = Index::Held(
+            &ending.account.holder(),
+            &names_digest(&ending.certificate.identifiers),
+            &ending.certificate.product,
+        );
+        let Some(held) = self.records.follow(&row).await? else { return Ok("waits") };
+        let view = self.order_view(&target::<OrderId>(&held)?).await?;
+        let left = matches!(view.status(), OrderStatus::Pending | OrderStatus::Ready)
+            && self.is_of_the_house(&view.order.account, &ending.customer).await?
+            && self.records.find::<HandOrder>(&view.order.id).await?.is_none();
+        if !left {
+            return Ok("waits");
+        }
+        let application = self.application(ending, &NewRenewal::automatic(), true).await?;
+        settle(|| self.take_in_hand(&view.order.id, &application)).await?;
+        Ok("taken in hand")
     }
 
     /// How control of an order's names was shown; what the server can't look for again is shown by dns-01.
@@ -252,31 +297,13 @@ impl Ra {
         if !asked.confirmed {
             return Err(self.to_be_confirmed(&ending, purchase.as_ref(), &asked));
         }
-        if let Some(purchase) = &purchase
-            && self.is_to_be_paid(purchase, &ending).await?
-        {
-            settle(|| self.buy_follower(&purchase.id, &asked)).await?;
+        let application = self.application(&ending, &asked, false).await?;
+        if let Some(purchase) = &purchase {
+            renewable(settle(|| self.pay_for_follower(serial, &purchase.id, Some(&asked))).await?)?;
         }
-        let order = self.carry_on(&ending, asked.csr, asked.method).await?;
+        let order = self.apply(application).await?;
         let purchase = order.order.purchase.clone();
         Ok(Renewed { order, purchase, next: succession::next(&catalog, &product) })
-    }
-
-    /// Whether the next certificate needs a purchase of its own.
-    async fn is_to_be_paid(&self, purchase: &Purchase, ending: &Ending) -> Result<bool> {
-        let asked = Purchase { auto_renew: true, ..purchase.clone() };
-        match self.due_step(&asked, ending).await?.0 {
-            Step::Buy => Ok(true),
-            Step::Apply => Ok(false),
-            Step::Wait => Err(Error::new(
-                Kind::Conflict,
-                "The next certificate is applied for already; see the orders of its purchase.",
-            )),
-            Step::Nothing => Err(Error::new(
-                Kind::Conflict,
-                "The certificate is renewed already, has ended or was revoked: nothing of it is to be renewed.",
-            )),
-        }
     }
 
     /// RENEW-05: the data that is taken over, to be confirmed and paid.
@@ -305,7 +332,7 @@ impl Ra {
     ) -> Batch {
         let Some(purchase) = order.purchase.clone() else { return batch };
         let opens = certificate.not_after - days(self.catalog().settings().renewal_window_days);
-        let work = Work::Continue { purchase: purchase.clone(), certificate: certificate.serial, tries: 0 };
+        let work = Work::Continue { purchase: purchase.clone(), certificate: certificate.serial, tries: 0, besides: false };
         let batch = batch.later(opens, work);
         match order.purpose {
             Purpose::Renewal { of } => batch.notice(&to_be_installed(customer, certificate, &purchase, &of)),
@@ -319,6 +346,19 @@ impl NewRenewal {
     fn automatic() -> Self {
         Self { confirmed: true, csr: None, method: None, years: None, pay: Pay::Balance { coupons: None } }
     }
+}
+
+/// Refuses a renewal of which nothing is to be done.
+fn renewable(step: Step) -> Result<()> {
+    let told = match step {
+        Step::Apply | Step::Buy => return Ok(()),
+        Step::Wait => "The next certificate is applied for already; see the orders of its purchase.",
+        Step::Nothing => {
+            "The certificate is renewed already, has ended or was revoked, or the purchase that follows was canceled or \
+             refunded: nothing of it is to be renewed. Buy anew, and order for the same names (BUY-03)."
+        }
+    };
+    Err(Error::new(Kind::Conflict, told))
 }
 
 /// VALIDITY-05, RENEW-01

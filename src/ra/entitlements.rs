@@ -273,7 +273,9 @@ impl Ra {
     /// same names, who has the key and will fetch the certificate.
     async fn gives_way(&self, last: &LastTerm) -> Result<Option<Stored<Order>>> {
         let LastTerm::Open { order, .. } = last else { return Ok(None) };
-        if self.records.find::<HandOrder>(order).await?.is_none() {
+        let hand = self.records.find::<HandOrder>(order).await?;
+        // What the customer placed by REST is the customer's own.
+        if !hand.is_some_and(|hand| hand.automatic) {
             return Ok(None);
         }
         let order = self.order_view(order).await?.order;

@@ -24,6 +24,7 @@ use crate::domain::order::{OrderStatus, Phase};
 use crate::domain::plan::Method;
 use crate::domain::{AccountId, CustomerId, Error, Identifier, KeyPairId, Kind, OrderId, Result, Serial, Timestamp};
 use crate::policy::catalog::Sale;
+use crate::store::StoreError;
 use crate::store::records::{Batch, Index, Stored, target};
 use crate::va::Task;
 
@@ -48,6 +49,8 @@ pub struct NewApplication {
     pub key_pair: Option<KeyPairId>,
     /// The certificate that it stands in for, whose account it is placed by.
     pub replaces: Option<Serial>,
+    /// Whether nobody asked for it: the server sees to what follows a certificate (VALIDITY-04).
+    pub automatic: bool,
 }
 
 /// What must be where, so that control of a name is shown.
@@ -97,8 +100,8 @@ impl Ra {
         self.demand_address(&account, &request, &asked.customer).await?;
         let view = self.create_order(&account, NewOrder { request, replaces, by_server: true }).await?;
         let id = view.order.id.clone();
-        if settle(|| self.take_in_hand(&view, &asked)).await? {
-            self.look_now(&id).await?;
+        if settle(|| self.take_in_hand(&id, &asked)).await? {
+            self.look_at_once(&id).await?;
         }
         self.order_view(&id).await
     }
@@ -115,26 +118,41 @@ impl Ra {
         ))
     }
 
-    /// Notes what the server needs to carry an order through. Whether that is new.
-    async fn take_in_hand(&self, view: &OrderView, asked: &NewApplication) -> Result<bool, Stop> {
-        let order = &view.order.id;
-        if self.records.find::<HandOrder>(order).await?.is_some() {
+    /// Notes what the server needs to carry an order through; of an application that comes again, what it has else than
+    /// before. Whether there is something new.
+    pub(super) async fn take_in_hand(&self, order: &OrderId, asked: &NewApplication) -> Result<bool, Stop> {
+        let known = self.records.find::<HandOrder>(order).await?;
+        if known.as_ref().is_some_and(|known| is_in(known, asked)) {
             return Ok(false);
         }
-        let now = self.now();
-        let hand = HandOrder {
+        let (view, now) = (self.order_view(order).await?, self.now());
+        let fresh = HandOrder {
             order: order.clone(),
             customer: asked.customer.clone(),
             method: asked.method,
             csr: asked.csr.clone(),
             key_pair: asked.key_pair.clone(),
+            automatic: asked.automatic,
             placed: now,
             next_look: now + SOON,
             findings: Vec::new(),
         };
         let act = Act::OrderTakenInHand { order: order.clone(), customer: asked.customer.clone() };
-        let batch = Batch::of(act, now).insert(&hand).later(hand.next_look, Work::Attend { order: order.clone() });
-        let records = self.validation_records(view, &hand).await?;
+        let (hand, batch) = match &known {
+            None => {
+                let batch = Batch::of(act, now).insert(&fresh);
+                let batch = batch.later(fresh.next_look, Work::Attend { order: order.clone() });
+                (fresh, batch)
+            }
+            Some(known) => {
+                refuse_unless_open(order, view.status())?;
+                let HandOrder { placed, next_look, .. } = **known;
+                let hand = HandOrder { placed, next_look, ..fresh };
+                let batch = Batch::of(act, now).check(&view.order).replace(known, &hand);
+                (hand, batch)
+            }
+        };
+        let records = self.validation_records(&view, &hand).await?;
         let batch = if records.is_empty() { batch } else { batch.notice(&wanted(&hand, &records, now)) };
         self.records.commit(batch).await?;
         Ok(true)
@@ -153,6 +171,12 @@ impl Ra {
             }
         }
         settle(|| self.house_account(&asked.customer)).await
+    }
+
+    /// Whether an account is the one that the server keeps for a customer.
+    pub(super) async fn is_of_the_house(&self, account: &AccountId, customer: &CustomerId) -> Result<bool> {
+        let known = self.records.follow(&Index::HouseAccount(customer)).await?;
+        Ok(known.is_some_and(|known| *known == account.as_str()))
     }
 
     /// The account that the server keeps for a customer. Its key is made and thrown away: nobody signs for it, and its
@@ -229,14 +253,27 @@ impl Ra {
             let told = "This order is an ACME client's, which says itself when it is ready.";
             return Err(Error::new(Kind::Conflict, told));
         }
+        if is_over(self.order_view(id).await?.status()) {
+            let told = format!("Order {id} is over: there is nothing more to look at. See its status.");
+            return Err(Error::new(Kind::Conflict, told));
+        }
+        self.look_at_once(id).await?;
+        self.hand_order(id).await
+    }
+
+    /// Looks at an order at once, unless that is under way already, and waits a moment for what comes of it.
+    async fn look_at_once(self: &Arc<Self>, id: &OrderId) -> Result<()> {
         let now = self.now();
-        let job = Job::new(Work::Attend { order: id.clone() }, now);
+        let job = Job::look(id, now);
         let act = Act::LookAskedFor { order: id.clone() };
-        self.records.commit(Batch::of(act, now).insert(&job)).await?;
+        match self.records.commit(Batch::of(act, now).insert(&job)).await {
+            Ok(()) | Err(StoreError::Conflict(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
         let waited_for = job.id.clone();
         self.start(job);
         self.worker.wait(&waited_for, self.challenge_wait()).await;
-        self.hand_order(id).await
+        Ok(())
     }
 
     /// The job that carries an order on: looks whether control of the names is shown, and finalizes when it is.
@@ -249,6 +286,8 @@ impl Ra {
             findings = self.look_at_names(&view, &account, &hand).await?;
         }
         if findings.is_empty() && self.order_view(id).await?.status() == OrderStatus::Ready {
+            // The CSR may have been replaced meanwhile.
+            let Some(hand) = self.records.find::<HandOrder>(id).await? else { return self.drop_job(job).await };
             match self.finalize(&account, id, &hand.csr).await {
                 Ok(_) => {}
                 Err(error) if error.kind() == Kind::ServerInternal => return Err(error),
@@ -282,7 +321,11 @@ impl Ra {
                 now: self.now(),
             };
             match self.va.validate(&task).await.result {
-                Ok(()) => drop(self.answer_challenge(account, &authz.id, method).await?),
+                Ok(()) => match self.answer_challenge(account, &authz.id, method).await {
+                    Ok(_) => {}
+                    Err(error) if error.kind() == Kind::ServerInternal => return Err(error),
+                    Err(error) => findings.push(format!("{}: {}", authz.ordered_name(), error.problem().detail)),
+                },
                 Err(problem) => findings.push(format!("{}: {}", authz.ordered_name(), problem.detail)),
             }
         }
@@ -295,7 +338,7 @@ impl Ra {
         let hand = read.ok_or_else(|| Error::internal(format!("order {id} is not in hand any more")))?;
         let (view, now) = (self.order_view(id).await?, self.now());
         let act = Act::OrderLookedAt { order: id.clone(), findings: findings.to_vec() };
-        let over = matches!(view.status(), OrderStatus::Valid | OrderStatus::Invalid);
+        let over = is_over(view.status());
         let pause = if now.since(hand.placed) < Duration::from_secs(3600) { SOON } else { LATER };
         // A look that was asked for comes on top of those that are due.
         let due = hand.next_look <= now && !over;
@@ -304,7 +347,9 @@ impl Ra {
         let batch = Batch::of(act, now).replace(&hand, &looked).remove(job);
         let batch = if due { batch.later(next_look, Work::Attend { order: id.clone() }) } else { batch };
         let lapsed = view.status() == OrderStatus::Invalid && matches!(view.order.phase, Phase::Open);
-        let batch = if lapsed { batch.notice(&given_up(&hand, &view, now)) } else { batch };
+        let told = given_up(&hand, &view, now);
+        let first = lapsed && self.records.find::<Notice>(&told.id).await?.is_none();
+        let batch = if first { batch.notice(&told) } else { batch };
         self.records.commit(batch).await?;
         Ok(Next::Done)
     }
@@ -356,7 +401,31 @@ fn given_up(hand: &HandOrder, view: &OrderView, now: Timestamp) -> Notice {
     };
     let subject = format!("Order {} has ended: control of its names was not shown", hand.order);
     let text = format!("{why} Submit again and publish the records in time (DIAG-12).{seen}");
-    Notice::new(&hand.customer, (Topic::Validation, "validation-failed"), subject, text, now).of_order(&hand.order)
+    Notice::new(&hand.customer, (Topic::Validation, "validation-failed"), subject, text, now)
+        .of_order(&hand.order)
+        .once_of(&["validation-failed", hand.order.as_str()])
+}
+
+/// Whether an application says what an earlier one for the same order said. What the server applies for by itself changes
+/// nothing of what somebody asked for.
+fn is_in(known: &HandOrder, asked: &NewApplication) -> bool {
+    let same = known.csr == asked.csr && known.method == asked.method && known.key_pair == asked.key_pair;
+    asked.automatic || (same && !known.automatic)
+}
+
+/// An order that is being finalized, or is over, has its CSR.
+fn refuse_unless_open(order: &OrderId, status: OrderStatus) -> Result<()> {
+    match status {
+        OrderStatus::Pending | OrderStatus::Ready => Ok(()),
+        OrderStatus::Processing | OrderStatus::Valid | OrderStatus::Invalid => Err(Error::new(
+            Kind::Conflict,
+            format!("Order {order} for the same names is being finalized with another CSR or method; wait for its end."),
+        )),
+    }
+}
+
+fn is_over(status: OrderStatus) -> bool {
+    matches!(status, OrderStatus::Valid | OrderStatus::Invalid)
 }
 
 /// The public half of a key pair whose private half nobody has.

@@ -157,6 +157,15 @@ impl Ra {
         Ok(row)
     }
 
+    /// Refuses a CSR that could not finalize such an order, before anybody pays for one.
+    pub(super) async fn check_csr(&self, account: &Account, order: &Order, der: &[u8]) -> Result<()> {
+        let product = self.product_of(&self.catalog(), &order.product)?;
+        let csr = ca::csr::parse(der)?;
+        keys::accept_csr(&csr, order, &product, self.catalog().weak_keys())?;
+        self.check_subject_key(account, &csr).await?;
+        self.check_key_reuse(&account.holder(), order, &csr, &product).await.map(drop)
+    }
+
     /// RFC 8555 section 11.1: no account's key is certified. Baseline Requirements 6.1.1.3: nor a compromised one.
     async fn check_subject_key(&self, account: &Account, csr: &Csr) -> Result<()> {
         let refuse = |why: &str| Err(Error::new(Kind::BadCsr, format!("The CSR's key {why}; make a new key pair.")));

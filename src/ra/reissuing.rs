@@ -85,6 +85,7 @@ impl Ra {
             csr: asked.csr,
             key_pair: asked.key_pair,
             replaces: Some(asked.serial),
+            automatic: false,
         };
         self.apply_naming(application, named).await
     }

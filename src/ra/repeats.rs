@@ -80,7 +80,10 @@ impl Ra {
             Some(key) => self.records.find::<Repeat>(key).await?,
             None => None,
         };
-        let batch = Batch::of(Act::RequestForgotten {}, self.now()).remove(job);
+        let now = self.now();
+        // A claim that was given up leaves its day behind; a later one of the same key has a day of its own.
+        let found = found.filter(|repeat| repeat.at + days(1) <= now);
+        let batch = Batch::of(Act::RequestForgotten {}, now).remove(job);
         let batch = found.iter().fold(batch, |batch, repeat| batch.remove(repeat));
         self.records.commit(batch).await?;
         Ok(super::worker::Next::Done)

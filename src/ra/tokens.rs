@@ -8,7 +8,7 @@ use super::{Ra, settle};
 use crate::domain::audit::Act;
 use crate::domain::id::random_text;
 use crate::domain::token::{Role, Token};
-use crate::domain::{Error, Result, TokenId};
+use crate::domain::{Error, Result, Timestamp, TokenId};
 use crate::policy::catalog::days;
 use crate::store::records::Batch;
 
@@ -24,6 +24,8 @@ pub struct NewToken {
     pub role: Role,
     /// Days until it ends; none for never.
     pub days: Option<u32>,
+    /// When it ends at the latest, whatever the days; none for no such moment.
+    pub latest: Option<Timestamp>,
 }
 
 impl Ra {
@@ -39,7 +41,7 @@ impl Ra {
             role: asked.role,
             sha256: hash(&secret),
             created: now,
-            expires: asked.days.map(|count| now + days(count)),
+            expires: asked.days.map(|count| now + days(count)).into_iter().chain(asked.latest).min(),
             revoked: None,
         };
         let act = Act::TokenCreated { token: token.id.clone(), role: token.role.as_str().to_owned() };

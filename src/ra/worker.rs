@@ -20,6 +20,10 @@ use crate::telemetry;
 const VALIDATIONS: usize = 512;
 const ISSUANCES: usize = 256;
 
+/// How many orders that the server carries through are looked at at once: their names may answer slowly too, and messages
+/// don't wait for them.
+const LOOKS: usize = 64;
+
 /// How many messages are sent, and other things done, at once.
 const OTHERS: usize = 64;
 
@@ -34,6 +38,7 @@ pub(super) struct Worker {
     in_hand: Mutex<HashMap<JobId, watch::Sender<()>>>,
     validations: Semaphore,
     issuances: Semaphore,
+    looks: Semaphore,
     others: Semaphore,
     nudge: Notify,
     stop: watch::Sender<bool>,
@@ -53,6 +58,7 @@ impl Default for Worker {
             in_hand: Mutex::default(),
             validations: Semaphore::new(VALIDATIONS),
             issuances: Semaphore::new(ISSUANCES),
+            looks: Semaphore::new(LOOKS),
             others: Semaphore::new(OTHERS),
             nudge: Notify::new(),
             stop: watch::channel(false).0,
@@ -153,6 +159,7 @@ impl Ra {
             let permits = match job.work {
                 Work::Validate { .. } => &self.worker.validations,
                 Work::Issue { .. } => &self.worker.issuances,
+                Work::Attend { .. } => &self.worker.looks,
                 _ => &self.worker.others,
             };
             let Ok(_permit) = permits.acquire().await else { return };
@@ -191,9 +198,7 @@ impl Ra {
             Work::Attend { order } => self.attend(&job, order).await,
             Work::Forget { key } => self.forget_repeat(&job, key).await,
             Work::ProveRevocation { revocation, hourly } => self.prove_revocation(&job, revocation, *hourly).await,
-            Work::Continue { purchase, certificate, tries } => {
-                self.see_to_follower(&job, purchase, certificate, *tries).await
-            }
+            Work::Continue { purchase, certificate, .. } => self.see_to_follower(&job, purchase, certificate).await,
             Work::Deploy { customer, resource } => self.deploy(&job, customer, resource).await,
             Work::Rehost { certificate } => self.rehost(&job, certificate).await,
             Work::Notify { notice } => self.notify(&job, notice).await,
