@@ -360,7 +360,13 @@ pub(super) fn revoked(certificate: &Certificate, reason: RevocationReason, told:
 }
 
 /// Baseline Requirements 6.1.1.3: has a batch see to it that a key that is reported compromised is never certified again.
-pub(super) fn block(batch: Batch, key: [u8; 32], reason: RevocationReason, standing: Standing, now: Timestamp) -> Batch {
+pub(super) fn block(
+    batch: Batch,
+    key: [u8; 32],
+    reason: RevocationReason,
+    standing: Standing,
+    now: Timestamp,
+) -> Batch {
     match standing.reports_the_key(reason) {
         true => batch.put(&BlockedKey { spki_sha256: key, at: now }),
         false => batch,

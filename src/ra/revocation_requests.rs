@@ -12,7 +12,7 @@ use crate::domain::id::random_token;
 use crate::domain::job::Work;
 use crate::domain::notice::{Notice, Topic};
 use crate::domain::plan::Method;
-use crate::domain::revocation::{NameProof, RevocationRequest, Stage};
+use crate::domain::revocation::{LETTER_LASTS, NameProof, RevocationRequest, Stage};
 use crate::domain::{CustomerId, Error, Identifier, Kind, Result, RevocationId, Serial, Timestamp};
 use crate::policy::applications;
 use crate::policy::catalog::{Catalog, days};
@@ -110,7 +110,10 @@ impl Ra {
             Stage::AwaitingProof { .. } => {
                 batch.later(now + LOOK_EVERY, Work::ProveRevocation { revocation: id.clone(), hourly: true })
             }
-            _ => self.on_the_desk(batch, &request),
+            stage => match stage.deadline() {
+                Some(deadline) => batch.later(deadline, Work::LapseRevocation { revocation: id.clone() }),
+                None => self.on_the_desk(batch, &request),
+            },
         };
         let batch = tell(batch.check(&read).insert(&request), &request, "revocation-begun", &begun, now);
         self.records.commit(batch).await?;
@@ -288,14 +291,16 @@ fn next_step(request: &RevocationRequest, catalog: &Catalog, certificate: &Certi
             "Show control of every name by {deadline}: add the records that the revocation names (REVOKE-12). Otherwise it \
              fails. {GONE}"
         ),
-        (Stage::AwaitingLetter { .. }, letter) => {
+        (Stage::AwaitingLetter { since }, letter) => {
+            let deadline = *since + LETTER_LASTS;
             let files = letter.map(|letter| applications::letter_files(catalog, letter)).unwrap_or_default();
             let photo = match letter.filter(|letter| letter.photo) {
                 Some(_) => " A clear photo is as good as a scan (DOC-12).",
                 None => "",
             };
             format!(
-                "Print the letter, stamp it and upload it; a person decides after that (REVOKE-11, REVOKE-17). {files}.{photo}"
+                "Print the letter, stamp it and upload it by {deadline}, or the revocation fails; a person decides after \
+                 that (REVOKE-11, REVOKE-17). {files}.{photo}"
             )
         }
         (Stage::AwaitingReview { .. }, _) => "A person decides (REVOKE-10).".to_owned(),

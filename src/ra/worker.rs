@@ -191,6 +191,7 @@ impl Ra {
             Work::Attend { order } => self.attend(&job, order).await,
             Work::Forget { key } => self.forget_repeat(&job, key).await,
             Work::ProveRevocation { revocation, hourly } => self.prove_revocation(&job, revocation, *hourly).await,
+            Work::LapseRevocation { revocation } => self.lapse_revocation(&job, revocation).await,
             Work::Continue { purchase, certificate, tries } => {
                 self.see_to_follower(&job, purchase, certificate, *tries).await
             }

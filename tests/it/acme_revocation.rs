@@ -229,6 +229,7 @@ async fn a_key_that_is_reported_with_a_certificate_that_is_over_goes_out_all_the
         has_parts(&told, &[refusal.1]);
         assert_eq!(listed(&world, &live).await, Some(Some(1)));
         // Baseline Requirements 6.1.1.3
+        world.web.serve_any(&client.thumbprint());
         let (_, order) = world.ready_order(&client, &["live.example"]).await;
         client.finalize(&order, &csr_with(&key, &["live.example"])).await.expect_problem(400, "badCSR");
     }

@@ -288,8 +288,8 @@ async fn a_key_that_is_told_compromised_by_rest_takes_along_what_has_it_and_noth
     let names = ["shop.zone-one.cn", "mail.zone-one.cn"];
     let first = issue_for(&world, &client, &names, of("trustasia-dv-multi"), &key).await;
     let fresh = issue(&world, &client, &names, of("trustasia-dv-multi")).await;
-    // Another account's certificate with the same key.
-    let neighbour = issue_for(&world, &world.client().await, &["other.zone-two.cn"], of(FREE), &key).await;
+    // Outside the line of reissues.
+    let neighbour = issue_for(&world, &client, &["other.zone-one.cn"], of(FREE), &key).await;
     let done = rest.post(&revocations(&first), &json!({ "reason": "keyCompromise" })).await;
     assert_eq!(done["status"], "done", "{done}");
     let standing = async |made: &Issued| {
