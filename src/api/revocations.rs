@@ -27,7 +27,7 @@ pub(super) struct RevocationObject {
     created: String,
     /// What to do next, for people.
     next: String,
-    /// By when control of the names is to be shown.
+    /// By when control of the names is to be shown, or the letter uploaded.
     #[serde(skip_serializing_if = "Option::is_none")]
     deadline: Option<String>,
     /// What shows control of the names.
@@ -77,11 +77,10 @@ impl From<NameProof> for ProofObject {
 impl From<RevocationView> for RevocationObject {
     fn from(RevocationView { request, next, .. }: RevocationView) -> Self {
         let status = request.stage.as_str();
-        let (mut deadline, mut records, mut letter, mut ended, mut why) = (None, Vec::new(), None, None, None);
+        let deadline = request.stage.deadline().map(|deadline| deadline.to_string());
+        let (mut records, mut letter, mut ended, mut why) = (Vec::new(), None, None, None);
         match request.stage {
-            Stage::AwaitingProof { deadline: last, names } => {
-                (deadline, records) = (Some(last.to_string()), names.into_iter().map(ProofObject::from).collect());
-            }
+            Stage::AwaitingProof { names, .. } => records = names.into_iter().map(ProofObject::from).collect(),
             Stage::AwaitingLetter { .. } => {}
             Stage::AwaitingReview { letter: sent, .. } => letter = sent,
             Stage::Done { at } => ended = Some(at.to_string()),

@@ -84,6 +84,11 @@ pub enum Work {
         /// Whether the next look follows by itself.
         hourly: bool,
     },
+    /// End a revocation whose letter did not come in time.
+    LapseRevocation {
+        /// The request for revocation.
+        revocation: RevocationId,
+    },
     /// See to the certificate that follows one whose end is near (VALIDITY-04).
     Continue {
         /// The purchase that paid for it.

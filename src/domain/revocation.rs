@@ -1,5 +1,7 @@
 //! A request for revocation by the rules of the product: what it waits for, and what came of it (REVOKE).
 
+use std::time::Duration;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,6 +12,9 @@ use super::plan::Method;
 use super::{
     AccountId, CustomerId, DocumentId, Error, Identifier, Kind, Problem, Result, RevocationId, Serial, Timestamp,
 };
+
+/// How long a stamped letter is awaited.
+pub const LETTER_LASTS: Duration = Duration::from_secs(30 * 86_400);
 
 /// A request for revocation. Nobody takes it back (REVOKE-02): it ends when the certificate is revoked, or when what the
 /// product asks for does not come.
@@ -96,6 +101,15 @@ pub struct NameProof {
 }
 
 impl Stage {
+    /// By when the customer must have done what it asks for; none if it asks for nothing.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        match self {
+            Self::AwaitingProof { deadline, .. } => Some(*deadline),
+            Self::AwaitingLetter { since } => Some(*since + LETTER_LASTS),
+            Self::AwaitingReview { .. } | Self::Done { .. } | Self::Failed { .. } => None,
+        }
+    }
+
     /// The word.
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -180,9 +194,9 @@ impl RevocationRequest {
         matches!(self.stage, Stage::AwaitingProof { .. }) && self.unproven().is_empty()
     }
 
-    /// Whether what was to be shown was not shown in time.
+    /// Whether what was asked for did not come in time.
     pub fn is_late(&self, now: Timestamp) -> bool {
-        matches!(self.stage, Stage::AwaitingProof { deadline, .. } if deadline <= now)
+        self.stage.deadline().is_some_and(|deadline| deadline <= now)
     }
 
     /// Takes the letter: a person decides next. `again` says whether another may take its place (DOC-10, DOC-11).

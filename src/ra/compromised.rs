@@ -43,13 +43,18 @@ impl Ra {
     /// Records that a key is compromised. A second report of the same key changes nothing.
     pub async fn report_compromised_key(&self, reported: ReportedKey) -> Result<Report> {
         let spki_sha256 = reported.hash()?;
-        let (key, new) = settle(|| self.block_once(spki_sha256)).await?;
+        let (key, new) = self.block_key(spki_sha256).await?;
         // Read after the commit, which nothing that is signed later gets past.
         let serials = self.records.certificates_of(&spki_sha256).await?;
         let now = self.now();
         let found = self.records.find_all::<Certificate>(&serials).await?;
         let live = found.iter().flatten().filter(|found| !found.is_revoked() && found.not_after >= now);
         Ok(Report { key, new, live_certificates: live.map(|certificate| certificate.serial).collect() })
+    }
+
+    /// Has a key certified never again. Whether that was not known before.
+    pub(super) async fn block_key(&self, spki_sha256: [u8; 32]) -> Result<(CompromisedKey, bool)> {
+        settle(|| self.block_once(spki_sha256)).await
     }
 
     async fn block_once(&self, spki_sha256: [u8; 32]) -> Result<(CompromisedKey, bool), Stop> {

@@ -31,6 +31,25 @@ pub enum Authority<'a> {
     Operator,
 }
 
+/// How whoever has a certificate revoked stands to it: what goes along with it follows from that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// The customer whose certificate it is.
+    Owner,
+    /// Whoever holds its key, or the operator, who speaks for whoever reported it.
+    KeyHolder,
+    /// Whoever holds its names, and never had the key.
+    NameHolder,
+}
+
+impl Standing {
+    /// Whether this tells of a compromised key. An account that only holds the names may revoke, but says nothing about a key
+    /// that it never had.
+    fn reports_the_key(self, reason: RevocationReason) -> bool {
+        reason == RevocationReason::KeyCompromise && self != Self::NameHolder
+    }
+}
+
 impl Ra {
     /// Revokes the certificate that this is (DER).
     pub async fn revoke(&self, authority: Authority<'_>, der: &[u8], reason: RevocationReason) -> Result<()> {
@@ -63,45 +82,104 @@ impl Ra {
     ) -> Result<(), Stop> {
         let read = self.records.find::<Certificate>(serial).await?;
         let read = read.ok_or_else(|| Error::not_found("There is no certificate of that serial."))?;
-        let (told, own) = self.entitled(authority, &read).await?;
-        self.in_force(&read)?;
+        let (told, standing) = self.entitled(authority, &read).await?;
+        if let Err(over) = self.in_force(&read) {
+            self.heed(&read, reason, standing, &told).await?;
+            return Err(over.into());
+        }
         // REVOKE-09; a compromised key waits for nothing (Baseline Requirements 4.9.1.1).
         if matches!(authority, Authority::Operator) && reason != RevocationReason::KeyCompromise {
             let portfolio = self.portfolio(&CertificateRef::Issued(*serial)).await?;
             portfolio.unbound("revoking it", "REVOKE-09, DIAG-23")?;
         }
-        if own {
+        if standing == Standing::Owner {
             self.follows_the_rules(authority, &read, reason).await?;
         }
-        let lost = match (own, reason) {
-            // Only that key is compromised: what was reissued with another one stays.
-            (_, RevocationReason::KeyCompromise) => {
-                let line = self.reissues_of(&read).await?;
-                line.into_iter().filter(|other| other.spki_sha256 == read.spki_sha256).collect()
-            }
-            // What took its place stays: the reason says that something did.
-            (true, RevocationReason::Superseded) => Vec::new(),
-            // REVOKE-06
-            (true, _) => self.reissues_of(&read).await?,
-            (false, _) => Vec::new(),
-        };
-        // Baseline Requirements 6.1.1.3: a key that is reported compromised is never certified again. An account that
-        // only holds the names may revoke, but says nothing about a key that it never had.
-        let had_the_key = own || !matches!(authority, Authority::Account(_));
+        let lost = self.going_along(&read, reason, standing).await?;
         let now = self.now();
         let all: Vec<Stored<Certificate>> = std::iter::once(read).chain(lost).collect();
-        let (key, first) = (all[0].spki_sha256, all[0].serial);
-        let mut batch = Batch::of(Act::CertificateRevoked { serial: first, reason, authority: told.clone() }, now);
+        let key = all[0].spki_sha256;
+        let mut batch = Batch::of(revoked(&all[0], reason, &told), now);
         for other in &all[1..] {
-            batch = batch.and(Act::CertificateRevoked { serial: other.serial, reason, authority: told.clone() }, now);
+            batch = batch.and(revoked(other, reason, &told), now);
         }
-        if reason == RevocationReason::KeyCompromise && had_the_key {
-            batch = batch.put(&BlockedKey { spki_sha256: key, at: now });
-        }
+        let batch = block(batch, key, reason, standing, now);
         let batch = self.withdraw(batch, &all, reason, None, now).await?;
         self.records.commit(batch).await?;
         self.withdrawn(&all);
-        Ok(())
+        Ok(self.sweep(&key, reason, standing, &told).await?)
+    }
+
+    /// The other certificates in force that are revoked with this one.
+    pub(super) async fn going_along(
+        &self,
+        certificate: &Certificate,
+        reason: RevocationReason,
+        standing: Standing,
+    ) -> Result<Vec<Stored<Certificate>>> {
+        let mut found = match (standing, reason) {
+            // Baseline Requirements 4.9.1.1: whoever else uses the key, their certificates are as bad.
+            (Standing::Owner | Standing::KeyHolder, RevocationReason::KeyCompromise) => {
+                self.in_force_with(&certificate.spki_sha256).await?
+            }
+            // Only that key is compromised: what was reissued with another one stays.
+            (Standing::NameHolder, RevocationReason::KeyCompromise) => {
+                let line = self.reissues_of(certificate).await?;
+                line.into_iter().filter(|other| other.spki_sha256 == certificate.spki_sha256).collect()
+            }
+            // What took its place stays: the reason says that something did.
+            (Standing::Owner, RevocationReason::Superseded) => Vec::new(),
+            // REVOKE-06
+            (Standing::Owner, _) => self.reissues_of(certificate).await?,
+            (Standing::KeyHolder | Standing::NameHolder, _) => Vec::new(),
+        };
+        found.retain(|other| other.serial != certificate.serial);
+        Ok(found)
+    }
+
+    /// The certificates in force with a key.
+    async fn in_force_with(&self, spki_sha256: &[u8; 32]) -> Result<Vec<Stored<Certificate>>> {
+        let serials = self.records.certificates_of(spki_sha256).await?;
+        let found = self.records.find_all::<Certificate>(&serials).await?;
+        Ok(found.into_iter().flatten().filter(|found| self.in_force(found).is_ok()).collect())
+    }
+
+    /// A key that is reported with a certificate that is over is compromised all the same: it is blocked, and what is in
+    /// force with it is revoked.
+    pub(super) async fn heed(
+        &self,
+        certificate: &Certificate,
+        reason: RevocationReason,
+        standing: Standing,
+        told: &str,
+    ) -> Result<()> {
+        if standing.reports_the_key(reason) {
+            self.block_key(certificate.spki_sha256).await?;
+        }
+        self.sweep(&certificate.spki_sha256, reason, standing, told).await
+    }
+
+    /// Revokes what is in force with a key that was reported and is blocked now: what was signed just before that, too.
+    pub(super) async fn sweep(
+        &self,
+        spki_sha256: &[u8; 32],
+        reason: RevocationReason,
+        standing: Standing,
+        told: &str,
+    ) -> Result<()> {
+        if !standing.reports_the_key(reason) {
+            return Ok(());
+        }
+        settle(|| async {
+            let (all, now) = (self.in_force_with(spki_sha256).await?, self.now());
+            let Some((first, others)) = all.split_first() else { return Ok(()) };
+            let batch = Batch::of(revoked(first, reason, told), now);
+            let batch = others.iter().fold(batch, |batch, other| batch.and(revoked(other, reason, told), now));
+            self.records.commit(self.withdraw(batch, &all, reason, None, now).await?).await?;
+            self.withdrawn(&all);
+            Ok(())
+        })
+        .await
     }
 
     /// Refuses what is over already.
@@ -146,23 +224,23 @@ impl Ra {
         }
     }
 
-    /// Whether the authority may revoke this certificate: who it is, for the audit log, and whether it is the customer whose
-    /// certificate it is.
-    async fn entitled(&self, authority: Authority<'_>, certificate: &Certificate) -> Result<(String, bool)> {
+    /// Whether the authority may revoke this certificate: who it is, for the audit log, and how they
+    /// stand to it.
+    async fn entitled(&self, authority: Authority<'_>, certificate: &Certificate) -> Result<(String, Standing)> {
         match authority {
-            Authority::Operator => Ok(("operator".to_owned(), false)),
+            Authority::Operator => Ok(("operator".to_owned(), Standing::KeyHolder)),
             Authority::CertificateKey(key) if key.spki_sha256() == certificate.spki_sha256 => {
-                Ok(("certificate key".to_owned(), false))
+                Ok(("certificate key".to_owned(), Standing::KeyHolder))
             }
             Authority::CertificateKey(_) => {
                 Err(Error::unauthorized("The request is not signed by the certificate's key."))
             }
             Authority::Account(account) if self.is_of_the_same(account, certificate).await? => {
-                Ok((format!("account {}", account.id), true))
+                Ok((format!("account {}", account.id), Standing::Owner))
             }
             Authority::Account(account) => {
                 self.holds_all_names(account, certificate).await?;
-                Ok((format!("account {}, which holds all names", account.id), false))
+                Ok((format!("account {}, which holds all names", account.id), Standing::NameHolder))
             }
         }
     }
@@ -273,6 +351,25 @@ impl Ra {
             }
         }
         Ok(())
+    }
+}
+
+/// The act of revoking a certificate.
+pub(super) fn revoked(certificate: &Certificate, reason: RevocationReason, told: &str) -> Act {
+    Act::CertificateRevoked { serial: certificate.serial, reason, authority: told.to_owned() }
+}
+
+/// Baseline Requirements 6.1.1.3: has a batch see to it that a key that is reported compromised is never certified again.
+pub(super) fn block(
+    batch: Batch,
+    key: [u8; 32],
+    reason: RevocationReason,
+    standing: Standing,
+    now: Timestamp,
+) -> Batch {
+    match standing.reports_the_key(reason) {
+        true => batch.put(&BlockedKey { spki_sha256: key, at: now }),
+        false => batch,
     }
 }
 

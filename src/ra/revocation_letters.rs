@@ -3,15 +3,17 @@
 use super::documents::NewDocument;
 use super::letters::{organisation_fields, person_fields};
 use super::revocation_requests::RevocationView;
+use super::worker::Next;
 use super::{Ra, Stop, settle};
 use crate::domain::audit::Act;
 use crate::domain::document::DocumentKind;
+use crate::domain::job::Job;
 use crate::domain::revocation::{RevocationRequest, Stage};
 use crate::domain::{Error, Kind, Result, RevocationId};
 use crate::paper::letter::{self, LetterForm};
 use crate::policy::catalog::{Catalog, Letter, Product, Reupload};
 use crate::policy::revocation;
-use crate::store::records::Batch;
+use crate::store::records::{Batch, Stored};
 
 /// A letter that is handed in.
 #[derive(Debug, Clone, Copy)]
@@ -90,6 +92,22 @@ impl Ra {
         };
         self.records.commit(batch.replace(&read, &with_letter)).await?;
         Ok(())
+    }
+
+    /// The job: ends a revocation whose letter did not come, so that the certificate does not hang forever.
+    pub(super) async fn lapse_revocation(&self, job: &Stored<Job>, id: &RevocationId) -> Result<Next> {
+        settle(|| async {
+            let read = self.records.find::<RevocationRequest>(id).await?;
+            let waits = |read: &Stored<RevocationRequest>| matches!(read.stage, Stage::AwaitingLetter { .. });
+            let Some(read) = read.filter(|read| waits(read) && read.is_late(self.now())) else {
+                return Ok(self.drop_job(job).await?);
+            };
+            let why = "The stamped letter did not come in time; the revocation failed (REVOKE-11, REVOKE-17).";
+            let done = Batch::of(Act::JobDropped { job: job.id.clone() }, self.now()).remove(job);
+            self.give_up(done, &read, why).await?;
+            Ok(Next::Done)
+        })
+        .await
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::revocation::{Standing, block, revoked};
 use super::{Ra, Stop, settle};
 use crate::domain::account::Account;
 use crate::domain::audit::Act;
@@ -11,7 +12,7 @@ use crate::domain::id::random_token;
 use crate::domain::job::Work;
 use crate::domain::notice::{Notice, Topic};
 use crate::domain::plan::Method;
-use crate::domain::revocation::{NameProof, RevocationRequest, Stage};
+use crate::domain::revocation::{LETTER_LASTS, NameProof, RevocationRequest, Stage};
 use crate::domain::{CustomerId, Error, Identifier, Kind, Result, RevocationId, Serial, Timestamp};
 use crate::policy::applications;
 use crate::policy::catalog::{Catalog, days};
@@ -59,13 +60,18 @@ impl Ra {
         let unknown = "There is no certificate of that serial. What another CA issued is revoked there: ask the CA that \
                        issued it (REVOKE-04).";
         let read = read.ok_or_else(|| Error::not_found(unknown))?;
-        self.in_force(&read)?;
+        if let Err(over) = self.in_force(&read) {
+            self.heed(&read, asked.reason, Standing::Owner, &format!("account {}", read.account)).await?;
+            return Err(over.into());
+        }
         let row = self.records.follow(&Index::RevocationOf(&read.serial)).await?;
         let earlier = match &row {
             Some(row) => self.records.find::<RevocationRequest>(&target::<RevocationId>(row)?).await?,
             None => None,
         };
-        if let Some(open) = earlier.as_ref().filter(|earlier| earlier.is_open()) {
+        // Baseline Requirements 4.9.1.1: a compromised key waits for nobody, and ends what is under way.
+        let waits = asked.reason != RevocationReason::KeyCompromise;
+        if let Some(open) = earlier.as_ref().filter(|earlier| waits && earlier.is_open()) {
             return Err(Error::new(
                 Kind::Conflict,
                 format!("Revocation {} is under way, and can't be taken back (REVOKE-02).", open.id),
@@ -104,7 +110,10 @@ impl Ra {
             Stage::AwaitingProof { .. } => {
                 batch.later(now + LOOK_EVERY, Work::ProveRevocation { revocation: id.clone(), hourly: true })
             }
-            _ => self.on_the_desk(batch, &request),
+            stage => match stage.deadline() {
+                Some(deadline) => batch.later(deadline, Work::LapseRevocation { revocation: id.clone() }),
+                None => self.on_the_desk(batch, &request),
+            },
         };
         let batch = tell(batch.check(&read).insert(&request), &request, "revocation-begun", &begun, now);
         self.records.commit(batch).await?;
@@ -135,7 +144,7 @@ impl Ra {
         })
     }
 
-    /// Revokes what a request is about, with its reissues (REVOKE-06), and ends it. `read` is the request as it is stored.
+    /// Revokes what a request is about, with what goes along (REVOKE-06), and ends it. `read` is the request as it is stored.
     pub(super) async fn revoke_as_asked(
         &self,
         mut batch: Batch,
@@ -145,20 +154,20 @@ impl Ra {
         let (now, reason, id) = (self.now(), request.reason, request.id.clone());
         let certificate = self.records.find::<Certificate>(&request.serial).await?;
         let certificate = certificate.ok_or_else(|| Error::internal("a certificate that is being revoked is gone"))?;
-        // REVOKE-06, but for what took its place.
-        let reissues = match reason {
-            RevocationReason::Superseded => Vec::new(),
-            _ => self.reissues_of(&certificate).await?,
-        };
-        let all: Vec<Stored<Certificate>> = std::iter::once(certificate).chain(reissues).collect();
+        let along = self.going_along(&certificate, reason, Standing::Owner).await?;
+        let (key, told) = (certificate.spki_sha256, format!("revocation {id}"));
+        let all: Vec<Stored<Certificate>> = std::iter::once(certificate).chain(along).collect();
         for other in &all {
-            let authority = format!("revocation {id}");
-            batch = batch.and(Act::CertificateRevoked { serial: other.serial, reason, authority }, now);
+            batch = batch.and(revoked(other, reason, &told), now);
         }
+        let batch = block(batch, key, reason, Standing::Owner, now);
         let batch = self.withdraw(batch, &all, reason, Some(&id), now).await?;
         let done = request.carried_out(now)?;
         let others = match all.len() - 1 {
             0 => String::new(),
+            count if reason == RevocationReason::KeyCompromise => {
+                format!(" Others with the same key went with it: {count}.")
+            }
             count => format!(" {count} of its reissues went with it (REVOKE-06)."),
         };
         let text = format!(
@@ -168,7 +177,7 @@ impl Ra {
         let batch = tell(batch.set(read, &done), &done, "revocation-done", &text, now);
         self.records.commit(batch).await?;
         self.withdrawn(&all);
-        Ok(())
+        Ok(self.sweep(&key, reason, Standing::Owner, &told).await?)
     }
 
     pub(super) async fn give_up(&self, batch: Batch, read: &Stored<RevocationRequest>, why: &str) -> Result<(), Stop> {
@@ -282,14 +291,16 @@ fn next_step(request: &RevocationRequest, catalog: &Catalog, certificate: &Certi
             "Show control of every name by {deadline}: add the records that the revocation names (REVOKE-12). Otherwise it \
              fails. {GONE}"
         ),
-        (Stage::AwaitingLetter { .. }, letter) => {
+        (Stage::AwaitingLetter { since }, letter) => {
+            let deadline = *since + LETTER_LASTS;
             let files = letter.map(|letter| applications::letter_files(catalog, letter)).unwrap_or_default();
             let photo = match letter.filter(|letter| letter.photo) {
                 Some(_) => " A clear photo is as good as a scan (DOC-12).",
                 None => "",
             };
             format!(
-                "Print the letter, stamp it and upload it; a person decides after that (REVOKE-11, REVOKE-17). {files}.{photo}"
+                "Print the letter, stamp it and upload it by {deadline}, or the revocation fails; a person decides after \
+                 that (REVOKE-11, REVOKE-17). {files}.{photo}"
             )
         }
         (Stage::AwaitingReview { .. }, _) => "A person decides (REVOKE-10).".to_owned(),

@@ -37,9 +37,13 @@ impl Ra {
     pub(super) async fn decide_revocation(&self, matter: &Matter, verdict: &Verdict) -> Result<(), Stop> {
         let Matter::Revocation(id) = matter else { return Err(Stop::Overtaken) };
         let read = self.revocation_request(id).await?;
-        let Stage::AwaitingReview { since, .. } = read.stage else {
-            let told = format!("The revocation is not waiting for a review: it is {}.", read.stage.as_str());
-            return Err(Error::new(Kind::Conflict, told).into());
+        let since = match (&read.stage, verdict.decision) {
+            // Who waits for a letter that nobody will send may be told so.
+            (Stage::AwaitingReview { since, .. }, _) | (Stage::AwaitingLetter { since }, Decision::Reject) => *since,
+            (stage, _) => {
+                let told = format!("The revocation is not waiting for a review: it is {}.", stage.as_str());
+                return Err(Error::new(Kind::Conflict, told).into());
+            }
         };
         let approvers = self.revocation_case(id).await?.3;
         let judged = self.judged(matter, since, verdict, approvers).await?;

@@ -197,3 +197,62 @@ async fn an_expired_certificate_is_not_revoked() {
         has_parts(&answer.expect_problem(400, "malformed"), &["expired"]);
     }
 }
+
+#[tokio::test]
+async fn a_key_that_is_reported_with_a_certificate_that_is_over_goes_out_all_the_same() {
+    let world = World::new().await;
+    let client = world.client().await;
+    for expired in [false, true] {
+        let key = KeyPair::generate().unwrap();
+        let certify = async |name: &str| {
+            world.web.serve_any(&client.thumbprint());
+            let (_, order) = world.ready_order(&client, &[name]).await;
+            let done = client.finalize(&order, &csr_with(&key, &[name])).await.expect(200).json();
+            leaf(&client.certificate(&done).await)
+        };
+        let over = certify("over.example").await;
+        let refusal = if expired {
+            world.pass(60 * DAY).await;
+            ("malformed", "expired")
+        } else {
+            done(&client.revoke(&over, Some(4)).await);
+            ("alreadyRevoked", "already revoked")
+        };
+        let live = certify("live.example").await;
+        world.pass(if expired { 30 * DAY } else { DAY }).await;
+        // Who never had the key says nothing about it.
+        let holder = world.client().await;
+        world.ready_order(&holder, &["over.example"]).await;
+        holder.revoke(&over, Some(1)).await.expect_problem(400, refusal.0);
+        assert_eq!(listed(&world, &live).await, None);
+        let told = client.revoke_with(&key, &over, Some(1)).await.expect_problem(400, refusal.0);
+        has_parts(&told, &[refusal.1]);
+        assert_eq!(listed(&world, &live).await, Some(Some(1)));
+        // Baseline Requirements 6.1.1.3
+        world.web.serve_any(&client.thumbprint());
+        let (_, order) = world.ready_order(&client, &["live.example"]).await;
+        client.finalize(&order, &csr_with(&key, &["live.example"])).await.expect_problem(400, "badCSR");
+    }
+}
+
+#[tokio::test]
+async fn a_compromised_key_takes_along_every_certificate_that_has_it() {
+    let world = World::new().await;
+    let client = world.client().await;
+    let key = KeyPair::generate().unwrap();
+    let mut made = Vec::new();
+    for name in ["one.example", "two.example"] {
+        world.web.serve_any(&client.thumbprint());
+        let (_, order) = world.ready_order(&client, &[name]).await;
+        let done = client.finalize(&order, &csr_with(&key, &[name])).await.expect(200).json();
+        made.push(leaf(&client.certificate(&done).await));
+    }
+    // Who holds the names alone may be wrong about the key.
+    let holder = world.client().await;
+    world.ready_order(&holder, &["one.example"]).await;
+    done(&holder.revoke(&made[0], Some(1)).await);
+    assert_eq!(listed(&world, &made[1]).await, None);
+    done(&client.revoke(&made[1], Some(1)).await);
+    let third = issued(&world, &client, &["three.example"]).await.0;
+    assert_eq!((listed(&world, &made[1]).await, listed(&world, &third).await), (Some(Some(1)), None));
+}

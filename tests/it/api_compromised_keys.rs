@@ -85,10 +85,8 @@ async fn a_report_names_every_certificate_in_force_with_that_key() {
     let report = operator.post(KEYS, &json!({ "certificate": pem(&der) })).await;
     assert_eq!(report["spki_sha256"], hash(&key));
     assert_eq!(serials(&report), BTreeSet::from([one.clone(), two.clone()]));
-    for serial in [&one, &two] {
-        let revoke = format!("/certificates/{serial}/revoke");
-        operator.send("POST", &revoke, &json!({ "reason": 1 })).await.expect(200);
-    }
+    // One report is enough for all of them.
+    operator.send("POST", &format!("/certificates/{one}/revoke"), &json!({ "reason": 1 })).await.expect(200);
     let again = operator.send("POST", KEYS, &json!({ "spki_sha256": hash(&key) })).await.expect(200).json();
     assert_eq!(serials(&again), BTreeSet::new(), "nothing is left to revoke");
 }

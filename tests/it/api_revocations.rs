@@ -8,7 +8,7 @@ use chancery::domain::customer::CustomerKind;
 use serde_json::{Value, json};
 
 use crate::acme_tools::{DAY, HOUR, has_parts};
-use crate::rules_tools::{Issued, issue, of, place, with};
+use crate::rules_tools::{Issued, issue, issue_for, of, place, with};
 use crate::support::client::Client;
 use crate::support::operator::Operator;
 use crate::support::world::World;
@@ -259,4 +259,47 @@ async fn others_see_nothing_of_a_revocation() {
         let refused = rest.send("POST", &format!("/certificates/{unknown}/revocations"), &json!({})).await;
         has_parts(refused.expect(404).json()["detail"].as_str().unwrap(), &["ask the CA that issued it", "REVOKE-04"]);
     }
+}
+
+#[tokio::test]
+async fn a_compromised_key_is_told_by_rest_while_a_revocation_goes_on() {
+    let world = World::documented().await;
+    let (_, client, rest, made) = with_lapsed_proofs(&world).await;
+    let begun = rest.post(&revocations(&made), &json!({ "reason": "superseded" })).await;
+    // Baseline Requirements 4.9.1.1: it waits for nobody, and ends what goes on.
+    let done = rest.post(&revocations(&made), &json!({ "reason": "keyCompromise" })).await;
+    assert_eq!((&done["status"], &done["reason"]), (&json!("done"), &json!("keyCompromise")));
+    let path = format!("/revocations/{}", begun["id"].as_str().unwrap());
+    assert_eq!(rest.get(&path).await.expect(200).json()["status"], "done");
+    let list = rest.get(&revocations(&made)).await.expect(200).json();
+    assert_eq!(list["items"].as_array().unwrap().len(), 2);
+    world.pass(4 * DAY).await;
+    assert_eq!(order_status(&rest, &made).await, "revoked");
+    client.revoke(&made.der, None).await.expect_problem(400, "alreadyRevoked");
+}
+
+#[tokio::test]
+async fn a_key_that_is_told_compromised_by_rest_takes_along_what_has_it_and_nothing_else() {
+    let world = World::documented().await;
+    let customer = world.customer(CustomerKind::Enterprise).await;
+    let (client, rest) = (world.client_of(&customer).await, at_rest(&world, &customer).await);
+    world.buy(&customer, "trustasia-dv-multi", 2, 1).await;
+    let key = rcgen::KeyPair::generate().unwrap();
+    let names = ["shop.zone-one.cn", "mail.zone-one.cn"];
+    let first = issue_for(&world, &client, &names, of("trustasia-dv-multi"), &key).await;
+    let fresh = issue(&world, &client, &names, of("trustasia-dv-multi")).await;
+    // Outside the line of reissues.
+    let neighbour = issue_for(&world, &client, &["other.zone-one.cn"], of(FREE), &key).await;
+    let done = rest.post(&revocations(&first), &json!({ "reason": "keyCompromise" })).await;
+    assert_eq!(done["status"], "done", "{done}");
+    let standing = async |made: &Issued| {
+        let path = format!("/certificates/{}", serial_of(&made.der).unwrap());
+        Operator::of(&world).get(&path).await.expect(200).json()["status"].clone()
+    };
+    assert_eq!(standing(&first).await, "revoked");
+    assert_eq!(standing(&neighbour).await, "revoked");
+    assert_ne!(standing(&fresh).await, "revoked");
+    // Baseline Requirements 6.1.1.3
+    let known = Operator::of(&world).get("/compromised-keys").await.expect(200).json();
+    assert_eq!(known["items"].as_array().unwrap().len(), 1, "{known}");
 }

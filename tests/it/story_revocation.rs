@@ -149,6 +149,39 @@ async fn a_sm2_organisation_sends_one_application_and_no_other() {
 }
 
 #[tokio::test]
+async fn a_letter_that_does_not_come_is_not_awaited_forever() {
+    // REVOKE-11
+    let id = "id = \"dnspod-sm-ov\"";
+    let priced = format!("{id}\nprice = {{ base = 10, included = 2, extra = 5 }}");
+    let world = World::documented_but(&[(id, &priced)]).await;
+    let shop = Shop::open(&world, "dnspod-sm-ov").await;
+    let begun = shop.rest.post(&shop.path(), &json!({ "grounds": "No longer safe" })).await;
+    let deadline = (world.now() + 30 * DAY).to_string();
+    assert_eq!((&begun["status"], &begun["deadline"]), (&json!("awaiting-letter"), &json!(deadline)));
+    has_parts(begun["next"].as_str().unwrap(), &[&deadline]);
+    world.pass(30 * DAY - crate::rules_tools::SECOND).await;
+    assert_eq!(shop.order_status().await, "revoking");
+    world.pass(crate::rules_tools::SECOND).await;
+    let path = format!("/revocations/{}", begun["id"].as_str().unwrap());
+    let failed = shop.rest.get(&path).await.expect(200).json();
+    assert_eq!((&failed["status"], shop.order_status().await), (&json!("failed"), json!("issued")));
+    has_parts(failed["why"].as_str().unwrap(), &["letter did not come in time", "REVOKE-11"]);
+    // The desk need not wait for it; but what has no letter is not approved.
+    let begun = shop.rest.post(&shop.path(), &json!({ "grounds": "No longer safe" })).await;
+    let review = format!("/reviews/{}/decision", begun["id"].as_str().unwrap());
+    let approve = json!({ "decision": "approve", "note": "We telephoned" });
+    shop.reviewer.send("POST", &review, &approve).await.expect(409);
+    shop.decide(&begun["id"], "reject").await;
+    assert_eq!(shop.order_status().await, "issued");
+    // A letter that came ends the wait.
+    let begun = shop.rest.post(&shop.path(), &json!({ "grounds": "No longer safe" })).await;
+    let letter = format!("/revocations/{}/letter", begun["id"].as_str().unwrap());
+    shop.rest.request("PUT", &letter, "image/gif", GIF.to_vec()).await.expect(200);
+    world.pass(31 * DAY).await;
+    assert_eq!(shop.order_status().await, "revoking");
+}
+
+#[tokio::test]
 async fn who_lost_the_key_of_an_ov_certificate_has_it_reissued_at_once() {
     // Story of a reissue: REISSUE-08, REISSUE-10 to REISSUE-12, REISSUE-16, design decision 7.
     let world = World::documented().await;
