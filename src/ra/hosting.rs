@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_lc_rs::digest;
-use serde_json::json;
 use zeroize::Zeroizing;
 
+use super::deploying::deploy_job;
 use super::placing::names_digest;
 use super::worker::Next;
 use super::{CertificateStatus, Kept, Listed, Ra, Stop, settle};
@@ -19,7 +19,6 @@ use crate::domain::notice::{Notice, Topic};
 use crate::domain::portfolio::{CertificateRef, Delivery, HostingTarget, Portfolio, Resource};
 use crate::domain::{CustomerId, Error, Kind, Result, Serial, Timestamp};
 use crate::policy::catalog::Product;
-use crate::post::{Outcome, Webhook};
 use crate::store::records::{Batch, Index, Stored, hosting_target_id, target};
 
 /// A resource to deploy to.
@@ -86,7 +85,7 @@ impl Ra {
     }
 
     /// Whose certificate it is, if it may be deployed (HOST-07, KEY-06, CSR-11, REVOKE-01).
-    async fn check_deployable(&self, listed: &Listed) -> Result<CustomerId> {
+    pub(super) async fn check_deployable(&self, listed: &Listed) -> Result<CustomerId> {
         self.usable(listed).await?;
         if listed.status == CertificateStatus::Expired {
             return Err(Error::new(Kind::Conflict, "The certificate has expired; deploy its successor."));
@@ -353,78 +352,6 @@ impl Ra {
         }
         Ok(self.check_deployable(new).await.err().map(|error| error.into_problem().detail))
     }
-
-    /// The job that tells a resource of the certificate that it is to use.
-    pub(super) async fn deploy(&self, job: &Stored<Job>, customer: &CustomerId, resource: &Resource) -> Result<Next> {
-        let place = hosting_target_id(customer, resource);
-        let Some(target) = self.records.find::<HostingTarget>(&place).await? else { return self.drop_job(job).await };
-        let Some(id) = target.certificate.clone() else { return self.drop_job(job).await };
-        let hook = Webhook {
-            url: target.url.clone(),
-            secret: target.secret.to_string(),
-            id: job.id.to_string(),
-            body: message(&target, &id),
-        };
-        let outcome = self.post.call(&hook, self.now()).await;
-        let now = self.now();
-        let (delivery, failure) = match outcome {
-            Outcome::Delivered => (Delivery::Delivered { at: now }, None),
-            Outcome::Later(reason) => match self.post.settings().next_try(job.due, job.tries, now) {
-                Some(next) if job.tries < 12 => return self.retry_deployment(job, &id, resource, reason, next).await,
-                _ => (Delivery::Failed { at: now, reason: reason.clone() }, Some(reason)),
-            },
-            Outcome::Refused(reason) => (Delivery::Failed { at: now, reason: reason.clone() }, Some(reason)),
-        };
-        let act = Act::DeploymentSettled {
-            certificate: id.to_string(),
-            resource: resource.to_string(),
-            failure: failure.clone(),
-        };
-        let batch = Batch::of(act, now).remove(job).replace(&target, &HostingTarget { delivery, ..(*target).clone() });
-        let batch = match failure {
-            Some(reason) => batch.notice(&undelivered(customer, &id, resource, &reason, now)),
-            None => batch,
-        };
-        match self.records.commit(batch).await {
-            Ok(()) => Ok(Next::Done),
-            // Somebody deployed another one meanwhile: that is what is to be told.
-            Err(crate::store::StoreError::Conflict(_)) => Ok(Next::At(now)),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn retry_deployment(
-        &self,
-        job: &Stored<Job>,
-        id: &CertificateRef,
-        resource: &Resource,
-        reason: String,
-        next: Timestamp,
-    ) -> Result<Next> {
-        let later = (**job).clone().put_off(next);
-        let act = Act::DeploymentSettled {
-            certificate: id.to_string(),
-            resource: resource.to_string(),
-            failure: Some(format!("{reason}; tried again at {next}")),
-        };
-        self.records.commit(Batch::of(act, self.now()).replace(job, &later)).await?;
-        Ok(Next::At(next))
-    }
-}
-
-fn deploy_job(customer: &CustomerId, resource: &Resource, now: Timestamp) -> Job {
-    Job::new(Work::Deploy { customer: customer.clone(), resource: resource.clone() }, now)
-}
-
-/// What a resource is told: which certificate, and where it is fetched.
-fn message(target: &HostingTarget, id: &CertificateRef) -> String {
-    json!({
-        "event": "certificate-deployed",
-        "resource": { "type": target.resource.kind, "id": target.resource.id },
-        "certificate": id.to_string(),
-        "bundle": format!("/api/v1/certificates/{id}/bundle?format=nginx"),
-    })
-    .to_string()
 }
 
 /// The set of names of a certificate, as one value.
@@ -453,23 +380,7 @@ fn by_hand(customer: &CustomerId, old: &Listed, new: &Listed, why: &str, now: Ti
     of_certificate(notice, &id)
 }
 
-fn undelivered(
-    customer: &CustomerId,
-    id: &CertificateRef,
-    resource: &Resource,
-    reason: &str,
-    now: Timestamp,
-) -> Notice {
-    let text = format!(
-        "The {resource} did not take over the certificate {id}: {reason}. See to its webhook, then deploy again (POST \
-         /certificates/{id}/deployments)."
-    );
-    let notice =
-        Notice::new(customer, (Topic::Issue, "deployment-failed"), "A certificate was not deployed", text, now);
-    of_certificate(notice, id)
-}
-
-fn of_certificate(notice: Notice, id: &CertificateRef) -> Notice {
+pub(super) fn of_certificate(notice: Notice, id: &CertificateRef) -> Notice {
     match id {
         CertificateRef::Issued(serial) => notice.of_certificate(*serial),
         CertificateRef::Uploaded(_) => notice,

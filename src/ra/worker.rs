@@ -194,7 +194,7 @@ impl Ra {
             Work::Continue { purchase, certificate, tries } => {
                 self.see_to_follower(&job, purchase, certificate, *tries).await
             }
-            Work::Deploy { customer, resource } => self.deploy(&job, customer, resource).await,
+            Work::Deploy { customer, resource, tries } => self.deploy(&job, customer, resource, *tries).await,
             Work::Rehost { certificate } => self.rehost(&job, certificate).await,
             Work::Notify { notice } => self.notify(&job, notice).await,
             Work::Deliver { notice, to } => self.deliver(&job, notice, to).await,
