@@ -19,7 +19,10 @@ use crate::domain::notice::{Notice, Topic};
 use crate::domain::portfolio::{CertificateRef, Delivery, HostingTarget, Portfolio, Resource};
 use crate::domain::{CustomerId, Error, Kind, Result, Serial, Timestamp};
 use crate::policy::catalog::Product;
-use crate::store::records::{Batch, Index, Stored, hosting_target_id, target};
+use crate::store::records::{Batch, Index, Rows, Stored, hosting_target_id, target};
+
+/// How many hosted certificates of the same names are looked at.
+const MOST_HOSTED: usize = 100;
 
 /// A resource to deploy to.
 #[derive(Debug, Clone)]
@@ -147,13 +150,13 @@ impl Ra {
     }
 
     /// Has a batch note that resources no longer use the certificates that they used.
-    async fn let_go(&self, mut batch: Batch, freed: Freed) -> Result<Batch> {
+    async fn let_go(&self, mut batch: Batch, freed: Freed) -> Result<Batch, Stop> {
         for (id, resources) in freed {
-            let Some(read) = self.records.find::<Portfolio>(id.to_string()).await? else { continue };
-            let mut held = (*read).clone();
+            let Some(listed) = there(self.listed(&id).await)? else { continue };
+            let mut held = listed.portfolio.clone();
             held.deployed.retain(|resource| !resources.contains(resource));
             held.hosted.retain(|resource| !resources.contains(resource));
-            batch = batch.replace(&read, &held);
+            batch = self.write_portfolio(self.settle_hosting(batch, &listed, &held)?, &listed, &held).await?;
         }
         Ok(batch)
     }
@@ -220,11 +223,11 @@ impl Ra {
         self.listed(id).await
     }
 
-    /// Has a batch keep the row that a later certificate of the same names finds this one by.
+    /// Has a batch keep the row that a later certificate of the same names finds this one by; there may be several.
     fn settle_hosting(&self, batch: Batch, listed: &Listed, held: &Portfolio) -> Result<Batch> {
         let Some(customer) = &listed.customer else { return Ok(batch) };
         let digest = digest_of(&listed.certificate);
-        let row = Index::Hosted(customer, &digest);
+        let row = Index::Hosted(customer, &digest, &held.certificate);
         Ok(match (held.hosted.is_empty(), listed.portfolio.hosted.is_empty()) {
             (false, _) => batch.index(&row, &held.certificate.to_string()),
             (true, false) => batch.unindex(&row),
@@ -251,13 +254,13 @@ impl Ra {
         let reference = CertificateRef::Issued(certificate.serial);
         let row = Index::CertificateOfCustomer(customer, certificate.issued, &reference);
         let batch = batch.index(&row, &reference.to_string());
-        let hosted = self.records.follow(&Index::Hosted(customer, &names_digest(&certificate.identifiers))).await?;
-        Ok(match hosted {
-            Some(_) => {
+        let names = names_digest(&certificate.identifiers);
+        Ok(match self.records.rows(&Rows::HostedFor(customer, &names), None, 1).await?.is_empty() {
+            false => {
                 let work = Work::Rehost { certificate: certificate.serial };
                 batch.insert(&Job::new(work, certificate.issued))
             }
-            None => batch,
+            true => batch,
         })
     }
 
@@ -279,42 +282,52 @@ impl Ra {
         Ok(Next::Done)
     }
 
-    /// The batch that moves the resources of the hosted certificate to its successor, or says why not; none if there is
+    /// The batch that moves the resources of each hosted certificate to its successor, or says why not; none if there is
     /// nothing to move.
     async fn replacement(&self, batch: Batch, id: &CertificateRef) -> Result<Option<(Batch, Vec<Job>)>, Stop> {
         let new = self.listed(id).await?;
         let Some(customer) = &new.customer else { return Ok(None) };
-        let names = digest_of(&new.certificate);
-        let Some(row) = self.records.follow(&Index::Hosted(customer, &names)).await? else { return Ok(None) };
-        let before = target::<CertificateRef>(&row)?;
-        let Some(old) = self.listed(&before).await.ok().filter(|old| before != *id && !old.portfolio.hosted.is_empty())
-        else {
+        let (now, olds) = (self.now(), self.hosted_besides(customer, &new).await?);
+        if olds.is_empty() {
             return Ok(None);
-        };
-        let now = self.now();
-        if let Some(why) = self.unlike(&old, &new).await? {
-            let notice = by_hand(customer, &old, &new, &why, now);
-            return Ok(Some((batch.notice(&notice), Vec::new())));
         }
-        let (mut held, mut batch, mut jobs) = (new.portfolio.clone(), batch, Vec::new());
-        let resources = old.portfolio.hosted.clone();
-        for resource in &resources {
-            held.deployed.insert(resource.clone());
-            held.hosted.insert(resource.clone());
-            let job = deploy_job(customer, resource, now);
-            batch = self.point_target(batch, customer, resource, id, now).await?.insert(&job);
-            jobs.push(job);
+        let (mut batch, mut held, mut jobs) = (batch, new.portfolio.clone(), Vec::new());
+        for old in olds {
+            if let Some(why) = self.unlike(&old, &new).await? {
+                batch = batch.notice(&by_hand(customer, &old, &new, &why, now));
+                continue;
+            }
+            let mut left = old.portfolio.clone();
+            for resource in std::mem::take(&mut left.hosted) {
+                let job = deploy_job(customer, &resource, now);
+                batch = self.point_target(batch, customer, &resource, id, now).await?.insert(&job);
+                jobs.push(job);
+                left.deployed.remove(&resource);
+                held.deployed.insert(resource.clone());
+                held.hosted.insert(resource);
+            }
+            batch = self.write_portfolio(self.settle_hosting(batch, &old, &left)?, &old, &left).await?;
         }
-        let mut left = old.portfolio.clone();
-        left.deployed.retain(|resource| !resources.contains(resource));
-        left.hosted.clear();
-        let told: Vec<String> = resources.iter().map(ToString::to_string).collect();
-        let batch = batch
-            .and(Act::CertificateDeployed { certificate: id.to_string(), resources: told }, now)
-            .index(&Index::Hosted(customer, &names), &id.to_string());
-        let batch = self.write_portfolio(batch, &old, &left).await?;
-        let batch = self.write_portfolio(batch, &new, &held).await?;
+        if jobs.is_empty() {
+            return Ok(Some((batch, jobs)));
+        }
+        let told = held.hosted.iter().map(ToString::to_string).collect();
+        let batch = batch.and(Act::CertificateDeployed { certificate: id.to_string(), resources: told }, now);
+        let batch = self.write_portfolio(self.settle_hosting(batch, &new, &held)?, &new, &held).await?;
         Ok(Some((batch, jobs)))
+    }
+
+    /// The other certificates of the same names that are hosted.
+    async fn hosted_besides(&self, customer: &CustomerId, new: &Listed) -> Result<Vec<Listed>> {
+        let names = digest_of(&new.certificate);
+        let (mut found, own) = (Vec::new(), new.certificate.reference());
+        for (_, row) in self.records.rows(&Rows::HostedFor(customer, &names), None, MOST_HOSTED).await? {
+            let id = target::<CertificateRef>(&row)?;
+            if id != own {
+                found.extend(there(self.listed(&id).await)?.filter(|old| !old.portfolio.hosted.is_empty()));
+            }
+        }
+        Ok(found)
     }
 
     async fn point_target(
@@ -351,6 +364,14 @@ impl Ra {
             ));
         }
         Ok(self.check_deployable(new).await.err().map(|error| error.into_problem().detail))
+    }
+}
+
+/// What was found, if it is there.
+fn there(found: Result<Listed>) -> Result<Option<Listed>> {
+    match found {
+        Err(error) if error.kind() == Kind::NotFound => Ok(None),
+        found => found.map(Some),
     }
 }
 

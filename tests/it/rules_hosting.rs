@@ -274,3 +274,28 @@ async fn a_certificate_that_was_revoked_between_two_tries_is_not_announced() {
     let notices = world.notices_of(&owner.id).await;
     assert!(notices.iter().any(|notice| notice.event == "deployment-failed" && notice.text.contains("was revoked")));
 }
+
+#[tokio::test]
+async fn two_certificates_of_the_same_names_are_both_replaced_where_they_are_hosted() {
+    // HOST-01
+    let (world, receiver) = (open_world().await, Receiver::start().await);
+    let owner = Owner::new(&world).await;
+    let (first, second) = (owner.kept(&world, &["www.zone.cn"]).await, owner.kept(&world, &["www.zone.cn"]).await);
+    for (id, resource) in [(&first, "one"), (&second, "two")] {
+        let there = json!({ "resources": [{ "type": "cdn", "id": resource, "url": receiver.url() }] });
+        owner.api.post(&format!("/certificates/{id}/deployments"), &there).await;
+        let there = json!({ "resources": [{ "type": "cdn", "id": resource }] });
+        owner.api.send("PUT", &format!("/certificates/{id}/hosting"), &there).await.expect(200);
+    }
+    let third = owner.kept(&world, &["www.zone.cn"]).await;
+    world.ra().drain().await.unwrap();
+    let both = json!([{ "type": "cdn", "id": "one" }, { "type": "cdn", "id": "two" }]);
+    let shown = owner.shown(&third).await;
+    assert_eq!((&shown["deployed"], &shown["hosted"]), (&both, &both));
+    assert_eq!(told(&receiver.calls()[2..]), [third.as_str(), &third]);
+    // Unbound, it is no longer replaced.
+    owner.api.send("DELETE", &format!("/certificates/{third}/deployments"), &json!({})).await.expect(200);
+    let fourth = owner.kept(&world, &["www.zone.cn"]).await;
+    world.ra().drain().await.unwrap();
+    assert_eq!(owner.shown(&fourth).await["hosted"], json!([]));
+}
