@@ -112,6 +112,9 @@ pub enum Work {
         customer: CustomerId,
         /// Which.
         resource: Resource,
+        /// How often it was told in vain.
+        #[serde(default)]
+        tries: u32,
     },
     /// Have a new certificate replace the hosted one of the same names (HOST-01).
     Rehost {
@@ -135,6 +138,17 @@ pub enum Work {
         /// The document.
         document: DocumentId,
     },
+}
+
+impl Work {
+    /// The same work, once more after a try in vain.
+    #[must_use]
+    pub fn tried_again(mut self) -> Self {
+        if let Self::Deploy { tries, .. } = &mut self {
+            *tries += 1;
+        }
+        self
+    }
 }
 
 /// Work for a later day: it becomes a job when its time has come. Unlike a job it costs nothing while it waits.

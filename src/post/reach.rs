@@ -14,17 +14,14 @@ pub(super) struct Vetted {
     pub allow_private: bool,
 }
 
-/// A host has no address that may be dialled.
+/// A host has no address that may be dialled. Which it has is for the log alone: customers are told, and must not learn how
+/// names are resolved inside the operator's network.
 #[derive(Debug)]
-pub(super) struct Shut {
-    host: String,
-    ip: IpAddr,
-}
+pub(super) struct Shut;
 
 impl fmt::Display for Shut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, ip } = self;
-        write!(f, "{host} has the address {ip}, which is private, loopback or otherwise special-purpose (RFC 6890)")
+        f.write_str("the host's address is not public")
     }
 }
 
@@ -38,7 +35,11 @@ impl Resolve for Vetted {
             let (open, shut): (Vec<_>, Vec<_>) =
                 found.into_iter().partition(|addr| allow_private || !is_special_purpose(addr.ip()));
             match (open.is_empty(), shut.first()) {
-                (true, Some(addr)) => Err(Shut { host, ip: addr.ip() }.into()),
+                (true, Some(addr)) => {
+                    // RFC 6890
+                    tracing::warn!(host, ip = %addr.ip(), "a webhook leads to a special-purpose address");
+                    Err(Shut.into())
+                }
                 _ => Ok(Box::new(open.into_iter()) as Addrs),
             }
         })
@@ -52,5 +53,5 @@ pub(super) fn vet_literal(url: &Url, allow_private: bool) -> Result<(), Shut> {
         Some(Host::Ipv6(ip)) => IpAddr::V6(ip),
         Some(Host::Domain(_)) | None => return Ok(()),
     };
-    if allow_private || !is_special_purpose(ip) { Ok(()) } else { Err(Shut { host: ip.to_string(), ip }) }
+    if allow_private || !is_special_purpose(ip) { Ok(()) } else { Err(Shut) }
 }

@@ -67,11 +67,16 @@ impl Ra {
         if self.alarms(customer).await?.len() >= MOST {
             return Err(Error::malformed(format!("A customer has {MOST} alarm policies at most; delete one first.")));
         }
-        let (id, now) = (AlarmId::random(), self.now());
-        let policy = self.policy_of(customer, &id, terms, now).await?;
-        let act = Act::AlarmPolicyChanged { policy: id.clone() };
-        let row = Index::AlarmOfCustomer(customer, &id);
-        self.records.commit(Batch::of(act, now).insert(&policy).claim(&row, id.as_str())).await?;
+        let id = AlarmId::random();
+        settle(|| async {
+            let now = self.now();
+            let (policy, template) = self.policy_of(customer, &id, terms.clone(), now).await?;
+            let act = Act::AlarmPolicyChanged { policy: id.clone() };
+            let row = Index::AlarmOfCustomer(customer, &id);
+            let batch = hold(Batch::of(act, now), &template).insert(&policy).claim(&row, id.as_str());
+            Ok(self.records.commit(batch).await?)
+        })
+        .await?;
         self.look_again();
         self.alarm(&id).await
     }
@@ -80,9 +85,9 @@ impl Ra {
     pub async fn change_alarm(&self, id: &AlarmId, terms: PolicyTerms) -> Result<Stored<AlarmPolicy>> {
         settle(|| async {
             let read = self.alarm(id).await?;
-            let policy = self.policy_of(&read.customer, id, terms.clone(), read.created).await?;
+            let (policy, template) = self.policy_of(&read.customer, id, terms.clone(), read.created).await?;
             let act = Act::AlarmPolicyChanged { policy: id.clone() };
-            Ok(self.records.commit(Batch::of(act, self.now()).replace(&read, &policy)).await?)
+            Ok(self.records.commit(hold(Batch::of(act, self.now()), &template).replace(&read, &policy)).await?)
         })
         .await?;
         self.look_again();
@@ -95,7 +100,7 @@ impl Ra {
         id: &AlarmId,
         terms: PolicyTerms,
         created: crate::domain::Timestamp,
-    ) -> Result<AlarmPolicy> {
+    ) -> Result<(AlarmPolicy, Stored<Template>)> {
         let name = super::customers::named("policy", &terms.name)?;
         let note = |what: &str, text: &str| match text.chars().count() <= 500 && !text.chars().any(char::is_control) {
             true => Ok(text.trim().to_owned()),
@@ -115,7 +120,8 @@ impl Ra {
                 "\"objects\" names 1 to {MOST_OBJECTS} certificates by their ids, or is left out for all (NOTIFY-09)."
             )));
         }
-        Ok(AlarmPolicy {
+        let template = self.own_template(customer, terms.template).await?;
+        let policy = AlarmPolicy {
             id: id.clone(),
             customer: customer.clone(),
             name,
@@ -126,13 +132,14 @@ impl Ra {
             objects: self.own_objects(customer, terms.objects).await?,
             days: terms.days,
             interval_days: terms.interval_days,
-            template: self.own_template(customer, terms.template).await?,
+            template: template.id.clone(),
             created,
-        })
+        };
+        Ok((policy, template))
     }
 
     /// NOTIFY-10: a policy needs a template.
-    async fn own_template(&self, customer: &CustomerId, asked: Option<TemplateId>) -> Result<TemplateId> {
+    async fn own_template(&self, customer: &CustomerId, asked: Option<TemplateId>) -> Result<Stored<Template>> {
         let Some(asked) = asked else {
             let told = match self.templates(customer).await?.is_empty() {
                 true => "Create a template first: POST /api/v1/notification-templates (NOTIFY-10).",
@@ -141,13 +148,12 @@ impl Ra {
             return Err(Error::malformed(told));
         };
         let found = self.records.find::<Template>(&asked).await?;
-        match found.filter(|template| template.customer == *customer) {
-            Some(_) => Ok(asked),
-            None => Err(Error::not_found(format!(
+        found.filter(|template| template.customer == *customer).ok_or_else(|| {
+            Error::not_found(format!(
                 "There is no notification template {asked}. Create a template first: POST \
                  /api/v1/notification-templates (NOTIFY-10)."
-            ))),
-        }
+            ))
+        })
     }
 
     /// Only certificates of the customer.
@@ -277,4 +283,9 @@ impl Ra {
         })
         .await
     }
+}
+
+/// Writes the template of a policy anew, so that whoever deletes it at the same time is overtaken and sees the policy.
+fn hold(batch: Batch, template: &Stored<Template>) -> Batch {
+    batch.replace(template, template)
 }

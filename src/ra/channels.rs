@@ -23,6 +23,10 @@ const MOST: usize = 20;
 /// How long a trial of a channel waits for its outcome.
 const TRIAL: Duration = Duration::from_secs(5);
 
+/// What a trial says.
+const TRIED: &str = "This is a trial of a channel for messages. Nothing is to be done. If you did not ask for it, tell the \
+                     operator of this server.";
+
 /// A channel to be made.
 #[derive(Debug, Clone)]
 pub struct NewChannel {
@@ -166,31 +170,31 @@ impl Ra {
         .await
     }
 
-    /// Tries a channel out, at most once a minute: a message goes to it alone. The answer waits a moment for its outcome.
+    /// Tries a channel out: a message goes to it alone. A customer does so once a minute at most, whichever the channel, and
+    /// the message says nothing of theirs, so that trials are no way to write to strangers. The answer waits a moment for
+    /// the outcome.
     pub async fn test_channel(self: &Arc<Self>, id: &ChannelId) -> Result<super::NoticeView> {
-        let (channel, now) = (self.channel(id).await?, self.now());
-        let text = format!(
-            "This is a trial of the channel \"{}\". Nothing is to be done. If you did not ask for it, tell the operator of \
-             this server.",
-            channel.name
-        );
-        let notice = Notice::new(&channel.customer, (Topic::Service, "channel-test"), "A trial message", text, now)
-            .only_to(std::slice::from_ref(id))
-            // Nobody's mailbox is filled by trials.
-            .once_of(&["channel-test", id.as_str(), &(now.as_secs() / 60).to_string()]);
-        if self.records.find::<Notice>(&notice.id).await?.is_some() {
-            let told = "This channel was tried out within the last minute; wait a minute.";
-            return Err(Error::new(Kind::RateLimited, told).retry_after(Duration::from_secs(60)));
-        }
-        let to = Recipient::Channel(id.clone());
-        let job = Job::new(Work::Deliver { notice: notice.id.clone(), to: to.clone() }, now);
-        let batch = Batch::of(Act::ChannelTested { channel: id.clone() }, now)
-            .insert(&notice)
-            .index(&Index::NoticeOfCustomer(&notice.customer, now, &notice.id), notice.id.as_str())
-            .insert(&Delivery::new(&notice.id, to.clone(), now))
-            .index(&Index::Waiting(&notice.id, &to), notice.id.as_str())
-            .insert(&job);
-        self.records.commit(batch).await?;
+        let (notice, job) = settle(|| async {
+            let (channel, now) = (self.channel(id).await?, self.now());
+            let notice = Notice::new(&channel.customer, (Topic::Service, "channel-test"), "A trial message", TRIED, now)
+                .only_to(std::slice::from_ref(id))
+                .once_of(&["channel-test", channel.customer.as_str(), &(now.as_secs() / 60).to_string()]);
+            if self.records.find::<Notice>(&notice.id).await?.is_some() {
+                let told = "A channel was tried out within the last minute; wait a minute.";
+                return Err(Error::new(Kind::RateLimited, told).retry_after(Duration::from_secs(60)).into());
+            }
+            let to = Recipient::Channel(id.clone());
+            let job = Job::new(Work::Deliver { notice: notice.id.clone(), to: to.clone() }, now);
+            let batch = Batch::of(Act::ChannelTested { channel: id.clone() }, now)
+                .insert(&notice)
+                .index(&Index::NoticeOfCustomer(&notice.customer, now, &notice.id), notice.id.as_str())
+                .insert(&Delivery::new(&notice.id, to.clone(), now))
+                .index(&Index::Waiting(&notice.id, &to), notice.id.as_str())
+                .insert(&job);
+            self.records.commit(batch).await?;
+            Ok((notice, job))
+        })
+        .await?;
         self.start(job.clone());
         self.worker.wait(&job.id, TRIAL).await;
         self.notice(&notice.id).await

@@ -5,7 +5,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use super::Ra;
 use super::portfolio::{CertificateStatus, Kept};
-use crate::domain::alarm::AlarmPolicy;
+use crate::domain::alarm::{AlarmPolicy, Template};
 use crate::domain::audit::Act;
 use crate::domain::notice::{Notice, Topic, once};
 use crate::domain::portfolio::CertificateRef;
@@ -76,7 +76,10 @@ impl Ra {
         while let Some((row, _)) = self.records.rows(&Rows::Endings, after.take(), 1).await?.pop() {
             let Some(customer) = row.get(..22).and_then(|id| std::str::from_utf8(id).ok()) else { break };
             let customer = target::<CustomerId>(customer)?;
-            self.look_at_endings_of(&customer).await?;
+            // What is wrong with one customer's records keeps no other from their messages.
+            if let Err(error) = self.look_at_endings_of(&customer).await {
+                tracing::error!(%customer, ?error, "a customer's certificates that end could not be looked at");
+            }
             // Behind all rows of this customer.
             after = Some([customer.as_str().as_bytes(), &[0xff; 9]].concat());
         }
@@ -166,7 +169,10 @@ impl Ra {
             }
             Occasion::Alarm(policy, at) => {
                 // The template says whom, whatever the subscription says (NOTIFY-09).
-                let template = self.template(&policy.template).await?;
+                let Some(template) = self.records.find::<Template>(&policy.template).await? else {
+                    tracing::error!(policy = %policy.id, template = %policy.template, "the template of an alarm is gone");
+                    return Ok(());
+                };
                 let text = format!("Alarm policy \"{}\".\n\n{}", policy.name, ending.text(None));
                 let about = (Topic::Expiry, "expiry-alarm");
                 let notice = Notice::new(customer, about, ending.alarm_subject(now), text, now);

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_lc_rs::digest;
-use serde_json::json;
 use zeroize::Zeroizing;
 
+use super::deploying::deploy_job;
 use super::placing::names_digest;
 use super::worker::Next;
 use super::{CertificateStatus, Kept, Listed, Ra, Stop, settle};
@@ -19,8 +19,10 @@ use crate::domain::notice::{Notice, Topic};
 use crate::domain::portfolio::{CertificateRef, Delivery, HostingTarget, Portfolio, Resource};
 use crate::domain::{CustomerId, Error, Kind, Result, Serial, Timestamp};
 use crate::policy::catalog::Product;
-use crate::post::{Outcome, Webhook};
-use crate::store::records::{Batch, Index, Stored, hosting_target_id, target};
+use crate::store::records::{Batch, Index, Rows, Stored, hosting_target_id, target};
+
+/// How many hosted certificates of the same names are looked at.
+const MOST_HOSTED: usize = 100;
 
 /// A resource to deploy to.
 #[derive(Debug, Clone)]
@@ -86,7 +88,7 @@ impl Ra {
     }
 
     /// Whose certificate it is, if it may be deployed (HOST-07, KEY-06, CSR-11, REVOKE-01).
-    async fn check_deployable(&self, listed: &Listed) -> Result<CustomerId> {
+    pub(super) async fn check_deployable(&self, listed: &Listed) -> Result<CustomerId> {
         self.usable(listed).await?;
         if listed.status == CertificateStatus::Expired {
             return Err(Error::new(Kind::Conflict, "The certificate has expired; deploy its successor."));
@@ -148,13 +150,13 @@ impl Ra {
     }
 
     /// Has a batch note that resources no longer use the certificates that they used.
-    async fn let_go(&self, mut batch: Batch, freed: Freed) -> Result<Batch> {
+    async fn let_go(&self, mut batch: Batch, freed: Freed) -> Result<Batch, Stop> {
         for (id, resources) in freed {
-            let Some(read) = self.records.find::<Portfolio>(id.to_string()).await? else { continue };
-            let mut held = (*read).clone();
+            let Some(listed) = there(self.listed(&id).await)? else { continue };
+            let mut held = listed.portfolio.clone();
             held.deployed.retain(|resource| !resources.contains(resource));
             held.hosted.retain(|resource| !resources.contains(resource));
-            batch = batch.replace(&read, &held);
+            batch = self.write_portfolio(self.settle_hosting(batch, &listed, &held)?, &listed, &held).await?;
         }
         Ok(batch)
     }
@@ -221,11 +223,11 @@ impl Ra {
         self.listed(id).await
     }
 
-    /// Has a batch keep the row that a later certificate of the same names finds this one by.
+    /// Has a batch keep the row that a later certificate of the same names finds this one by; there may be several.
     fn settle_hosting(&self, batch: Batch, listed: &Listed, held: &Portfolio) -> Result<Batch> {
         let Some(customer) = &listed.customer else { return Ok(batch) };
         let digest = digest_of(&listed.certificate);
-        let row = Index::Hosted(customer, &digest);
+        let row = Index::Hosted(customer, &digest, &held.certificate);
         Ok(match (held.hosted.is_empty(), listed.portfolio.hosted.is_empty()) {
             (false, _) => batch.index(&row, &held.certificate.to_string()),
             (true, false) => batch.unindex(&row),
@@ -252,13 +254,13 @@ impl Ra {
         let reference = CertificateRef::Issued(certificate.serial);
         let row = Index::CertificateOfCustomer(customer, certificate.issued, &reference);
         let batch = batch.index(&row, &reference.to_string());
-        let hosted = self.records.follow(&Index::Hosted(customer, &names_digest(&certificate.identifiers))).await?;
-        Ok(match hosted {
-            Some(_) => {
+        let names = names_digest(&certificate.identifiers);
+        Ok(match self.records.rows(&Rows::HostedFor(customer, &names), None, 1).await?.is_empty() {
+            false => {
                 let work = Work::Rehost { certificate: certificate.serial };
                 batch.insert(&Job::new(work, certificate.issued))
             }
-            None => batch,
+            true => batch,
         })
     }
 
@@ -280,42 +282,52 @@ impl Ra {
         Ok(Next::Done)
     }
 
-    /// The batch that moves the resources of the hosted certificate to its successor, or says why not; none if there is
+    /// The batch that moves the resources of each hosted certificate to its successor, or says why not; none if there is
     /// nothing to move.
     async fn replacement(&self, batch: Batch, id: &CertificateRef) -> Result<Option<(Batch, Vec<Job>)>, Stop> {
         let new = self.listed(id).await?;
         let Some(customer) = &new.customer else { return Ok(None) };
-        let names = digest_of(&new.certificate);
-        let Some(row) = self.records.follow(&Index::Hosted(customer, &names)).await? else { return Ok(None) };
-        let before = target::<CertificateRef>(&row)?;
-        let Some(old) = self.listed(&before).await.ok().filter(|old| before != *id && !old.portfolio.hosted.is_empty())
-        else {
+        let (now, olds) = (self.now(), self.hosted_besides(customer, &new).await?);
+        if olds.is_empty() {
             return Ok(None);
-        };
-        let now = self.now();
-        if let Some(why) = self.unlike(&old, &new).await? {
-            let notice = by_hand(customer, &old, &new, &why, now);
-            return Ok(Some((batch.notice(&notice), Vec::new())));
         }
-        let (mut held, mut batch, mut jobs) = (new.portfolio.clone(), batch, Vec::new());
-        let resources = old.portfolio.hosted.clone();
-        for resource in &resources {
-            held.deployed.insert(resource.clone());
-            held.hosted.insert(resource.clone());
-            let job = deploy_job(customer, resource, now);
-            batch = self.point_target(batch, customer, resource, id, now).await?.insert(&job);
-            jobs.push(job);
+        let (mut batch, mut held, mut jobs) = (batch, new.portfolio.clone(), Vec::new());
+        for old in olds {
+            if let Some(why) = self.unlike(&old, &new).await? {
+                batch = batch.notice(&by_hand(customer, &old, &new, &why, now));
+                continue;
+            }
+            let mut left = old.portfolio.clone();
+            for resource in std::mem::take(&mut left.hosted) {
+                let job = deploy_job(customer, &resource, now);
+                batch = self.point_target(batch, customer, &resource, id, now).await?.insert(&job);
+                jobs.push(job);
+                left.deployed.remove(&resource);
+                held.deployed.insert(resource.clone());
+                held.hosted.insert(resource);
+            }
+            batch = self.write_portfolio(self.settle_hosting(batch, &old, &left)?, &old, &left).await?;
         }
-        let mut left = old.portfolio.clone();
-        left.deployed.retain(|resource| !resources.contains(resource));
-        left.hosted.clear();
-        let told: Vec<String> = resources.iter().map(ToString::to_string).collect();
-        let batch = batch
-            .and(Act::CertificateDeployed { certificate: id.to_string(), resources: told }, now)
-            .index(&Index::Hosted(customer, &names), &id.to_string());
-        let batch = self.write_portfolio(batch, &old, &left).await?;
-        let batch = self.write_portfolio(batch, &new, &held).await?;
+        if jobs.is_empty() {
+            return Ok(Some((batch, jobs)));
+        }
+        let told = held.hosted.iter().map(ToString::to_string).collect();
+        let batch = batch.and(Act::CertificateDeployed { certificate: id.to_string(), resources: told }, now);
+        let batch = self.write_portfolio(self.settle_hosting(batch, &new, &held)?, &new, &held).await?;
         Ok(Some((batch, jobs)))
+    }
+
+    /// The other certificates of the same names that are hosted.
+    async fn hosted_besides(&self, customer: &CustomerId, new: &Listed) -> Result<Vec<Listed>> {
+        let names = digest_of(&new.certificate);
+        let (mut found, own) = (Vec::new(), new.certificate.reference());
+        for (_, row) in self.records.rows(&Rows::HostedFor(customer, &names), None, MOST_HOSTED).await? {
+            let id = target::<CertificateRef>(&row)?;
+            if id != own {
+                found.extend(there(self.listed(&id).await)?.filter(|old| !old.portfolio.hosted.is_empty()));
+            }
+        }
+        Ok(found)
     }
 
     async fn point_target(
@@ -353,78 +365,14 @@ impl Ra {
         }
         Ok(self.check_deployable(new).await.err().map(|error| error.into_problem().detail))
     }
-
-    /// The job that tells a resource of the certificate that it is to use.
-    pub(super) async fn deploy(&self, job: &Stored<Job>, customer: &CustomerId, resource: &Resource) -> Result<Next> {
-        let place = hosting_target_id(customer, resource);
-        let Some(target) = self.records.find::<HostingTarget>(&place).await? else { return self.drop_job(job).await };
-        let Some(id) = target.certificate.clone() else { return self.drop_job(job).await };
-        let hook = Webhook {
-            url: target.url.clone(),
-            secret: target.secret.to_string(),
-            id: job.id.to_string(),
-            body: message(&target, &id),
-        };
-        let outcome = self.post.call(&hook, self.now()).await;
-        let now = self.now();
-        let (delivery, failure) = match outcome {
-            Outcome::Delivered => (Delivery::Delivered { at: now }, None),
-            Outcome::Later(reason) => match self.post.settings().next_try(job.due, job.tries, now) {
-                Some(next) if job.tries < 12 => return self.retry_deployment(job, &id, resource, reason, next).await,
-                _ => (Delivery::Failed { at: now, reason: reason.clone() }, Some(reason)),
-            },
-            Outcome::Refused(reason) => (Delivery::Failed { at: now, reason: reason.clone() }, Some(reason)),
-        };
-        let act = Act::DeploymentSettled {
-            certificate: id.to_string(),
-            resource: resource.to_string(),
-            failure: failure.clone(),
-        };
-        let batch = Batch::of(act, now).remove(job).replace(&target, &HostingTarget { delivery, ..(*target).clone() });
-        let batch = match failure {
-            Some(reason) => batch.notice(&undelivered(customer, &id, resource, &reason, now)),
-            None => batch,
-        };
-        match self.records.commit(batch).await {
-            Ok(()) => Ok(Next::Done),
-            // Somebody deployed another one meanwhile: that is what is to be told.
-            Err(crate::store::StoreError::Conflict(_)) => Ok(Next::At(now)),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn retry_deployment(
-        &self,
-        job: &Stored<Job>,
-        id: &CertificateRef,
-        resource: &Resource,
-        reason: String,
-        next: Timestamp,
-    ) -> Result<Next> {
-        let later = (**job).clone().put_off(next);
-        let act = Act::DeploymentSettled {
-            certificate: id.to_string(),
-            resource: resource.to_string(),
-            failure: Some(format!("{reason}; tried again at {next}")),
-        };
-        self.records.commit(Batch::of(act, self.now()).replace(job, &later)).await?;
-        Ok(Next::At(next))
-    }
 }
 
-fn deploy_job(customer: &CustomerId, resource: &Resource, now: Timestamp) -> Job {
-    Job::new(Work::Deploy { customer: customer.clone(), resource: resource.clone() }, now)
-}
-
-/// What a resource is told: which certificate, and where it is fetched.
-fn message(target: &HostingTarget, id: &CertificateRef) -> String {
-    json!({
-        "event": "certificate-deployed",
-        "resource": { "type": target.resource.kind, "id": target.resource.id },
-        "certificate": id.to_string(),
-        "bundle": format!("/api/v1/certificates/{id}/bundle?format=nginx"),
-    })
-    .to_string()
+/// What was found, if it is there.
+fn there(found: Result<Listed>) -> Result<Option<Listed>> {
+    match found {
+        Err(error) if error.kind() == Kind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 /// The set of names of a certificate, as one value.
@@ -453,23 +401,7 @@ fn by_hand(customer: &CustomerId, old: &Listed, new: &Listed, why: &str, now: Ti
     of_certificate(notice, &id)
 }
 
-fn undelivered(
-    customer: &CustomerId,
-    id: &CertificateRef,
-    resource: &Resource,
-    reason: &str,
-    now: Timestamp,
-) -> Notice {
-    let text = format!(
-        "The {resource} did not take over the certificate {id}: {reason}. See to its webhook, then deploy again (POST \
-         /certificates/{id}/deployments)."
-    );
-    let notice =
-        Notice::new(customer, (Topic::Issue, "deployment-failed"), "A certificate was not deployed", text, now);
-    of_certificate(notice, id)
-}
-
-fn of_certificate(notice: Notice, id: &CertificateRef) -> Notice {
+pub(super) fn of_certificate(notice: Notice, id: &CertificateRef) -> Notice {
     match id {
         CertificateRef::Issued(serial) => notice.of_certificate(*serial),
         CertificateRef::Uploaded(_) => notice,

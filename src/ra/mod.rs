@@ -14,6 +14,7 @@ mod compromised;
 mod continuing;
 mod customers;
 mod decisions;
+mod deploying;
 mod desk;
 mod diagnoses;
 mod documents;

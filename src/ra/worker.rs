@@ -200,7 +200,7 @@ impl Ra {
             Work::ProveRevocation { revocation, hourly } => self.prove_revocation(&job, revocation, *hourly).await,
             Work::Continue { purchase, certificate, .. } => self.see_to_follower(&job, purchase, certificate).await,
             Work::LapseRevocation { revocation } => self.lapse_revocation(&job, revocation).await,
-            Work::Deploy { customer, resource } => self.deploy(&job, customer, resource).await,
+            Work::Deploy { customer, resource, tries } => self.deploy(&job, customer, resource, *tries).await,
             Work::Rehost { certificate } => self.rehost(&job, certificate).await,
             Work::Notify { notice } => self.notify(&job, notice).await,
             Work::Deliver { notice, to } => self.deliver(&job, notice, to).await,

@@ -119,3 +119,18 @@ async fn others_see_neither_policies_nor_templates() {
     assert_eq!(stranger.get("/alarm-policies").await.expect(200).json()["items"], json!([]));
     stranger.send("POST", "/alarm-policies", &policy(&template)).await.expect(404);
 }
+
+#[tokio::test]
+async fn a_template_that_is_deleted_while_a_policy_begins_to_use_it_is_not_lost() {
+    let world = world().await;
+    let (_, rest) = customer(&world).await;
+    for round in 0..10 {
+        let template = template(&rest).await;
+        let path = format!("/notification-templates/{}", template["id"].as_str().unwrap());
+        let asked = policy(&template);
+        let (made, gone) =
+            tokio::join!(rest.send("POST", "/alarm-policies", &asked), rest.send("DELETE", &path, &Value::Null));
+        let told = (made.status.as_u16(), gone.status.as_u16());
+        assert!([(201, 409), (404, 204)].contains(&told), "{round}: {told:?}");
+    }
+}

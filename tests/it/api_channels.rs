@@ -47,6 +47,28 @@ async fn a_trial_goes_to_the_channel_alone_and_tells_what_became_of_it() {
     assert_eq!(centre(&rest, "service").await.len(), 2);
 }
 
+/// Otherwise a channel that is made anew for each stranger would be a relay for e-mail.
+#[tokio::test]
+async fn trials_are_counted_by_customer_and_say_nothing_that_the_customer_wrote() {
+    let world = world().await;
+    let (_, rest) = customer(&world).await;
+    let asked = json!({ "kind": "email", "name": "Buy at http://shop.test", "address": "one@example.com" });
+    let (made, other) = (rest.post("/channels", &asked).await, email(&rest, "two@example.com").await);
+    let trial = async |channel: &Value| {
+        let answer = rest.send("POST", &format!("{}/test", path("channels", channel)), &json!({})).await;
+        answer.status.as_u16()
+    };
+    let (one, two) = tokio::join!(trial(&made), trial(&made));
+    assert_eq!([one.min(two), one.max(two)], [200, 429], "two at once");
+    assert_eq!(trial(&other).await, 429);
+    rest.send("DELETE", &path("channels", &made), &Value::Null).await.expect(204);
+    let again = rest.post("/channels", &asked).await;
+    assert_eq!(trial(&again).await, 429);
+    let sent = spool(&world);
+    assert_eq!(sent.len(), 1);
+    assert!(!sent[0].contains("shop.test"), "{}", sent[0]);
+}
+
 /// SMS goes through a gateway: this server speaks to no telephone network itself.
 #[tokio::test]
 async fn an_sms_gateway_gets_the_number_and_a_short_text() {
@@ -67,7 +89,7 @@ async fn a_channel_that_can_not_be_is_refused() {
         (json!({ "kind": "email", "name": "Mail", "address": "nobody" }), "is not an e-mail address"),
         (json!({ "kind": "email", "name": "", "address": "a@example.com" }), "name of a channel"),
         (json!({ "kind": "webhook", "name": "Hook", "url": "http://example.com/" }), "begins with https"),
-        (json!({ "kind": "webhook", "name": "Hook", "url": "https://127.0.0.1/" }), "special-purpose"),
+        (json!({ "kind": "webhook", "name": "Hook", "url": "https://127.0.0.1/" }), "address is not public"),
         (
             json!({ "kind": "sms-gateway", "name": "SMS", "number": "13800", "url": "https://example.com/" }),
             "country code",

@@ -1,6 +1,10 @@
 //! Deployment and hosting (HOST-01 to HOST-07, REVOKE-09, DELETE-05, KEY-06, CSR-11).
 
+use std::time::Duration;
+
 use aws_lc_rs::hmac;
+use chancery::domain::certificate::RevocationReason;
+use chancery::ra::Authority;
 use serde_json::{Value, json};
 
 use crate::acme_tools::DAY;
@@ -233,4 +237,65 @@ async fn a_resource_that_does_not_answer_is_called_again_and_its_owner_told_in_t
     assert!(shown["resources"][0]["failure"].as_str().unwrap().contains("410"), "{shown}");
     let notices = world.notices_of(&owner.id).await;
     assert!(notices.iter().any(|notice| notice.event == "deployment-failed" && notice.text.contains(&id)));
+}
+
+#[tokio::test]
+async fn a_resource_that_does_not_answer_is_left_in_peace_between_tries() {
+    let (world, receiver) = (open_world().await, Receiver::start().await);
+    let owner = Owner::new(&world).await;
+    let id = owner.kept(&world, &["www.zone.cn"]).await;
+    receiver.answer("503 Busy");
+    owner.api.post(&format!("/certificates/{id}/deployments"), &balancer(Some(&receiver.url()))).await;
+    world.ra().drain().await.unwrap();
+    for (minutes, calls) in [(0, 1), (1, 2), (2, 3), (4, 4), (8, 5), (15, 5), (1, 6), (31, 6), (1, 7)] {
+        world.pass(Duration::from_secs(60 * minutes)).await;
+        assert_eq!(receiver.calls().len(), calls, "{minutes} minutes later");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_was_revoked_between_two_tries_is_not_announced() {
+    // REVOKE-01
+    let (mut world, receiver) = (open_world().await, Receiver::start().await);
+    let owner = Owner::new(&world).await;
+    let id = owner.kept(&world, &["www.zone.cn"]).await;
+    let path = format!("/certificates/{id}/deployments");
+    receiver.answer("503 Busy");
+    owner.api.post(&path, &balancer(Some(&receiver.url()))).await;
+    world.ra().drain().await.unwrap();
+    let serial = id.parse().unwrap();
+    let reason = RevocationReason::KeyCompromise;
+    world.ra().revoke_serial(Authority::Operator, &serial, reason).await.unwrap();
+    receiver.answer("204 Taken");
+    world.pass(DAY).await;
+    assert_eq!(receiver.calls().len(), 1);
+    let shown = owner.api.get(&path).await.expect(200).json();
+    assert_eq!(shown["resources"][0]["delivery"], "failed");
+    let notices = world.notices_of(&owner.id).await;
+    assert!(notices.iter().any(|notice| notice.event == "deployment-failed" && notice.text.contains("was revoked")));
+}
+
+#[tokio::test]
+async fn two_certificates_of_the_same_names_are_both_replaced_where_they_are_hosted() {
+    // HOST-01
+    let (world, receiver) = (open_world().await, Receiver::start().await);
+    let owner = Owner::new(&world).await;
+    let (first, second) = (owner.kept(&world, &["www.zone.cn"]).await, owner.kept(&world, &["www.zone.cn"]).await);
+    for (id, resource) in [(&first, "one"), (&second, "two")] {
+        let there = json!({ "resources": [{ "type": "cdn", "id": resource, "url": receiver.url() }] });
+        owner.api.post(&format!("/certificates/{id}/deployments"), &there).await;
+        let there = json!({ "resources": [{ "type": "cdn", "id": resource }] });
+        owner.api.send("PUT", &format!("/certificates/{id}/hosting"), &there).await.expect(200);
+    }
+    let third = owner.kept(&world, &["www.zone.cn"]).await;
+    world.ra().drain().await.unwrap();
+    let both = json!([{ "type": "cdn", "id": "one" }, { "type": "cdn", "id": "two" }]);
+    let shown = owner.shown(&third).await;
+    assert_eq!((&shown["deployed"], &shown["hosted"]), (&both, &both));
+    assert_eq!(told(&receiver.calls()[2..]), [third.as_str(), &third]);
+    // Unbound, it is no longer replaced.
+    owner.api.send("DELETE", &format!("/certificates/{third}/deployments"), &json!({})).await.expect(200);
+    let fourth = owner.kept(&world, &["www.zone.cn"]).await;
+    world.ra().drain().await.unwrap();
+    assert_eq!(owner.shown(&fourth).await["hosted"], json!([]));
 }

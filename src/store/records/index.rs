@@ -65,8 +65,8 @@ pub enum Index<'a> {
     KeyPairOfCustomer(&'a CustomerId, Timestamp, &'a KeyPairId),
     /// A customer and the SHA-256 of a SubjectPublicKeyInfo to the key pair.
     KeyPairBySpki(&'a CustomerId, &'a [u8; 32]),
-    /// A customer and a set of names, by its digest, to the certificate that is hosted for them (HOST-01).
-    Hosted(&'a CustomerId, &'a [u8; 32]),
+    /// A customer and a set of names, by its digest, to each certificate that is hosted for them (HOST-01).
+    Hosted(&'a CustomerId, &'a [u8; 32], &'a CertificateRef),
     /// A customer's messages, the newest first.
     NoticeOfCustomer(&'a CustomerId, Timestamp, &'a NoticeId),
     /// A customer's channels.
@@ -121,6 +121,8 @@ pub enum Rows<'a> {
     CertificatesOfCustomer(&'a CustomerId),
     /// A customer's key pairs and requests.
     KeyPairsOfCustomer(&'a CustomerId),
+    /// The certificates that are hosted for a customer and a set of names.
+    HostedFor(&'a CustomerId, &'a [u8; 32]),
     /// The audit events in the history of an order or an authorization.
     EventsOf(&'a str),
     /// A customer's ACME accounts.
@@ -162,6 +164,7 @@ impl Rows<'_> {
             Self::CertificatesOfKey(hash) => (111, hash.to_vec()),
             Self::CertificatesOfCustomer(customer) => (143, customer.as_str().into()),
             Self::KeyPairsOfCustomer(customer) => (144, customer.as_str().into()),
+            Self::HostedFor(customer, names) => (146, [customer.as_str().as_bytes(), &names[..]].concat()),
             Self::EventsOf(subject) => (157, subject.as_bytes().to_vec()),
             Self::AccountsOfCustomer(customer) => (160, customer.as_str().into()),
             Self::ReissuesOf(serial) => (150, serial.as_bytes().to_vec()),
@@ -227,7 +230,9 @@ impl Index<'_> {
                 (144, [customer.as_str().as_bytes(), &at.as_millis().to_be_bytes(), id.as_str().as_bytes()].concat())
             }
             Self::KeyPairBySpki(customer, hash) => (145, [customer.as_str().as_bytes(), &hash[..]].concat()),
-            Self::Hosted(customer, names) => (146, [customer.as_str().as_bytes(), &names[..]].concat()),
+            Self::Hosted(customer, names, id) => {
+                (146, [customer.as_str().as_bytes(), &names[..], id.to_string().as_bytes()].concat())
+            }
             Self::EventOf(subject, event) => (157, [subject.as_bytes(), event].concat()),
             Self::AccountOfCustomer(customer, account) => {
                 (160, [customer.as_str().as_bytes(), account.as_str().as_bytes()].concat())
