@@ -40,7 +40,7 @@ impl Ra {
         ending: Option<&OrderView>,
     ) -> Result<Option<Claimed>> {
         let Purpose::Reissue { of } = purpose else { return Ok(None) };
-        if self.open_revocation(&of).await?.is_some() {
+        if self.revocation_over(&of).await?.is_some() {
             return Err(Error::unauthorized(format!(
                 "Revocation is under way: certificate {of} can't be reissued (REVOKE-01)."
             )));
@@ -113,6 +113,15 @@ impl Ra {
             }
         }
         Ok(found)
+    }
+
+    /// The certificate of which that one is a reissue; none if it is none.
+    pub(super) async fn reissued_from(&self, serial: &Serial) -> Result<Option<Serial>> {
+        let Some(certificate) = self.records.find::<Certificate>(serial).await? else { return Ok(None) };
+        Ok(match self.records.find::<Order>(&certificate.order).await?.map(|order| order.purpose) {
+            Some(Purpose::Reissue { of }) => Some(of),
+            _ => None,
+        })
     }
 
     /// The first certificate of a line of reissues that is in force; none if that is this one.

@@ -208,7 +208,11 @@ impl Ra {
             let (issuer, serial) = (read.issuer.clone(), read.serial);
             let entry = Revocation { issuer, serial, at: now, reason, not_after: read.not_after };
             batch = batch.replace(read, &revoked).insert(&entry);
-            if let Some(open) = self.open_revocation(&serial).await?.filter(|open| save != Some(&open.id)) {
+            // No request begins meanwhile that would wait for what was done.
+            let row = self.records.follow(&Index::RevocationOf(&serial)).await?;
+            batch = batch.still(&Index::RevocationOf(&serial), row.as_ref());
+            let open = self.open_at(row.as_ref()).await?;
+            if let Some(open) = open.filter(|open| save != Some(&open.id)) {
                 let ended = (*open).clone().carried_out(now)?;
                 batch = self.off_the_desk(batch, &open).replace(&open, &ended);
             }

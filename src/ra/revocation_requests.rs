@@ -155,15 +155,17 @@ impl Ra {
         let certificate = self.records.find::<Certificate>(&request.serial).await?;
         let certificate = certificate.ok_or_else(|| Error::internal("a certificate that is being revoked is gone"))?;
         let along = self.going_along(&certificate, reason, Standing::Owner).await?;
-        let (key, told) = (certificate.spki_sha256, format!("revocation {id}"));
-        let all: Vec<Stored<Certificate>> = std::iter::once(certificate).chain(along).collect();
+        let (key, told, count) = (certificate.spki_sha256, format!("revocation {id}"), along.len());
+        // What somebody else revoked meanwhile is what was asked for.
+        let first = Some(certificate).filter(|certificate| !certificate.is_revoked());
+        let all: Vec<Stored<Certificate>> = first.into_iter().chain(along).collect();
         for other in &all {
             batch = batch.and(revoked(other, reason, &told), now);
         }
         let batch = block(batch, key, reason, Standing::Owner, now);
         let batch = self.withdraw(batch, &all, reason, Some(&id), now).await?;
         let done = request.carried_out(now)?;
-        let others = match all.len() - 1 {
+        let others = match count {
             0 => String::new(),
             count if reason == RevocationReason::KeyCompromise => {
                 format!(" Others with the same key went with it: {count}.")
@@ -226,8 +228,13 @@ impl Ra {
 
     /// The request by which a certificate is being revoked; none if it is not.
     pub(super) async fn open_revocation(&self, serial: &Serial) -> Result<Option<Stored<RevocationRequest>>> {
-        let Some(row) = self.records.follow(&Index::RevocationOf(serial)).await? else { return Ok(None) };
-        let found = self.records.find::<RevocationRequest>(&target::<RevocationId>(&row)?).await?;
+        self.open_at(self.records.follow(&Index::RevocationOf(serial)).await?.as_ref()).await
+    }
+
+    /// The request that a row leads to, if it goes on.
+    pub(super) async fn open_at(&self, row: Option<&Stored<String>>) -> Result<Option<Stored<RevocationRequest>>> {
+        let Some(row) = row else { return Ok(None) };
+        let found = self.records.find::<RevocationRequest>(&target::<RevocationId>(row)?).await?;
         Ok(found.filter(|found| found.is_open()))
     }
 
@@ -236,9 +243,22 @@ impl Ra {
         Ok(self.open_revocation(serial).await?.is_some())
     }
 
+    /// The request by which a certificate is being revoked, or an original whose reissues go with it (REVOKE-06).
+    pub(super) async fn revocation_over(&self, serial: &Serial) -> Result<Option<Stored<RevocationRequest>>> {
+        let mut of = *serial;
+        loop {
+            let takes = |open: &Stored<RevocationRequest>| of == *serial || open.reason != RevocationReason::Superseded;
+            if let Some(open) = self.open_revocation(&of).await?.filter(takes) {
+                return Ok(Some(open));
+            }
+            let Some(before) = self.reissued_from(&of).await? else { return Ok(None) };
+            of = before;
+        }
+    }
+
     /// REVOKE-01: what is being revoked is neither downloaded nor deployed.
     pub(super) async fn refuse_while_revoking(&self, serial: &Serial) -> Result<()> {
-        match self.open_revocation(serial).await? {
+        match self.revocation_over(serial).await? {
             None => Ok(()),
             Some(open) => Err(Error::unauthorized(format!(
                 "Revocation is under way ({}): certificate {serial} can be neither downloaded nor deployed (REVOKE-01).",

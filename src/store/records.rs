@@ -292,6 +292,13 @@ impl Batch {
         self
     }
 
+    /// Demands that an index row still is as it was read, or still not there.
+    pub fn still(mut self, row: &Index<'_>, read: Option<&Stored<String>>) -> Self {
+        let guard = read.map_or(Guard::Absent, |row| Guard::At(row.version));
+        self.set.checks.push((row.key(), guard));
+        self
+    }
+
     /// Demands that there is no such index row.
     pub fn absent(mut self, row: &Index<'_>) -> Self {
         self.set.checks.push((row.key(), Guard::Absent));

@@ -287,9 +287,8 @@ async fn a_key_that_is_told_compromised_by_rest_takes_along_what_has_it_and_noth
     let key = rcgen::KeyPair::generate().unwrap();
     let names = ["shop.zone-one.cn", "mail.zone-one.cn"];
     let first = issue_for(&world, &client, &names, of("trustasia-dv-multi"), &key).await;
+    let same = issue_for(&world, &client, &names, of("trustasia-dv-multi"), &key).await;
     let fresh = issue(&world, &client, &names, of("trustasia-dv-multi")).await;
-    // Outside the line of reissues.
-    let neighbour = issue_for(&world, &client, &["other.zone-one.cn"], of(FREE), &key).await;
     let done = rest.post(&revocations(&first), &json!({ "reason": "keyCompromise" })).await;
     assert_eq!(done["status"], "done", "{done}");
     let standing = async |made: &Issued| {
@@ -297,9 +296,39 @@ async fn a_key_that_is_told_compromised_by_rest_takes_along_what_has_it_and_noth
         Operator::of(&world).get(&path).await.expect(200).json()["status"].clone()
     };
     assert_eq!(standing(&first).await, "revoked");
-    assert_eq!(standing(&neighbour).await, "revoked");
+    assert_eq!(standing(&same).await, "revoked");
     assert_ne!(standing(&fresh).await, "revoked");
     // Baseline Requirements 6.1.1.3
     let known = Operator::of(&world).get("/compromised-keys").await.expect(200).json();
     assert_eq!(known["items"].as_array().unwrap().len(), 1, "{known}");
+}
+
+#[tokio::test]
+async fn while_an_original_is_revoked_its_reissues_are_not_given_out_either() {
+    let priced = "id = \"wotrus-dv\"\nprice = { base = 10, included = 2, extra = 5 }";
+    let world = World::documented_but(&[("id = \"wotrus-dv\"", priced)]).await;
+    let names = ["shop.zone-one.cn", "mail.zone-one.cn"];
+    let customer = world.customer(CustomerKind::Enterprise).await;
+    world.buy(&customer, "wotrus-dv", 2, 1).await;
+    let client = world.client_of(&customer).await;
+    let first = issue(&world, &client, &names, of("wotrus-dv")).await;
+    let second = issue(&world, &client, &names, with(of("wotrus-dv"), json!({ "replaces": first.id() }))).await;
+    let rest = at_rest(&world, &customer).await;
+    // REVOKE-01, REVOKE-06; what took the place of a superseded certificate stays.
+    for (reason, goes) in [("cessationOfOperation", true), ("superseded", false)] {
+        let begun = rest.post(&revocations(&first), &json!({ "reason": reason, "grounds": "Closed" })).await;
+        assert_eq!(begun["status"], "awaiting-review");
+        download(&client, &first).await.expect_problem(403, "unauthorized");
+        match goes {
+            true => {
+                let refused = download(&client, &second).await.expect_problem(403, "unauthorized");
+                has_parts(&refused, &["Revocation is under way", begun["id"].as_str().unwrap(), "REVOKE-01"]);
+            }
+            false => drop(download(&client, &second).await.expect(200)),
+        }
+        let path = format!("/reviews/{}/decision", begun["id"].as_str().unwrap());
+        let verdict = json!({ "decision": "reject", "note": "We called them" });
+        Operator::of(&world).send("POST", &path, &verdict).await.expect(200);
+        download(&client, &second).await.expect(200);
+    }
 }
