@@ -81,11 +81,8 @@ impl Ra {
         before: &Application,
     ) -> Result<(), Stop> {
         let catalog = self.catalog();
-        let facts = Facts {
-            renewal: true,
-            approved_profile: true,
-            same_data: self.same_data(&before.form, product).await?,
-        };
+        let facts =
+            Facts { renewal: true, approved_profile: true, same_data: self.same_data(&before.form, product).await? };
         let route = applications::route(&catalog, product, &facts)?;
         let now = self.now();
         let of = subject(purchase, term, Some(before.id.clone()));
