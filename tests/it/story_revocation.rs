@@ -103,7 +103,10 @@ async fn an_ov_certificate_is_revoked_with_letter_and_review() {
         has_parts(refused["detail"].as_str().unwrap(), &["JPG, PNG or PDF up to 1.4 MB", "DOC-11"]);
     }
     shop.rest.request("PUT", &letter, "application/pdf", PDF.to_vec()).await.expect(200);
-    // It may be replaced until it is decided.
+    // It may be replaced until it is decided, and then who looked at the first looks again.
+    let review = format!("/reviews/{}", begun["id"].as_str().unwrap());
+    let seen = shop.reviewer.get(&review).await.expect(200).json()["round"].take();
+    world.pass(DAY).await;
     let sent = shop.rest.request("PUT", &letter, "text/html", PNG.to_vec()).await.expect(200).json();
     assert_eq!(sent["status"], "awaiting-review");
     // The reviewer sees request and letter at the one desk.
@@ -113,6 +116,8 @@ async fn an_ov_certificate_is_revoked_with_letter_and_review() {
     assert_eq!(&shop.reviewer.get(&document).await.expect(200).body[..], PNG);
     let queue = shop.reviewer.get("/reviews").await.expect(200).json();
     assert!(queue["items"].as_array().unwrap().iter().any(|item| item["review"] == begun["id"]), "{queue}");
+    let hasty = json!({ "decision": "approve", "note": "We telephoned", "round": seen });
+    shop.reviewer.send("POST", &format!("{review}/decision"), &hasty).await.expect(409);
     world.pass(2 * DAY).await;
     shop.decide(&begun["id"], "approve").await;
     // REVOKE-03
