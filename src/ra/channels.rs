@@ -176,9 +176,10 @@ impl Ra {
     pub async fn test_channel(self: &Arc<Self>, id: &ChannelId) -> Result<super::NoticeView> {
         let (notice, job) = settle(|| async {
             let (channel, now) = (self.channel(id).await?, self.now());
-            let notice = Notice::new(&channel.customer, (Topic::Service, "channel-test"), "A trial message", TRIED, now)
-                .only_to(std::slice::from_ref(id))
-                .once_of(&["channel-test", channel.customer.as_str(), &(now.as_secs() / 60).to_string()]);
+            let notice =
+                Notice::new(&channel.customer, (Topic::Service, "channel-test"), "A trial message", TRIED, now)
+                    .only_to(std::slice::from_ref(id))
+                    .once_of(&["channel-test", channel.customer.as_str(), &(now.as_secs() / 60).to_string()]);
             if self.records.find::<Notice>(&notice.id).await?.is_some() {
                 let told = "A channel was tried out within the last minute; wait a minute.";
                 return Err(Error::new(Kind::RateLimited, told).retry_after(Duration::from_secs(60)).into());

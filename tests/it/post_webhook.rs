@@ -88,7 +88,10 @@ async fn private_addresses_are_not_dialled_whatever_they_are_called() {
     let hosts = ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "10.0.0.1", "169.254.169.254", "0x7f.1", "localhost"];
     for host in hosts {
         let outcome = post.call(&webhook(&format!("https://{host}:{port}/hook")), NOW).await;
-        assert!(matches!(&outcome, Outcome::Refused(why) if why.contains("address is not public")), "{host}: {outcome:?}");
+        assert!(
+            matches!(&outcome, Outcome::Refused(why) if why.contains("address is not public")),
+            "{host}: {outcome:?}"
+        );
         assert!(!format!("{outcome:?}").contains("127.0.0.1"), "{outcome:?}");
     }
     assert!(receiver.calls().is_empty());
