@@ -93,17 +93,11 @@ pub(super) async fn create(
 /// External account keys, without what is secret: a customer's own, or all.
 #[utoipa::path(get, path = "/external-account-keys", tag = "access", params(super::Wanted), responses((status = 200, body = List<ExternalKeyObject>)))]
 pub(super) async fn list(State(api): Shared, caller: Caller, page: Page) -> Answer<Json<List<ExternalKeyObject>>> {
-    let scope = caller.scope(None)?;
-    let mut after = page.after;
-    let mut items = Vec::new();
-    while items.len() < page.limit {
-        let found = api.ra.external_keys(after.as_deref(), page.limit).await?;
-        let Some(last) = found.last() else { break };
-        after = Some(last.kid.clone());
-        let own = |key: &ExternalKey| scope.as_ref().is_none_or(|scope| *scope == key.customer);
-        items.extend(found.into_iter().filter(own).map(|key| ExternalKeyObject::of(key, false)));
-    }
-    items.truncate(page.limit);
+    let found = match caller.scope(None)? {
+        Some(customer) => api.ra.external_keys_of(&customer, page.after.as_deref(), page.limit).await?,
+        None => api.ra.external_keys(page.after.as_deref(), page.limit).await?,
+    };
+    let items: Vec<_> = found.into_iter().map(|key| ExternalKeyObject::of(key, false)).collect();
     Ok(List::of(items, page.limit, |item| item.kid.clone()))
 }
 

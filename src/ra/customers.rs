@@ -9,7 +9,7 @@ use crate::domain::customer::{Customer, CustomerKind, ExternalKey, Identity, Tie
 use crate::domain::id::{random_text, random_token};
 use crate::domain::{AccountId, CustomerId, DnsName, Error, Result, Timestamp};
 use crate::policy::catalog::days;
-use crate::store::records::{Batch, Stored};
+use crate::store::records::{Batch, Index, Rows, Stored};
 
 /// A customer to be made.
 #[derive(Debug, Clone)]
@@ -161,7 +161,8 @@ impl Ra {
             revoked: None,
         };
         let act = Act::ExternalKeyCreated { customer: key.customer.clone(), kid: key.kid.clone() };
-        self.records.commit(Batch::of(act, now).insert(&key)).await?;
+        let row = Index::KeyOfCustomer(&key.customer, &key.kid);
+        self.records.commit(Batch::of(act, now).insert(&key).index(&row, &key.kid)).await?;
         Ok(key)
     }
 
@@ -169,6 +170,19 @@ impl Ra {
     pub async fn external_keys(&self, after: Option<&str>, limit: usize) -> Result<Vec<ExternalKey>> {
         let found = self.records.list::<ExternalKey>(b"", after.map(Into::into), limit).await?;
         Ok(found.into_iter().map(|key| key.into_value()).collect())
+    }
+
+    /// Up to `limit` external account keys of a customer behind the one of that identifier.
+    pub async fn external_keys_of(
+        &self,
+        customer: &CustomerId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ExternalKey>> {
+        let after = after.map(|kid| Index::KeyOfCustomer(customer, kid).id());
+        let rows = self.records.rows(&Rows::KeysOfCustomer(customer), after, limit).await?;
+        let found = self.records.find_all::<ExternalKey>(rows.into_iter().map(|(_, kid)| kid)).await?;
+        Ok(found.into_iter().flatten().map(Stored::into_value).collect())
     }
 
     /// The external account key of that identifier.

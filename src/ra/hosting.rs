@@ -21,6 +21,9 @@ use crate::domain::{CustomerId, Error, Kind, Result, Serial, Timestamp};
 use crate::policy::catalog::Product;
 use crate::store::records::{Batch, Index, Rows, Stored, hosting_target_id, target};
 
+/// How many resources a customer has at most.
+const MOST: usize = 200;
+
 /// How many hosted certificates of the same names are looked at.
 const MOST_HOSTED: usize = 100;
 
@@ -77,6 +80,8 @@ impl Ra {
                 made.push(deployment);
                 jobs.push(job);
             }
+            let fresh = made.iter().filter(|one: &&NewDeployment| one.fresh).count();
+            let batch = self.make_room(batch, &customer, fresh, &named).await?;
             let batch = self.let_go(batch, freed).await?;
             let batch = self.write_portfolio(batch, &listed, &held).await?;
             self.records.commit(batch).await?;
@@ -85,6 +90,30 @@ impl Ra {
         .await?;
         jobs.into_iter().for_each(|job| self.start(job));
         Ok(made)
+    }
+
+    /// Has a batch forget resources that use no certificate any more, as far as new ones need their place.
+    async fn make_room(
+        &self,
+        batch: Batch,
+        customer: &CustomerId,
+        fresh: usize,
+        named: &BTreeSet<&Resource>,
+    ) -> Result<Batch, Stop> {
+        if fresh == 0 {
+            return Ok(batch);
+        }
+        let known = self.records.list::<HostingTarget>(format!("{customer}/").as_bytes(), None, MOST).await?;
+        let over = (known.len() + fresh).saturating_sub(MOST);
+        let idle = |one: &&Stored<HostingTarget>| one.certificate.is_none() && !named.contains(&one.resource);
+        let idle: Vec<_> = known.iter().filter(idle).take(over).collect();
+        match idle.len() < over {
+            true => Err(Error::malformed(format!(
+                "A customer deploys to {MOST} resources at most; unbind certificates from those that you no longer use."
+            ))
+            .into()),
+            false => Ok(idle.into_iter().fold(batch, Batch::remove)),
+        }
     }
 
     /// Whose certificate it is, if it may be deployed (HOST-07, KEY-06, CSR-11, REVOKE-01).

@@ -376,8 +376,10 @@ impl Ra {
     async fn remove_upload(&self, batch: Batch, upload: &Upload, now: Timestamp) -> Result<Batch, Stop> {
         let stored = self.records.find::<Upload>(&upload.id).await?.ok_or(Stop::Overtaken)?;
         let id = CertificateRef::Uploaded(upload.id.clone());
-        let mut batch =
-            batch.remove(&stored).unindex(&Index::CertificateOfCustomer(&upload.customer, upload.uploaded, &id));
+        let mut batch = batch
+            .remove(&stored)
+            .unindex(&Index::UploadOfCustomer(&upload.customer, &upload.id))
+            .unindex(&Index::CertificateOfCustomer(&upload.customer, upload.uploaded, &id));
         if let Some(held) = self.records.find::<Portfolio>(id.to_string()).await? {
             batch = batch.remove(&held);
         }

@@ -8,9 +8,9 @@ use super::{Ra, settle};
 use crate::domain::audit::Act;
 use crate::domain::id::random_text;
 use crate::domain::token::{Role, Token};
-use crate::domain::{Error, Result, Timestamp, TokenId};
+use crate::domain::{CustomerId, Error, Result, Timestamp, TokenId};
 use crate::policy::catalog::days;
-use crate::store::records::Batch;
+use crate::store::records::{Batch, Index, Rows, Stored};
 
 /// What the text of every token begins with, so that it is recognised where it does not belong.
 const MARK: &str = "chy_";
@@ -45,7 +45,12 @@ impl Ra {
             revoked: None,
         };
         let act = Act::TokenCreated { token: token.id.clone(), role: token.role.as_str().to_owned() };
-        self.records.commit(Batch::of(act, now).insert(&token)).await?;
+        let batch = Batch::of(act, now).insert(&token);
+        let batch = match token.role.customer() {
+            Some(customer) => batch.index(&Index::TokenOfCustomer(customer, &token.id), token.id.as_str()),
+            None => batch,
+        };
+        self.records.commit(batch).await?;
         let text = Zeroizing::new(format!("{MARK}{}.{}", token.id, *secret));
         Ok((token, text))
     }
@@ -54,6 +59,14 @@ impl Ra {
     pub async fn tokens(&self, after: Option<&TokenId>, limit: usize) -> Result<Vec<Token>> {
         let found = self.records.list::<Token>(b"", after.map(|id| id.as_str().into()), limit).await?;
         Ok(found.into_iter().map(|token| token.into_value()).collect())
+    }
+
+    /// Up to `limit` tokens of a customer behind the one of that id.
+    pub async fn tokens_of(&self, customer: &CustomerId, after: Option<&TokenId>, limit: usize) -> Result<Vec<Token>> {
+        let after = after.map(|id| Index::TokenOfCustomer(customer, id).id());
+        let rows = self.records.rows(&Rows::TokensOfCustomer(customer), after, limit).await?;
+        let found = self.records.find_all::<Token>(rows.into_iter().map(|(_, id)| id)).await?;
+        Ok(found.into_iter().flatten().map(Stored::into_value).collect())
     }
 
     /// The token of that id.

@@ -13,7 +13,10 @@ use crate::domain::document::DocumentKind;
 use crate::domain::portfolio::{CertificateRef, Portfolio};
 use crate::domain::upload::{Der, Standard, Upload, UploadedPair};
 use crate::domain::{CustomerId, Error, Result, Timestamp, UploadId};
-use crate::store::records::{Batch, Index};
+use crate::store::records::{Batch, Index, Rows};
+
+/// How many uploaded certificates a customer keeps at most.
+const MOST: usize = 1_000;
 
 /// A certificate and its key as they were written, with the names of their files if they were files.
 #[derive(Debug, Clone, Default)]
@@ -51,6 +54,8 @@ impl Ra {
     /// Keeps an uploaded certificate, after a look at all of its parts.
     pub async fn upload_certificate(&self, asked: NewUpload) -> Result<Listed> {
         self.customer(&asked.customer).await?;
+        let kept = self.records.rows(&Rows::UploadsOfCustomer(&asked.customer), None, MOST).await?.len();
+        room_for_upload(kept)?;
         for part in [&asked.signature, &asked.encryption] {
             check_endings(part)?;
         }
@@ -90,6 +95,7 @@ impl Ra {
         let batch = batch
             .insert(&upload)
             .insert(&held)
+            .index(&Index::UploadOfCustomer(customer, &id), id.as_str())
             .index(&Index::CertificateOfCustomer(customer, now, &reference), id.as_str());
         // NOTIFY-04
         let batch = watch_end(batch, customer, upload.not_after, id.as_str(), upload.names.clone());
@@ -108,6 +114,15 @@ impl Ra {
         };
         let (batch, key) = self.keep_document(batch, &new, now);
         (batch, UploadedPair { chain: read.chain.iter().cloned().map(Der).collect(), key })
+    }
+}
+
+fn room_for_upload(kept: usize) -> Result<()> {
+    match kept < MOST {
+        true => Ok(()),
+        false => Err(Error::malformed(format!(
+            "A customer has {MOST} uploaded certificates at most; delete those that you no longer use."
+        ))),
     }
 }
 
@@ -160,4 +175,16 @@ fn check_endings(part: &UploadedText) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_customer_keeps_a_thousand_uploads() {
+        assert!(room_for_upload(999).is_ok());
+        let told = room_for_upload(1_000).unwrap_err().into_problem().detail;
+        assert!(told.contains("1000 uploaded certificates at most"), "{told}");
+    }
 }

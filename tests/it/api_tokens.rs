@@ -150,3 +150,31 @@ async fn the_document_describes_every_answer_and_is_open() {
         }
     }
 }
+
+#[tokio::test]
+async fn customers_page_through_their_own_tokens_and_keys() {
+    let world = World::new().await;
+    let operator = Operator::of(&world);
+    let customers = [world.customer(CustomerKind::Individual).await, world.customer(CustomerKind::Individual).await];
+    let mut views = Vec::new();
+    for customer in &customers {
+        for _ in 0..3 {
+            let asked = json!({ "name": "a program", "role": "customer", "customer": customer });
+            views.push(token(&world, asked).await.1);
+            operator.post("/external-account-keys", &json!({ "customer": customer })).await;
+        }
+    }
+    for (customer, view) in customers.iter().zip([&views[0], &views[3]]) {
+        for path in ["/tokens", "/external-account-keys"] {
+            let first = view.get(&format!("{path}?limit=2")).await.expect(200).json();
+            let next = first["next"].as_str().unwrap();
+            let second = view.get(&format!("{path}?limit=2&after={next}")).await.expect(200).json();
+            let (first, second) = (first["items"].as_array().unwrap(), second["items"].as_array().unwrap());
+            assert_eq!((first.len(), second.len()), (2, 1), "{path}");
+            let own = |item: &Value| item["customer"] == json!(customer);
+            assert!(first.iter().chain(second).all(own), "{path}: {first:?} {second:?}");
+            assert!(!first.contains(&second[0]), "{path}");
+        }
+    }
+    assert_eq!(operator.get("/external-account-keys").await.expect(200).json()["items"].as_array().unwrap().len(), 6);
+}

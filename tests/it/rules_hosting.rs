@@ -299,3 +299,24 @@ async fn two_certificates_of_the_same_names_are_both_replaced_where_they_are_hos
     world.ra().drain().await.unwrap();
     assert_eq!(owner.shown(&fourth).await["hosted"], json!([]));
 }
+
+#[tokio::test]
+async fn a_customer_has_two_hundred_resources_and_room_for_others_once_some_are_unbound() {
+    let (world, receiver) = (open_world().await, Receiver::start().await);
+    let owner = Owner::new(&world).await;
+    let id = owner.kept(&world, &["www.zone.cn"]).await;
+    let path = format!("/certificates/{id}/deployments");
+    let some = |from: usize, count: usize| {
+        let one = |number| json!({ "type": "cdn", "id": format!("r{number}"), "url": receiver.url() });
+        json!({ "resources": (from..from + count).map(one).collect::<Vec<_>>() })
+    };
+    for from in [0, 50, 100, 150] {
+        owner.api.post(&path, &some(from, 50)).await;
+    }
+    let detail = owner.refusal("POST", &path, some(200, 1), 400).await;
+    assert!(detail.contains("200 resources at most; unbind"), "{detail}");
+    owner.api.post(&path, &some(150, 50)).await;
+    owner.api.send("DELETE", &format!("{path}?type=cdn&id=r7"), &json!({})).await.expect(200);
+    owner.refusal("POST", &path, some(200, 2), 400).await;
+    owner.api.post(&path, &some(200, 1)).await;
+}

@@ -6,7 +6,7 @@ use crate::domain::organisation::Role;
 use crate::domain::portfolio::CertificateRef;
 use crate::domain::{
     AccountId, AlarmId, ApplicationId, ChannelId, CustomerId, EntryId, KeyPairId, NoticeId, OrderId, OrganisationId,
-    PurchaseId, Serial, TemplateId, Timestamp,
+    PurchaseId, Serial, TemplateId, Timestamp, TokenId, UploadId,
 };
 use crate::store::Key;
 
@@ -67,6 +67,12 @@ pub enum Index<'a> {
     KeyPairBySpki(&'a CustomerId, &'a [u8; 32]),
     /// A customer and a set of names, by its digest, to each certificate that is hosted for them (HOST-01).
     Hosted(&'a CustomerId, &'a [u8; 32], &'a CertificateRef),
+    /// A customer's uploaded certificates.
+    UploadOfCustomer(&'a CustomerId, &'a UploadId),
+    /// A customer's tokens for the REST API.
+    TokenOfCustomer(&'a CustomerId, &'a TokenId),
+    /// A customer's external account keys by their identifiers.
+    KeyOfCustomer(&'a CustomerId, &'a str),
     /// A customer's messages, the newest first.
     NoticeOfCustomer(&'a CustomerId, Timestamp, &'a NoticeId),
     /// A customer's channels.
@@ -129,6 +135,12 @@ pub enum Rows<'a> {
     AccountsOfCustomer(&'a CustomerId),
     /// The orders that reissue a certificate.
     ReissuesOf(&'a Serial),
+    /// A customer's uploaded certificates.
+    UploadsOfCustomer(&'a CustomerId),
+    /// A customer's tokens for the REST API.
+    TokensOfCustomer(&'a CustomerId),
+    /// A customer's external account keys.
+    KeysOfCustomer(&'a CustomerId),
     /// A customer's messages, the newest first.
     NoticesOfCustomer(&'a CustomerId),
     /// A customer's channels.
@@ -165,6 +177,9 @@ impl Rows<'_> {
             Self::CertificatesOfCustomer(customer) => (143, customer.as_str().into()),
             Self::KeyPairsOfCustomer(customer) => (144, customer.as_str().into()),
             Self::HostedFor(customer, names) => (146, [customer.as_str().as_bytes(), &names[..]].concat()),
+            Self::UploadsOfCustomer(customer) => (147, customer.as_str().into()),
+            Self::TokensOfCustomer(customer) => (162, customer.as_str().into()),
+            Self::KeysOfCustomer(customer) => (163, customer.as_str().into()),
             Self::EventsOf(subject) => (157, subject.as_bytes().to_vec()),
             Self::AccountsOfCustomer(customer) => (160, customer.as_str().into()),
             Self::ReissuesOf(serial) => (150, serial.as_bytes().to_vec()),
@@ -233,6 +248,9 @@ impl Index<'_> {
             Self::Hosted(customer, names, id) => {
                 (146, [customer.as_str().as_bytes(), &names[..], id.to_string().as_bytes()].concat())
             }
+            Self::UploadOfCustomer(customer, id) => (147, [customer.as_str(), id.as_str()].concat().into()),
+            Self::TokenOfCustomer(customer, id) => (162, [customer.as_str(), id.as_str()].concat().into()),
+            Self::KeyOfCustomer(customer, kid) => (163, [customer.as_str(), kid].concat().into()),
             Self::EventOf(subject, event) => (157, [subject.as_bytes(), event].concat()),
             Self::AccountOfCustomer(customer, account) => {
                 (160, [customer.as_str().as_bytes(), account.as_str().as_bytes()].concat())
