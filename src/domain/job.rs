@@ -33,7 +33,8 @@ impl Job {
 
     /// A look at an order that was asked for: of each order one is stored at most.
     pub fn look(order: &OrderId, now: Timestamp) -> Self {
-        let id = once(&["look", order.as_str()]).as_str().parse().expect("the id of a message has the form of every id");
+        let id =
+            once(&["look", order.as_str()]).as_str().parse().expect("the id of a message has the form of every id");
         Self { id, ..Self::new(Work::Attend { order: order.clone() }, now) }
     }
 

@@ -91,12 +91,7 @@ impl Ra {
     }
 
     /// Buys if that is due, and applies.
-    async fn carry_on(
-        self: &Arc<Self>,
-        step: Step,
-        purchase: &PurchaseId,
-        ending: &Ending,
-    ) -> Result<&'static str> {
+    async fn carry_on(self: &Arc<Self>, step: Step, purchase: &PurchaseId, ending: &Ending) -> Result<&'static str> {
         let application = self.application(ending, &NewRenewal::automatic(), true).await?;
         let due = match step {
             Step::Buy => settle(|| self.pay_for_follower(&ending.certificate.serial, purchase, None)).await?,
@@ -332,7 +327,8 @@ impl Ra {
     ) -> Batch {
         let Some(purchase) = order.purchase.clone() else { return batch };
         let opens = certificate.not_after - days(self.catalog().settings().renewal_window_days);
-        let work = Work::Continue { purchase: purchase.clone(), certificate: certificate.serial, tries: 0, besides: false };
+        let work =
+            Work::Continue { purchase: purchase.clone(), certificate: certificate.serial, tries: 0, besides: false };
         let batch = batch.later(opens, work);
         match order.purpose {
             Purpose::Renewal { of } => batch.notice(&to_be_installed(customer, certificate, &purchase, &of)),

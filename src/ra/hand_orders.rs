@@ -419,7 +419,9 @@ fn refuse_unless_open(order: &OrderId, status: OrderStatus) -> Result<()> {
         OrderStatus::Pending | OrderStatus::Ready => Ok(()),
         OrderStatus::Processing | OrderStatus::Valid | OrderStatus::Invalid => Err(Error::new(
             Kind::Conflict,
-            format!("Order {order} for the same names is being finalized with another CSR or method; wait for its end."),
+            format!(
+                "Order {order} for the same names is being finalized with another CSR or method; wait for its end."
+            ),
         )),
     }
 }

@@ -22,7 +22,11 @@ impl Owner {
         let id = world.customer(CustomerKind::Enterprise).await;
         let acme = world.client_of(&id).await;
         let role = Role::Customer { customer: id.clone() };
-        let (_, token) = world.ra().create_token(NewToken { name: "test".to_owned(), role, days: None, latest: None }).await.unwrap();
+        let (_, token) = world
+            .ra()
+            .create_token(NewToken { name: "test".to_owned(), role, days: None, latest: None })
+            .await
+            .unwrap();
         Self { api: Operator::with(world, Some(format!("Bearer {}", *token))), id, acme }
     }
 
