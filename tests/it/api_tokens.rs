@@ -77,6 +77,23 @@ async fn customers_make_tokens_for_themselves_alone() {
     customer.request("DELETE", &path, "", "").await.expect(200);
 }
 
+#[tokio::test]
+async fn no_token_of_a_customer_is_outlived_by_one_that_it_made() {
+    let world = World::new().await;
+    let own = world.customer(CustomerKind::Individual).await;
+    let asked = json!({ "name": "Carl", "role": "customer", "customer": own, "expires_days": 2 });
+    let end = world.now() + Duration::from_secs(2 * 86_400);
+    let (_, customer) = token(&world, asked).await;
+    for (days, ends) in [
+        (json!(null), end.to_string()),
+        (json!(30), end.to_string()),
+        (json!(1), (world.now() + Duration::from_secs(86_400)).to_string()),
+    ] {
+        let made = customer.post("/tokens", &json!({ "name": "cron", "role": "customer", "expires_days": days })).await;
+        assert_eq!(made["expires"], json!(ends), "{days}");
+    }
+}
+
 async fn keyed(operator: &Operator, key: &str, path: &str, body: &Value) -> crate::support::client::Response {
     operator.with_headers("POST", path, &[("idempotency-key", key)], body).await
 }
@@ -101,6 +118,20 @@ async fn a_request_with_the_same_key_is_carried_out_once() {
     world.pass(Duration::from_secs(86_401)).await;
     keyed(&operator, "k1", "/customers", &asked).await.expect(201);
     assert_eq!(operator.get("/customers").await.json()["items"].as_array().unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn a_claim_that_was_given_up_does_not_shorten_the_day_of_the_next() {
+    let world = World::new().await;
+    let operator = Operator::of(&world);
+    keyed(&operator, "k", "/customers", &json!({ "name": "", "kind": "individual" })).await.expect(400);
+    world.pass(Duration::from_secs(80_000)).await;
+    let asked = json!({ "name": "Example", "kind": "individual" });
+    let first = keyed(&operator, "k", "/customers", &asked).await.expect(201);
+    world.pass(Duration::from_secs(10_000)).await;
+    assert_eq!(keyed(&operator, "k", "/customers", &asked).await.expect(201).json(), first.json());
+    world.pass(Duration::from_secs(80_000)).await;
+    assert_ne!(keyed(&operator, "k", "/customers", &asked).await.expect(201).json(), first.json());
 }
 
 #[tokio::test]

@@ -3,13 +3,15 @@
 
 use std::time::Duration;
 
+use chancery::domain::audit::Act;
 use chancery::domain::notice::Notice;
 use chancery::domain::{CustomerId, PurchaseId, Serial};
 use chancery::policy::succession;
 use serde_json::{Value, json};
 
 use crate::acme_tools::{DAY, has_parts};
-use crate::money_tools::{MULTI, WILDCARD, balance, books_balance, buy, buyer, credit, refusal};
+use crate::money_tools::{MULTI, WILDCARD, balance, books_balance, buy, buyer, credit, order_to, refusal};
+use crate::rules_tools::{of, place};
 use crate::support::client::{Client, csr};
 use crate::support::operator::Operator;
 use crate::support::world::World;
@@ -318,4 +320,111 @@ async fn what_comes_after_a_renewal_depends_on_brand_and_type() {
         let product = catalog.product(product).unwrap_or_else(|| panic!("{rule}: {product}"));
         has_parts(succession::next(&catalog, product), &parts);
     }
+}
+
+#[tokio::test]
+async fn a_follower_that_was_given_back_is_not_bought_again() {
+    let world = World::documented().await;
+    let (customer, caller) = buyer(&world).await;
+    let client = world.client_of(&customer).await;
+    credit(&world, &customer, "cash", "5000.00").await;
+    let made = buy(&caller, WILDCARD, 1, json!({ "auto_renew": true })).await;
+    let old = certificate(&world, &client, &["*.zone-one.cn"]).await;
+    days_before_end(&world, &old, 29).await;
+    let follower = purchase(&world, &made["id"]).await["follower"].as_str().unwrap().to_owned();
+    assert_eq!(balance(&caller, &customer).await["cash"], "4402.00");
+    order_to(&caller, &format!("/purchases/{follower}/cancellation")).await.expect(200);
+    caller.post(&format!("/purchases/{follower}/refunds"), &json!({ "consent": true })).await;
+    for _ in 0..5 {
+        world.pass(DAY).await;
+    }
+    assert_eq!(balance(&caller, &customer).await["cash"], "4701.00", "BUY-07");
+    let by_hand = refusal(&renew(&caller, &old, json!({ "confirm": true })).await, 409);
+    has_parts(&by_hand, &["canceled or refunded", "Buy anew"]);
+    assert_eq!(balance(&caller, &customer).await["cash"], "4701.00");
+    books_balance(&world).await;
+}
+
+#[tokio::test]
+async fn two_that_renew_at_once_buy_once() {
+    let world = World::documented().await;
+    let (customer, caller) = buyer(&world).await;
+    let client = world.client_of(&customer).await;
+    credit(&world, &customer, "cash", "5000.00").await;
+    buy(&caller, MULTI, 1, json!({})).await;
+    let old = certificate(&world, &client, &NAMES).await;
+    days_before_end(&world, &old, 20).await;
+    let one = || renew(&caller, &old, json!({ "confirm": true }));
+    let (a, b, c) = tokio::join!(one(), one(), one());
+    assert!([&a, &b, &c].iter().any(|answer| answer.status == 201), "{a} {b} {c}");
+    assert!([&a, &b, &c].iter().all(|answer| [201, 409].contains(&answer.status.as_u16())), "{a} {b} {c}");
+    assert_eq!(balance(&caller, &customer).await["cash"], "3536.00", "RENEW-06");
+    books_balance(&world).await;
+}
+
+#[tokio::test]
+async fn a_csr_that_could_not_be_finalized_costs_nothing() {
+    for (rule, change, asked, part) in [
+        ("CSR-12", "csr_reuse_on_auto_renew = true", json!({ "confirm": true, "csr": pem(&["other.cn"]) }), "CSR-12"),
+        ("RENEW-06", "csr_reuse_on_auto_renew = false", json!({ "confirm": true }), "renew with a new CSR"),
+    ] {
+        let mut world = World::documented_but(&[("csr_reuse_on_auto_renew = true", change)]).await;
+        let (customer, caller) = buyer(&world).await;
+        let client = world.client_of(&customer).await;
+        credit(&world, &customer, "cash", "5000.00").await;
+        let made = buy(&caller, MULTI, 1, json!({})).await;
+        let old = certificate(&world, &client, &NAMES).await;
+        days_before_end(&world, &old, 20).await;
+        has_parts(&refusal(&renew(&caller, &old, asked).await, 400), &[part]);
+        assert_eq!(balance(&caller, &customer).await["cash"], "4268.00", "{rule}");
+        let path = format!("/purchases/{}/auto-renewal", made["id"].as_str().unwrap());
+        caller.send("PUT", &path, &json!({ "enabled": true })).await.expect(200);
+        world.pass(DAY).await;
+        let bought = balance(&caller, &customer).await["cash"] == "3536.00";
+        assert_eq!(bought, rule == "CSR-12", "{rule}: by itself it is renewed with the old CSR, if that may be");
+        assert_eq!(events(&world.messages().await, "renewal-failed").is_empty(), bought, "{rule}");
+    }
+}
+
+#[tokio::test]
+async fn auto_renewal_that_is_switched_to_and_fro_looks_once_a_day() {
+    let mut world = World::documented().await;
+    let (customer, caller) = buyer(&world).await;
+    let client = world.client_of(&customer).await;
+    credit(&world, &customer, "cash", "732.00").await;
+    let made = buy(&caller, MULTI, 1, json!({ "auto_renew": true })).await;
+    let old = certificate(&world, &client, &NAMES).await;
+    days_before_end(&world, &old, 25).await;
+    let path = format!("/purchases/{}/auto-renewal", made["id"].as_str().unwrap());
+    for enabled in [false, true, false, true] {
+        caller.send("PUT", &path, &json!({ "enabled": enabled })).await.expect(200);
+        world.pass(Duration::from_secs(60)).await;
+    }
+    let looks = async |world: &mut World| {
+        let acts = world.audit().await;
+        acts.iter().filter(|act| matches!(act, Act::RenewalLookedAt { .. })).count()
+    };
+    let before = looks(&mut world).await;
+    for _ in 0..4 {
+        world.pass(DAY).await;
+    }
+    assert_eq!(looks(&mut world).await - before, 4, "BUY-07");
+    // Switched off it is still looked at, so that switching it on late needs nothing more.
+    caller.send("PUT", &path, &json!({ "enabled": false })).await.expect(200);
+    world.pass(DAY).await;
+    assert_eq!(looks(&mut world).await - before, 5);
+}
+
+#[tokio::test]
+async fn what_a_customer_ordered_by_rest_does_not_give_way() {
+    let world = World::documented().await;
+    let (customer, caller) = buyer(&world).await;
+    let client = world.client_of(&customer).await;
+    world.buy(&customer, MULTI, 1, 1).await;
+    let asked = json!({ "product": MULTI, "identifiers": NAMES, "csr": pem(&NAMES) });
+    let order = caller.post("/orders", &asked).await["id"].as_str().unwrap().to_owned();
+    let refused = place(&client, &NAMES, of(MULTI)).await;
+    has_parts(&refused.expect_problem(429, "rateLimited"), &["used by order", &order]);
+    let kept = caller.get(&format!("/orders/{order}")).await.expect(200).json();
+    assert_eq!(kept["status"], "pending-validation", "VALIDITY-04");
 }
