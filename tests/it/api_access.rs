@@ -53,6 +53,8 @@ const OPERATIONS: &[(&str, &str, Who, &str)] = &[
     ("GET", "/ledger/trial-balance", Operators, ""),
     ("GET", "/external-account-keys", Customers, ""),
     ("POST", "/external-account-keys", Customers, r#"{"customer":"{customer}"}"#),
+    // Before another letter takes its place.
+    ("GET", "/documents/{document}", OwnersAndReviewers, ""),
     ("GET", "/purchases", Customers, ""),
     (
         "POST",
@@ -120,7 +122,6 @@ const OPERATIONS: &[(&str, &str, Who, &str)] = &[
     ("POST", "/csrs", Customers, r#"{"customer":"{customer}","name":"n","names":["x.zone-one.cn"],"key":"p-256"}"#),
     ("GET", "/csrs/{key-pair}", Owners, ""),
     ("GET", "/csrs/{key-pair}/private-key", Owners, ""),
-    ("GET", "/documents/{document}", OwnersAndReviewers, ""),
     ("GET", "/notices", Customers, ""),
     ("GET", "/notices/{notice}", Owners, ""),
     ("PUT", "/notices/{notice}/read", Owners, ""),
