@@ -99,14 +99,14 @@ pub(super) struct CustomerEdit {
     /// For operators.
     tier: Option<Tier>,
     /// For operators: `pending`, `checked` or `refused`.
-    identity: Option<Checked>,
+    identity: Option<IdentityState>,
     /// What the check came to; a refusal needs one.
     identity_note: Option<String>,
 }
 
 #[derive(Deserialize, ToSchema, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
-enum Checked {
+enum IdentityState {
     Pending,
     Checked,
     Refused,
@@ -127,9 +127,9 @@ pub(super) async fn edit(
         caller.operator()?;
     }
     let identity = asked.identity.map(|word| match word {
-        Checked::Pending => IdentityWord::Pending,
-        Checked::Checked => IdentityWord::Checked,
-        Checked::Refused => IdentityWord::Refused,
+        IdentityState::Pending => IdentityWord::Pending,
+        IdentityState::Checked => IdentityWord::Checked,
+        IdentityState::Refused => IdentityWord::Refused,
     });
     let change = CustomerChange {
         name: asked.name,

@@ -360,7 +360,8 @@ impl Fields {
         let value = self.needed(field, value, 64);
         let digits = value.chars().filter(char::is_ascii_digit).count();
         let dialled = value.chars().all(|c| c.is_ascii_digit() || " +-()./x".contains(c));
-        if !value.is_empty() && !(dialled && (6..=20).contains(&digits)) {
+        let is_number = dialled && (6..=20).contains(&digits);
+        if !value.is_empty() && !is_number {
             self.faults.push(format!(
                 "Field \"{field}\" is no telephone number; enter a phone on which you can be reached (ORG-09)"
             ));

@@ -91,8 +91,8 @@ impl Ra {
             // DIAG-18: of a name that is none, there is nothing to look at.
             Err(error) => return Ok(Report { findings: vec![unreadable(name, error)], names: Vec::new() }),
         };
-        let mut report = Report::default();
-        report.findings = self.objections(&catalog, &product, &identifier, customer).await?;
+        let findings = self.objections(&catalog, &product, &identifier, customer).await?;
+        let mut report = Report { findings, ..Report::default() };
         let look = Look { name: identifier.to_string(), task: self.task_ahead(&identifier, &product), methods: None };
         self.look(vec![look], &mut report).await;
         Ok(report)
@@ -115,7 +115,7 @@ impl Ra {
             };
             findings.extend(told.map(|text| finding(Some(authz.ordered_name()), None, text, Kind::Unauthorized)));
         }
-        let about = |id: &'static str| help::topic(id).into_iter().map(|topic| general(topic));
+        let about = |id: &'static str| help::topic(id).into_iter().map(general);
         let waits = matches!(view.status(), OrderStatus::Pending | OrderStatus::Ready);
         let free = catalog.product(&view.order.product).is_some_and(|product| product.class == Class::DvFree);
         match view.order.phase {

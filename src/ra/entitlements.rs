@@ -54,7 +54,7 @@ impl OpenPurchase {
     /// The charge of an order that uses a term of it.
     fn charge(&self, order: &OrderId, gives_way: Option<Stored<Order>>) -> Charge {
         let held = (*self.purchase).clone().with_term(order.clone(), &self.last);
-        Charge::Term { read: Box::new(self.purchase.clone()), held, gives_way: gives_way.map(Box::new) }
+        Charge::Term { read: Box::new(self.purchase.clone()), held: Box::new(held), gives_way: gives_way.map(Box::new) }
     }
 
     fn has_term_left(&self) -> bool {
@@ -72,7 +72,7 @@ pub(super) enum Charge {
     /// A term of a purchase.
     Term {
         read: Box<Stored<Purchase>>,
-        held: Purchase,
+        held: Box<Purchase>,
         /// The order of the server's own that it takes the place of.
         gives_way: Option<Box<Stored<Order>>>,
     },

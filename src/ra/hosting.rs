@@ -273,7 +273,7 @@ impl Ra {
     }
 
     /// Puts a new certificate into its customer's list, and has it replace a hosted one of the same names.
-    pub(super) async fn into_portfolio(
+    pub(super) async fn enter_into_portfolio(
         &self,
         holder: &Holder,
         certificate: &Certificate,

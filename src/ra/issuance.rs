@@ -341,7 +341,7 @@ impl Ra {
         };
         let batch = self.settle_purchase(&account.holder(), &fulfilled, &certificate, batch).await?;
         let batch = telling::tell_issued(batch, &account, &certificate);
-        let batch = self.into_portfolio(&account.holder(), &certificate, batch).await?;
+        let batch = self.enter_into_portfolio(&account.holder(), &certificate, batch).await?;
         self.records.commit(batch).await?;
         let (product, issuer) = (certificate.product, certificate.issuer);
         metrics::counter!(telemetry::CERTIFICATES_ISSUED, "product" => product, "issuer" => issuer).increment(1);

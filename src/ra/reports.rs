@@ -173,10 +173,8 @@ impl Ra {
             Some(report) => Some(self.last_term(report).await?),
             None => None,
         };
-        let next = match self.application_of(&purchase.id, self.term_due(&purchase).await?).await? {
-            Some(application) => Some(applications::status(Some(&application))),
-            None => None,
-        };
+        let application = self.application_of(&purchase.id, self.term_due(&purchase).await?).await?;
+        let next = application.map(|application| applications::status(Some(&application)));
         let facts =
             PurchaseFacts { standing: purchase.standing, years: purchase.years, begun: orders.len(), last, next };
         let state = status::of_purchase(&facts);

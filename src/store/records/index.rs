@@ -274,7 +274,7 @@ impl Index<'_> {
             Self::Waiting(notice, to) => (156, [notice.as_str().as_bytes(), to.as_str().as_bytes()].concat()),
             Self::HouseAccount(customer) => (161, customer.as_str().into()),
             Self::RevocationOf(serial) => (148, serial.as_bytes().to_vec()),
-            Self::ReissueOf(serial, order) => (150, [&serial.as_bytes()[..], order.as_str().as_bytes()].concat()),
+            Self::ReissueOf(serial, order) => (150, [serial.as_bytes(), order.as_str().as_bytes()].concat()),
             Self::ReissueIn(holder, domain) => (151, [holder.as_key().as_bytes(), b"/", domain.as_bytes()].concat()),
         };
         Key { space, id }
