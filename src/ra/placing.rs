@@ -188,7 +188,7 @@ impl Ra {
             return Ok(None);
         }
         let (purchase, term) = match charge {
-            Charge::Term { held, .. } => (held.clone(), held.terms.len()),
+            Charge::Term { held, .. } => ((**held).clone(), held.terms.len()),
             Charge::Paid(id) => {
                 let (purchase, _) = self.purchase_and_product(id).await?;
                 let term = purchase.terms.len();
