@@ -20,7 +20,7 @@ async fn placed(world: &World, operator: &Operator, asked: Value) -> (String, Va
     let order = operator.post("/orders", &asked).await;
     let id = order["id"].as_str().unwrap().to_owned();
     let records = operator.get(&format!("/orders/{id}/validation-records")).await.expect(200).json();
-    assert!(world.now().to_string() < records["next_look"].as_str().unwrap().to_owned());
+    assert!(world.now().to_string().as_str() < records["next_look"].as_str().unwrap());
     (id, records)
 }
 
