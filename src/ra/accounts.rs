@@ -82,6 +82,9 @@ impl Ra {
     }
 
     async fn register_once(&self, asked: &NewAccount<'_>) -> Result<Created, Stop> {
+        let spki = asked.key.spki_sha256();
+        // Before the account is looked for: one that takes the key in between is found, so its key is not "given up".
+        let holder = self.records.follow(&Index::AccountBySpki(&spki)).await?;
         if let Some(account) = self.account_by_key(asked.key).await? {
             account.active()?;
             return Ok(Created { account: account.into_value(), new: false });
@@ -91,9 +94,8 @@ impl Ra {
         }
         self.check_terms(asked)?;
         check_contacts(&asked.contact)?;
-        let spki = asked.key.spki_sha256();
         self.refuse_certified_key(&spki).await?;
-        self.refuse_key_given_up(&spki, None).await?;
+        refuse_key_given_up(holder.as_ref(), None)?;
         let now = self.now();
         let binding = self.bind(asked).await?;
         if let Some(from) = asked.from {
@@ -244,14 +246,15 @@ impl Ra {
         if read.key != *old {
             return Err(Error::malformed("\"oldKey\" is not the account's current key.").into());
         }
+        let spki = new.spki_sha256();
+        let held = self.records.follow(&Index::AccountBySpki(&spki)).await?;
         if let Some(holder) = self.records.follow(&Index::AccountByKey(new.thumbprint())).await? {
             return Err(Error::new(Kind::Conflict, "The new key already belongs to an account.")
                 .conflicting(holder.into_value())
                 .into());
         }
-        let spki = new.spki_sha256();
         self.refuse_certified_key(&spki).await?;
-        let held = self.refuse_key_given_up(&spki, Some(id)).await?;
+        refuse_key_given_up(held.as_ref(), Some(id))?;
         let changed = (*read).clone().with_key(new.clone())?;
         let act = Act::AccountKeyChanged { account: id.clone(), thumbprint: new.thumbprint().to_owned() };
         let batch = Batch::of(act, self.now())
@@ -275,26 +278,22 @@ impl Ra {
         }
     }
 
-    /// RFC 8555 section 11.1: no key serves two accounts, so one that an account gave up is good for that account alone.
-    /// Else whoever stole it could register with it, and answer for every name whose server still vouches for that key.
-    async fn refuse_key_given_up(
-        &self,
-        spki_sha256: &[u8; 32],
-        by: Option<&AccountId>,
-    ) -> Result<Option<Stored<String>>> {
-        let row = self.records.follow(&Index::AccountBySpki(spki_sha256)).await?;
-        match &row {
-            Some(holder) if by.is_none_or(|id| id.as_str() != holder.as_str()) => Err(Error::new(
-                Kind::BadPublicKey,
-                "This key belonged to another account before; make a new one (RFC 8555 section 11.1).",
-            )),
-            _ => Ok(row),
-        }
-    }
-
     /// The account that has a key, whatever its standing.
     pub(super) async fn account_by_key(&self, key: &AccountKey) -> Result<Option<Stored<Account>>> {
         let Some(row) = self.records.follow(&Index::AccountByKey(key.thumbprint())).await? else { return Ok(None) };
         Ok(self.records.find::<Account>(&target::<AccountId>(&row)?).await?)
+    }
+}
+
+/// RFC 8555 section 11.1: no key serves two accounts, so one that an account gave up is good for that account alone. Else
+/// whoever stole it could register with it, and answer for every name whose server still vouches for that key. `holder` is
+/// the account that had the key last, read before the account was looked for that has it now.
+fn refuse_key_given_up(holder: Option<&Stored<String>>, by: Option<&AccountId>) -> Result<()> {
+    match holder {
+        Some(holder) if by.is_none_or(|id| id.as_str() != holder.as_str()) => Err(Error::new(
+            Kind::BadPublicKey,
+            "This key belonged to another account before; make a new one (RFC 8555 section 11.1).",
+        )),
+        _ => Ok(()),
     }
 }

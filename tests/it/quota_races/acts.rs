@@ -240,7 +240,7 @@ impl Scene {
         if order["status"] == "valid" {
             return;
         }
-        self.book.lock().ending(&known.url, true);
+        self.book.lock().giving_up(&known);
         let url = authzs[0]["url"].as_str().unwrap();
         sound(actor.client.post(url, &json!({ "status": "deactivated" })).await);
         self.look_again(actor, &known, "abandoned").await;
@@ -253,7 +253,7 @@ impl Scene {
         if order["status"] != "pending" {
             return;
         }
-        self.book.lock().ending(&known.url, true);
+        self.book.lock().giving_up(&known);
         let offer = challenge(&authzs[0], "http-01");
         self.web.serve(offer["token"].as_str().unwrap(), "something else");
         sound(actor.client.respond(&offer).await);

@@ -65,6 +65,8 @@ pub struct Book {
     watches: BTreeMap<String, Watch>,
     /// Orders that somebody has begun to end.
     ending: BTreeSet<String>,
+    /// Names that an account has begun to give its proof of up: that ends every order of its which rests on the proof.
+    giving_up: BTreeSet<(usize, String)>,
     requests: usize,
     /// How many answers of which kind there were.
     pub tally: BTreeMap<String, usize>,
@@ -114,7 +116,8 @@ impl Book {
         self.end(request, &order.url.clone());
         let scopes = [Scope::Holder(order.holder), Scope::Domain(order.domain)];
         let known = self.orders.iter().any(|known| known.url == order.url);
-        if now < order.expires && !known && !self.ending.contains(&order.url) {
+        let given_up = self.giving_up.contains(&(order.account, order.name.clone()));
+        if now < order.expires && !known && !given_up && !self.ending.contains(&order.url) {
             for (scope, most) in scopes.into_iter().zip(most) {
                 let held = self.of(scope);
                 held.certainly.insert(order.url.clone());
@@ -174,6 +177,16 @@ impl Book {
         self.look(None);
     }
 
+    /// Somebody begins to end the proof of an order's name, and with it every order of the account that rests on it.
+    pub fn giving_up(&mut self, order: &Known) {
+        self.giving_up.insert((order.account, order.name.clone()));
+        let alike = |other: &&Known| other.account == order.account && other.name == order.name;
+        let urls: Vec<String> = self.orders.iter().filter(alike).map(|other| other.url.clone()).collect();
+        for url in urls {
+            self.ending(&url, true);
+        }
+    }
+
     /// An order has certainly ended, likewise.
     pub fn ended(&mut self, order: &str, both: bool) {
         for (scope, held) in &mut self.held {
@@ -211,6 +224,7 @@ impl Book {
         self.held.clear();
         self.watches.clear();
         self.ending.clear();
+        self.giving_up.clear();
         self.busy.clear();
         for (scope, what) in held {
             let of = self.of(scope);
