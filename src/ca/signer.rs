@@ -12,6 +12,9 @@ use aws_lc_rs::signature::{
 use rcgen::{PublicKeyData, SignatureAlgorithm, SigningKey};
 use zeroize::Zeroizing;
 
+use super::der;
+use crate::domain::Error;
+
 /// Kinds of keys that this CA makes for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeyKind {
@@ -20,11 +23,19 @@ pub(super) enum KeyKind {
     Rsa(u16),
 }
 
-/// A private key of the CA. ECDSA keys sign with the hash of their curve's size, RSA keys with SHA-256 (CABF-SUB-03).
+/// A private key of the CA.
 pub(super) struct Key {
     pair: Pair,
-    algorithm: &'static SignatureAlgorithm,
+    scheme: Scheme,
     public: Vec<u8>,
+}
+
+/// How a key signs: ECDSA keys with the hash of their curve's size, RSA keys with SHA-256 (CABF-SUB-03).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scheme {
+    EcdsaSha256,
+    EcdsaSha384,
+    RsaSha256,
 }
 
 enum Pair {
@@ -35,6 +46,27 @@ enum Pair {
 /// A stand-in for a key that says which key it is and signs nothing: what is built with it can be linted before the
 /// real key comes into play (CABF-LNT-02).
 pub(super) struct Unsigned(pub(super) Arc<Key>);
+
+impl Scheme {
+    /// The AlgorithmIdentifier, DER, as it stands in what was signed so (Baseline Requirements 7.1.3.2).
+    pub(super) fn identifier(self) -> &'static [u8] {
+        match self {
+            Self::EcdsaSha256 => &[0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02],
+            Self::EcdsaSha384 => &[0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03],
+            Self::RsaSha256 => {
+                &[0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b, 0x05, 0x00]
+            }
+        }
+    }
+
+    fn of_rcgen(self) -> &'static SignatureAlgorithm {
+        match self {
+            Self::EcdsaSha256 => &rcgen::PKCS_ECDSA_P256_SHA256,
+            Self::EcdsaSha384 => &rcgen::PKCS_ECDSA_P384_SHA384,
+            Self::RsaSha256 => &rcgen::PKCS_RSA_SHA256,
+        }
+    }
+}
 
 impl Key {
     /// Makes a key; returns it as PKCS#8 DER (RFC 5958).
@@ -65,19 +97,36 @@ impl Key {
 
     /// Reads PKCS#8 DER; none for anything but a P-256, P-384 or RSA key.
     pub(super) fn from_pkcs8(der: &[u8]) -> Option<Self> {
-        let ecdsa = |pair: EcdsaKeyPair, algorithm| {
+        let ecdsa = |pair: EcdsaKeyPair, scheme| {
             let public = pair.public_key().as_ref().to_vec();
-            Self { pair: Pair::Ecdsa(pair), algorithm, public }
+            Self { pair: Pair::Ecdsa(pair), scheme, public }
         };
         if let Ok(pair) = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der) {
-            return Some(ecdsa(pair, &rcgen::PKCS_ECDSA_P256_SHA256));
+            return Some(ecdsa(pair, Scheme::EcdsaSha256));
         }
         if let Ok(pair) = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_ASN1_SIGNING, der) {
-            return Some(ecdsa(pair, &rcgen::PKCS_ECDSA_P384_SHA384));
+            return Some(ecdsa(pair, Scheme::EcdsaSha384));
         }
         let pair = RsaKeyPair::from_pkcs8(der).ok()?;
         let public = pair.public_key().as_ref().to_vec();
-        Some(Self { pair: Pair::Rsa(pair), algorithm: &rcgen::PKCS_RSA_SHA256, public })
+        Some(Self { pair: Pair::Rsa(pair), scheme: Scheme::RsaSha256, public })
+    }
+
+    /// How it signs.
+    pub(super) fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// A signature over a message: the content of `signatureValue`.
+    pub(super) fn signature(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        self.sign(message).map_err(Error::internal)
+    }
+
+    /// A to-be-signed structure with its signature around it, DER: what certificates, CRLs and basic OCSP answers are
+    /// (RFC 5280 section 4.1).
+    pub(super) fn signed(&self, tbs: &[u8]) -> Result<Vec<u8>, Error> {
+        let signature = der::encode(der::BIT_STRING, &[&[0], &self.signature(tbs)?]);
+        Ok(der::encode(der::SEQUENCE, &[tbs, self.scheme.identifier(), &signature]))
     }
 
     /// The key identifier: the leftmost 160 bits of the SHA-256 of the public key (RFC 7093 section 2, method 1).
@@ -97,7 +146,7 @@ impl PublicKeyData for Key {
     }
 
     fn algorithm(&self) -> &'static SignatureAlgorithm {
-        self.algorithm
+        self.scheme.of_rcgen()
     }
 }
 
@@ -125,7 +174,7 @@ impl PublicKeyData for Unsigned {
     }
 
     fn algorithm(&self) -> &'static SignatureAlgorithm {
-        self.0.algorithm
+        self.0.algorithm()
     }
 }
 
