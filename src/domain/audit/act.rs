@@ -1,60 +1,18 @@
-//! Legal acts, as the audit log keeps them (Baseline Requirements 5.4.1): one event for each, in the batch of the change.
-
-use std::net::IpAddr;
+//! The acts. Whoever adds one puts it at the end, with what it is about as fields.
 
 use serde::{Deserialize, Serialize};
 
-use super::account::Holder;
-use super::certificate::RevocationReason;
-use super::delivery::Recipient;
-use super::document::DocumentKind;
-use super::order::ReviewCause;
-use super::plan::Method;
-use super::{
+use super::super::account::Holder;
+use super::super::certificate::RevocationReason;
+use super::super::delivery::Recipient;
+use super::super::document::DocumentKind;
+use super::super::order::ReviewCause;
+use super::super::plan::Method;
+use super::super::{
     AccountId, AlarmId, ApplicationId, AuthzId, ChannelId, CustomerId, DocumentId, JobId, KeyPairId, Money, NoticeId,
     OrderId, OrganisationId, PackageId, PersonId, Problem, PurchaseId, RevocationId, Serial, TemplateId, TimerId,
     Timestamp, TokenId, UploadId,
 };
-
-/// An act, and when.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct AuditEvent {
-    /// When it was done.
-    pub at: Timestamp,
-    /// What was done.
-    pub act: Act,
-    /// By whom: `server`, `operator`, `customer ..`, `account ..`; empty in events of older versions.
-    #[serde(default)]
-    pub who: String,
-    /// The address that the request came from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<IpAddr>,
-}
-
-impl Act {
-    /// The order, or the authorization of an order, in whose history the act stands.
-    pub fn subject(&self) -> Option<&str> {
-        match self {
-            Self::OrderCreated { order, .. }
-            | Self::ReviewBegun { order, .. }
-            | Self::ReviewDecided { order, .. }
-            | Self::ReviewLapsed { order }
-            | Self::OrderTakenInHand { order, .. }
-            | Self::LookAskedFor { order, .. }
-            | Self::OrderLookedAt { order, .. }
-            | Self::OrderFinalized { order, .. }
-            | Self::OrderCanceled { order, .. }
-            | Self::OrderFailed { order, .. }
-            | Self::CaaChecked { order, .. }
-            | Self::IssuancePutOff { order, .. }
-            | Self::CertificateIssued { order, .. } => Some(order.as_str()),
-            Self::ValidationRetried { authz, .. }
-            | Self::ValidationSettled { authz, .. }
-            | Self::AuthorizationDeactivated { authz } => Some(authz.as_str()),
-            _ => None,
-        }
-    }
-}
 
 /// What was done.
 #[derive(Debug, Clone, Serialize, Deserialize)]
