@@ -47,6 +47,7 @@ impl Act {
             | Self::OrderFailed { order, .. }
             | Self::CaaChecked { order, .. }
             | Self::IssuancePutOff { order, .. }
+            | Self::SecondSerialRecorded { order, .. }
             | Self::CertificateIssued { order, .. } => Some(order.as_str()),
             Self::ValidationRetried { authz, .. }
             | Self::ValidationSettled { authz, .. }
@@ -457,5 +458,11 @@ pub enum Act {
     ServerCertificateIssued {
         serial: Serial,
         names: Vec<String>,
+    },
+    // Pairs of the national standard.
+    /// A serial was given out for the second certificate of an order.
+    SecondSerialRecorded {
+        order: OrderId,
+        serial: Serial,
     },
 }

@@ -295,7 +295,9 @@ impl Ra {
             not_before: window.not_before,
             not_after: window.not_after,
         };
-        let Signed { der, issuer } = self.ca.sign(self.ca.prepare(&plan)?)?;
+        let prepared = self.ca.prepare(&plan)?;
+        let second = self.second(&order, &account.holder(), &plan, now).await?;
+        let Signed { der, issuer } = self.ca.sign(prepared)?;
         let certificate = Certificate {
             serial,
             issuer,
@@ -337,6 +339,10 @@ impl Ra {
                 .check(application)
                 .check(organisation)
                 .index(&Index::ObtainedWith(&organisation.id, product.class.id()), application.id.as_str()),
+            None => batch,
+        };
+        let batch = match second {
+            Some(second) => self.pair(batch, second, &certificate, now)?,
             None => batch,
         };
         let batch = self.settle_purchase(&account.holder(), &fulfilled, &certificate, batch).await?;
