@@ -23,7 +23,6 @@ use super::request::Generated;
 use super::signer::{Key, KeyKind, Scheme};
 use super::spki::PublicKey;
 use super::{Ca, LeafPlan, MAX_COMMON_NAME, Prepared, Urls, crl, der, lint, signer};
-use crate::domain::csr::SubjectKey;
 use crate::domain::organisation::EvSubject;
 use crate::domain::{Error, Identifier, Result, Serial, Timestamp};
 
@@ -76,11 +75,6 @@ impl Ca {
         let linted = lint::sm2::check(&tbs, plan, usage, authority, &self.urls, self.settings.crl_shards);
         linted.map_err(Error::internal)?;
         Ok(Prepared { tbs, authority: authority.clone() })
-    }
-
-    /// Whether subjects with SM2 keys can be certified by that issuer family.
-    pub fn signs_sm2(&self, issuer: &str) -> bool {
-        self.authority(issuer, SubjectKey::Sm2).is_ok()
     }
 }
 

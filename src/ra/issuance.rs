@@ -57,6 +57,8 @@ pub struct Download {
     pub chain: Vec<Vec<u8>>,
     /// How many chains there are.
     pub chains: usize,
+    /// The certificate for encryption that goes with it, if it is the first of an SM2 pair.
+    pub encryption: Option<Serial>,
 }
 
 impl Ra {
@@ -443,7 +445,13 @@ impl Ra {
             Error::internal(format!("the issuer \"{}\" of certificate {serial} is not configured", certificate.issuer))
         })?;
         let wanted = chains.get(chain).ok_or_else(none)?;
-        Ok(Download { leaf: certificate.der.clone(), chain: wanted.clone(), chains: chains.len() })
+        let pair = self.pair_of(&certificate).await?.filter(|pair| pair.signature == *serial);
+        Ok(Download {
+            leaf: certificate.der.clone(),
+            chain: wanted.clone(),
+            chains: chains.len(),
+            encryption: pair.map(|pair| pair.encryption),
+        })
     }
 }
 
