@@ -409,6 +409,11 @@ async fn download(acme: &Acme, request: &Signed<Fetch>, serial: &str, chain: usi
         let link = format!("<{}>;rel=\"alternate\"", acme.links.certificate_chain(&serial, other));
         answer.headers_mut().append(header::LINK, header_value(&link));
     }
+    if let Some(encryption) = &found.encryption {
+        // KEY-11: RFC 8555 knows one certificate of an order, so the other one of a pair is pointed to.
+        let link = format!("<{}>;rel=\"related\"", acme.links.certificate(encryption));
+        answer.headers_mut().append(header::LINK, header_value(&link));
+    }
     Ok(answer)
 }
 

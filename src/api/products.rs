@@ -68,7 +68,7 @@ impl ProductObject {
             r#type: product.class,
             shape: product.shape,
             sale,
-            sold: product.sale != Sale::Unpriced,
+            sold: product.is_sold(),
             price: price.map(|price| PriceObject {
                 base: price.base,
                 included: price.included,

@@ -81,7 +81,7 @@ words! {
     Class = "private" | "dv-free" | "dv" | "ov" | "ov-pro" | "ev" | "ev-pro";
     Shape = "any" | "single" | "multi" | "wildcard" | "multi-wildcard";
     Topic = "validation" | "review" | "issue" | "expiry" | "quota" | "billing" | "revocation" | "service";
-    SubjectKey = "rsa-2048" | "rsa-3072" | "rsa-4096" | "p-256" | "p-384";
+    SubjectKey = "rsa-2048" | "rsa-3072" | "rsa-4096" | "p-256" | "p-384" | "sm2";
 }
 
 /// An object whose members are texts, all of them required.

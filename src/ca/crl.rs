@@ -7,6 +7,8 @@ use rcgen::{
 };
 
 use super::hierarchy::Authority;
+use super::national::List;
+use super::signer::Scheme;
 use super::{Ca, MAX_SHARDS};
 use crate::domain::certificate::RevocationReason;
 use crate::domain::{Error, Result, Serial, Timestamp};
@@ -85,6 +87,11 @@ impl Ca {
         if next_update.since(now) > ahead {
             return Err(Error::internal(format!("a CRL of {issuer} may not hold until {next_update}")));
         }
+        let covered = || entries.iter().filter(|entry| shard_covers(shard, &entry.serial));
+        if authority.key.scheme() == Scheme::Sm2WithSm3 {
+            let (part, updates) = ((shard > 0).then(|| self.urls.crl(issuer, shard)), [now, next_update]);
+            return List { authority, number, updates, part, entries: covered().collect() }.signed();
+        }
         let distribution_point = CrlDistributionPoint { uris: vec![self.urls.crl(issuer, shard)] };
         let params = CertificateRevocationListParams {
             this_update: now.whole_second().to_offset(),
@@ -94,7 +101,7 @@ impl Ca {
             // without it stays good for certificates from before a change of the URLs.
             issuing_distribution_point: (shard > 0)
                 .then_some(CrlIssuingDistributionPoint { distribution_point, scope: None }),
-            revoked_certs: entries.iter().filter(|entry| shard_covers(shard, &entry.serial)).map(params).collect(),
+            revoked_certs: covered().map(params).collect(),
             key_identifier_method: KeyIdMethod::PreSpecified(authority.key_identifier.clone()),
         };
         let signer = rcgen::Issuer::from_ca_cert_der(&authority.der.as_slice().into(), &*authority.key);

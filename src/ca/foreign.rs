@@ -9,6 +9,7 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer;
 use zeroize::Zeroizing;
 
+use crate::ca;
 use crate::domain::{Error, Result, Timestamp};
 
 /// Most certificates of one upload.
@@ -16,6 +17,10 @@ const MOST: usize = 10;
 
 /// sm2sign-with-sm3 (GB/T 33560).
 const SM2_SIGNATURE: &str = "1.2.156.10197.1.501";
+
+/// The identifiers that such signatures are made with: that of RFC 8998 section 3.2.1, and none, as of OpenSSL where nobody
+/// names one.
+const SM2_IDENTIFIERS: [&str; 2] = [ca::sm2::IDENTIFIER, ""];
 
 /// A certificate that was read.
 pub struct Foreign {
@@ -150,15 +155,17 @@ fn follow<'c, 'd>(
     Ok(chain)
 }
 
-/// Whether one signed the other. SM2 is not among the algorithms of this server: there only the names are compared.
+/// Whether one signed the other. A build without SM2 compares only the names of such certificates.
 fn check_signature(below: &X509Certificate<'_>, above: &X509Certificate<'_>) -> Result<()> {
+    let refused =
+        || unparseable(&format!("The certificate of \"{}\" was not signed by \"{}\"", below.subject(), above.subject()));
     if below.signature_algorithm.algorithm.to_id_string() == SM2_SIGNATURE {
-        return Ok(());
+        let (message, signature) = (below.tbs_certificate.as_ref(), &below.signature_value.data);
+        let is_of = |identifier: &&str| ca::sm2::verify(bits(above), identifier, message, signature);
+        let known = !ca::sm2::IS_BUILT_IN || SM2_IDENTIFIERS.iter().any(is_of);
+        return if known { Ok(()) } else { Err(refused()) };
     }
-    below.verify_signature(Some(above.public_key())).map_err(|fault| {
-        unparseable(&format!("The certificate of \"{}\" was not signed by \"{}\"", below.subject(), above.subject()))
-            .because(fault)
-    })
+    below.verify_signature(Some(above.public_key())).map_err(|fault| refused().because(fault))
 }
 
 /// Its DNS names and addresses; without any, its common name.
@@ -185,6 +192,7 @@ fn address(octets: &[u8]) -> Option<String> {
 
 /// Reads a private key alone, PKCS#8 (DER), from PEM.
 pub fn private_key(text: &str) -> Result<Zeroizing<Vec<u8>>> {
-    let found = armour::blocks(text).into_iter().find_map(|(label, der)| private::read(&label, &der));
+    let read = |label: &str, der: &[u8]| private::read(label, der).or_else(|| sm2::read(label, der));
+    let found = armour::blocks(text).into_iter().find_map(|(label, der)| read(&label, &der));
     Ok(found.ok_or_else(|| unparseable("Not a PEM key without a password"))?.pkcs8)
 }

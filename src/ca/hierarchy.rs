@@ -1,11 +1,13 @@
 //! Roots and intermediates: their profiles, how they come to be at the first start, and what is checked at each start.
 
+mod sm2;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CrlDistributionPoint, DistinguishedName, DnType, DnValue,
-    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyUsagePurpose, PublicKeyData as _,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyUsagePurpose,
 };
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::ParsedExtension;
@@ -13,8 +15,8 @@ use x509_parser::prelude::FromDer as _;
 
 use super::keys::Vault;
 use super::leaf::{authority_information_access, certificate_policies};
-use super::signer::{Key, KeyKind, Unsigned};
-use super::{Refusal, Settings, Urls};
+use super::signer::{Key, KeyKind, Scheme, Unsigned};
+use super::{Refusal, Settings, Urls, is_sm2_name};
 use crate::domain::{Serial, Timestamp};
 
 /// anyPolicy (RFC 5280 section 4.2.1.4).
@@ -36,8 +38,8 @@ pub(super) struct Authority {
     pub(super) not_after: Timestamp,
     /// Its key.
     pub(super) key: Arc<Key>,
-    /// What rcgen knows of it, with the key left out.
-    pub(super) unsigned: rcgen::Issuer<'static, Unsigned>,
+    /// What rcgen knows of it, with the key left out; nothing of an SM2 key.
+    pub(super) unsigned: Option<rcgen::Issuer<'static, Unsigned>>,
     /// The chains above a leaf: the default one, then one for each further root.
     pub(super) chains: Vec<Vec<Vec<u8>>>,
 }
@@ -81,14 +83,16 @@ impl Opening<'_> {
         for (name, kind) in self.settings.intermediates() {
             intermediates.push(Arc::new(self.intermediate(&name, kind, &roots)?));
         }
-        for name in present.iter().filter(|name| !is_root_name(name)) {
+        for name in present.iter().filter(|name| !is_root_name(name) && !is_sm2_name(name)) {
             if intermediates.iter().all(|known| known.name != *name)
                 && let Some(retired) = self.retired(name, &roots)?
             {
                 intermediates.push(Arc::new(retired));
             }
         }
-        Ok(Hierarchy { roots, intermediates })
+        let mut hierarchy = Hierarchy { roots, intermediates };
+        self.add_national(&present, &mut hierarchy)?;
+        Ok(hierarchy)
     }
 
     fn root(&self, number: u8) -> Result<Authority, Refusal> {
@@ -213,7 +217,7 @@ impl Authority {
             return Err(unreadable().into());
         }
         let spki = certificate.public_key().raw.to_vec();
-        if spki != key.subject_public_key_info() {
+        if spki != key.spki() {
             return Err(format!("{name}.key is not the key of the certificate {name}.pem; restore the pair").into());
         }
         if !is_signing_ca(&certificate) {
@@ -227,8 +231,13 @@ impl Authority {
         let subject = certificate.subject().as_raw().to_vec();
         let not_after = not_after(&certificate);
         let key = Arc::new(key);
-        let unsigned = rcgen::Issuer::from_ca_cert_der(&der.as_slice().into(), Unsigned(key.clone()))
-            .map_err(|error| format!("{name}.pem: its subject cannot be used as issuer: {error}"))?;
+        let unsigned = match key.scheme() {
+            Scheme::Sm2WithSm3 => None,
+            _ => {
+                let issuer = rcgen::Issuer::from_ca_cert_der(&der.as_slice().into(), Unsigned(key.clone()));
+                Some(issuer.map_err(|error| format!("{name}.pem: its subject cannot be used as issuer: {error}"))?)
+            }
+        };
         let chains = vec![vec![der.clone()]];
         let name = name.to_owned();
         let authority = Self { name, der, spki, subject, key_identifier, not_after, key, unsigned, chains };
@@ -239,9 +248,10 @@ impl Authority {
     /// CABF-SUB-02: issuer bytes equal the CA's subject bytes. rcgen holds one value for each attribute type and so
     /// loses a second OU or DC; a CA with such a name must not start.
     fn check_issuer_bytes(&self) -> Result<(), Refusal> {
+        let Some(unsigned) = &self.unsigned else { return Ok(()) };
         let mut trial = CertificateParams::default();
         trial.serial_number = Some(vec![1].into());
-        let trial = trial.signed_by(&self.unsigned.key(), &self.unsigned)?;
+        let trial = trial.signed_by(&unsigned.key(), unsigned)?;
         let (_, trial) = X509Certificate::from_der(trial.der())?;
         if trial.issuer().as_raw() != self.subject {
             return Err(format!(
@@ -285,7 +295,14 @@ impl Authority {
 fn check_signature(file: &str, der: &[u8], issuer: &Authority) -> Result<(), Refusal> {
     let (_, certificate) = X509Certificate::from_der(der).map_err(|_| format!("{file}.pem: not a certificate"))?;
     let (_, key) = x509_parser::x509::SubjectPublicKeyInfo::from_der(&issuer.spki)?;
-    let fits = certificate.issuer().as_raw() == issuer.subject && certificate.verify_signature(Some(&key)).is_ok();
+    let is_signed = match issuer.key.scheme() {
+        Scheme::Sm2WithSm3 => {
+            let (message, signature) = (certificate.tbs_certificate.as_ref(), &certificate.signature_value.data);
+            super::sm2::verify(&key.subject_public_key.data, super::sm2::IDENTIFIER, message, signature)
+        }
+        _ => certificate.verify_signature(Some(&key)).is_ok(),
+    };
+    let fits = certificate.issuer().as_raw() == issuer.subject && is_signed;
     if fits { Ok(()) } else { Err(format!("{file}.pem was not signed by {}.pem", issuer.name).into()) }
 }
 

@@ -32,7 +32,9 @@ const CERTIFICATE_POLICIES: [u64; 4] = [2, 5, 29, 32];
 pub(super) fn build(plan: &LeafPlan, authority: &Authority, urls: &Urls, shards: u16) -> Result<Vec<u8>> {
     let key = SubjectPublicKeyInfo::from_der(&plan.spki).map_err(Error::internal)?;
     let params = params(plan, authority, urls, shards)?;
-    let certificate = params.signed_by(&key, &authority.unsigned).map_err(Error::internal)?;
+    let unsigned = authority.unsigned.as_ref();
+    let unsigned = unsigned.ok_or_else(|| Error::internal("an SM2 issuer signs no certificate of this profile"))?;
+    let certificate = params.signed_by(&key, unsigned).map_err(Error::internal)?;
     let tbs = der::only(certificate.der(), der::SEQUENCE).and_then(der::take).map(|(tbs, _)| tbs.whole.to_vec());
     tbs.ok_or_else(|| Error::internal("the certificate builder wrote no certificate"))
 }

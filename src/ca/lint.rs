@@ -3,6 +3,7 @@
 //! The expected octets are written down here a second time, without the library that built the certificate, so that
 //! neither a fault of that library nor one of `leaf` reaches a signature (CABF-LNT-01).
 
+pub(super) mod sm2;
 mod subject;
 
 use std::borrow::Cow;
@@ -148,7 +149,7 @@ impl<'a> Fields<'a> {
             Ok(SubjectKey::P256) => ECDSA_SHA256,
             Ok(SubjectKey::P384) => ECDSA_SHA384,
             Ok(SubjectKey::Rsa2048 | SubjectKey::Rsa3072 | SubjectKey::Rsa4096) => RSA_SHA256,
-            Err(_) => return fault("issuer_key", "the issuer's key is of no accepted kind"),
+            Ok(SubjectKey::Sm2) | Err(_) => return fault("issuer_key", "the issuer's key is of no accepted kind"),
         };
         Ok(Self {
             serial: der::encode(der::INTEGER, &[plan.serial.as_bytes()]),

@@ -20,11 +20,15 @@ mod hierarchy;
 mod keys;
 mod leaf;
 mod lint;
+mod national;
 mod signer;
+#[cfg_attr(not(feature = "sm2"), path = "sm2_absent.rs")]
+mod sm2;
 mod spki;
 mod weak;
 
 use hierarchy::{Authority, Hierarchy, Opening};
+use national::Use;
 use signer::KeyKind;
 
 /// Longest common name (CABF-SUB-08: ub-common-name of RFC 5280 appendix A.1).
@@ -32,6 +36,12 @@ pub const MAX_COMMON_NAME: usize = 64;
 
 /// Most shards that a CRL may have.
 const MAX_SHARDS: u16 = 1024;
+
+/// The name of the SM2 root.
+const SM2_ROOT: &str = "root-sm2";
+
+/// The family that certifies SM2 keys unless the settings say otherwise.
+const USUAL_SM2_ISSUER: &str = "chancery-d";
 
 /// Why the CA does not start, told to the operator.
 type Refusal = Box<dyn std::error::Error + Send + Sync>;
@@ -52,6 +62,9 @@ pub struct Settings {
     pub issuers: Vec<String>,
     /// Whether subjects with RSA keys are signed by an RSA intermediate (of the same name with `-rsa`).
     pub rsa_issuers: bool,
+    /// Those of `issuers` under whose name SM2 keys are certified (CAT-13), by an SM2 intermediate (of the same name with `-sm2`)
+    /// below an SM2 root. A build without SM2 has none.
+    pub sm2_issuers: Vec<String>,
     /// How many further roots cross-sign the intermediates; each gives an alternate chain.
     pub alternate_roots: u8,
     /// How many shards each issuer's CRL has: a power of two, at most 1024. Changing it later is safe.
@@ -122,6 +135,7 @@ impl Default for Settings {
             intermediate_days: 3650,
             issuers: ["chancery", "chancery-s", "chancery-g", "chancery-d"].map(str::to_owned).to_vec(),
             rsa_issuers: true,
+            sm2_issuers: vec![USUAL_SM2_ISSUER.to_owned()],
             alternate_roots: 0,
             crl_shards: 1,
             rsa_bits: 2048,
@@ -164,12 +178,19 @@ impl Settings {
                 is_issuer_name(name),
                 &format!(
                     "issuers: \"{name}\" is not 1 to 40 lower-case letters, digits and inner hyphens, or begins with \
-                     \"root\" or ends in \"-rsa\", which are names of this CA's own"
+                     \"root\" or ends in \"-rsa\" or \"-sm2\", which are names of this CA's own"
                 ),
             );
             demand(self.issuers.iter().filter(|other| *other == name).count() == 1, "issuers: each name once");
         }
-        for (name, _) in self.intermediates() {
+        for name in &self.sm2_issuers {
+            // The usual name may stand there although other families were named.
+            let known = self.issuers.contains(name) || name == USUAL_SM2_ISSUER;
+            demand(known, &format!("sm2_issuers: \"{name}\" is not one of issuers"));
+            let once = self.sm2_issuers.iter().filter(|other| *other == name).count() == 1;
+            demand(once, "sm2_issuers: each name once");
+        }
+        for name in self.intermediates().map(|(name, _)| name).chain(self.sm2_intermediates()) {
             demand(
                 self.intermediate_common_name(&name).chars().count() <= MAX_COMMON_NAME,
                 &format!("organization, issuers: the common name of \"{name}\" would exceed 64 characters"),
@@ -185,11 +206,21 @@ impl Settings {
         })
     }
 
+    /// The families that certify SM2 keys: none in a build without SM2.
+    pub fn sm2_families(&self) -> impl Iterator<Item = &String> {
+        self.sm2_issuers.iter().filter(|name| sm2::IS_BUILT_IN && self.issuers.contains(name))
+    }
+
+    fn sm2_intermediates(&self) -> impl Iterator<Item = String> {
+        self.sm2_families().map(|name| sm2_name(name))
+    }
+
     /// `<organization> <Issuer> TLS CA 1`; the issuer is left out where it only repeats the organization.
     fn intermediate_common_name(&self, name: &str) -> String {
-        let (family, kind) = match name.strip_suffix("-rsa") {
-            Some(family) => (family, "TLS RSA CA 1"),
-            None => (name, "TLS CA 1"),
+        let (family, kind) = match (name.strip_suffix("-rsa"), name.strip_suffix("-sm2")) {
+            (Some(family), _) => (family, "TLS RSA CA 1"),
+            (_, Some(family)) => (family, "TLS SM2 CA 1"),
+            (None, None) => (name, "TLS CA 1"),
         };
         if family.eq_ignore_ascii_case(&self.organization) {
             return format!("{} {kind}", self.organization);
@@ -211,10 +242,20 @@ fn is_issuer_name(name: &str) -> bool {
         && name.bytes().last().is_some_and(plain)
         && !name.starts_with("root")
         && !name.ends_with("-rsa")
+        && !is_sm2_name(name)
 }
 
 fn rsa_name(issuer: &str) -> String {
     format!("{issuer}-rsa")
+}
+
+fn sm2_name(issuer: &str) -> String {
+    format!("{issuer}-sm2")
+}
+
+/// Whether it is the name of an SM2 intermediate.
+fn is_sm2_name(name: &str) -> bool {
+    name.ends_with("-sm2") && name != SM2_ROOT
 }
 
 impl Urls {
@@ -279,6 +320,9 @@ impl Ca {
 
     /// Builds the to-be-signed certificate and lints it by an independent parse against its profile.
     pub fn prepare(&self, plan: &LeafPlan) -> Result<Prepared> {
+        if plan.key == SubjectKey::Sm2 {
+            return self.prepare_national(plan, Use::Signature);
+        }
         let authority = self.authority(&plan.issuer, plan.key)?;
         let tbs = leaf::build(plan, authority, &self.urls, self.settings.crl_shards)?;
         lint::check(&tbs, plan, authority, &self.urls, self.settings.crl_shards).map_err(Error::internal)?;
@@ -288,6 +332,10 @@ impl Ca {
     /// Checks the octets of a TBSCertificate against a plan, as `prepare` does. The source of the error names the lint.
     pub fn lint(&self, tbs: &[u8], plan: &LeafPlan) -> Result<()> {
         let authority = self.authority(&plan.issuer, plan.key)?;
+        if plan.key == SubjectKey::Sm2 {
+            let (urls, shards) = (&self.urls, self.settings.crl_shards);
+            return lint::sm2::check(tbs, plan, Use::Signature, authority, urls, shards).map_err(Error::internal);
+        }
         lint::check(tbs, plan, authority, &self.urls, self.settings.crl_shards).map_err(Error::internal)
     }
 
@@ -340,7 +388,15 @@ impl Ca {
         if !self.settings.issuers.iter().any(|name| name == issuer) {
             return Err(Error::internal(format!("the issuer \"{issuer}\" is not among those of the settings")));
         }
-        let name = if key.is_rsa() && self.settings.rsa_issuers { rsa_name(issuer) } else { issuer.to_owned() };
+        let name = match key {
+            SubjectKey::Sm2 => sm2_name(issuer),
+            key if key.is_rsa() && self.settings.rsa_issuers => rsa_name(issuer),
+            _ => issuer.to_owned(),
+        };
+        // One that only owes CRLs issues nothing any more.
+        if key == SubjectKey::Sm2 && !self.settings.sm2_families().any(|family| family == issuer) {
+            return Err(Error::internal(format!("SM2 keys are not certified under \"{issuer}\" (ca.sm2_issuers)")));
+        }
         let found = self.intermediates.iter().find(|authority| authority.name == name);
         found.ok_or_else(|| Error::internal(format!("there is no intermediate \"{name}\"")))
     }

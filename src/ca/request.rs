@@ -3,7 +3,7 @@
 use rcgen::{CertificateParams, DistinguishedName, DnType, SanType};
 use zeroize::Zeroizing;
 
-use super::MAX_COMMON_NAME;
+use super::{MAX_COMMON_NAME, national};
 use super::signer::{Key, KeyKind};
 use super::spki::PublicKey;
 use crate::domain::csr::SubjectKey;
@@ -26,6 +26,7 @@ pub fn generate(kind: SubjectKey, names: &[Identifier]) -> Result<Generated> {
         SubjectKey::Rsa4096 => KeyKind::Rsa(4096),
         SubjectKey::P256 => KeyKind::P256,
         SubjectKey::P384 => KeyKind::P384,
+        SubjectKey::Sm2 => return national::request(names),
     };
     let der = Key::generate(kind).map_err(Error::internal)?;
     let key = Key::from_pkcs8(&der).ok_or_else(|| Error::internal("a key that was just made can't be read"))?;
@@ -46,6 +47,13 @@ fn alternative(name: &Identifier) -> Result<SanType> {
         }
         Identifier::Ip(address) => Ok(SanType::IpAddress(*address)),
     }
+}
+
+/// Makes an SM2 key alone: itself, PKCS#8, DER, and its SubjectPublicKeyInfo, DER.
+pub fn sm2_key() -> Result<(Zeroizing<Vec<u8>>, Vec<u8>)> {
+    let der = Key::generate(KeyKind::Sm2).map_err(Error::internal)?;
+    let key = Key::from_pkcs8(&der).ok_or_else(|| Error::internal("a key that was just made can't be read"))?;
+    Ok((der, key.spki()))
 }
 
 /// Whether a private key (PKCS#8, DER) is that of a SubjectPublicKeyInfo (DER).

@@ -12,7 +12,7 @@ use aws_lc_rs::signature::{
 use rcgen::{PublicKeyData, SignatureAlgorithm, SigningKey};
 use zeroize::Zeroizing;
 
-use super::der;
+use super::{der, sm2, spki};
 use crate::domain::Error;
 
 /// Kinds of keys that this CA makes for itself.
@@ -21,6 +21,7 @@ pub(super) enum KeyKind {
     P256,
     P384,
     Rsa(u16),
+    Sm2,
 }
 
 /// A private key of the CA.
@@ -36,11 +37,14 @@ pub(super) enum Scheme {
     EcdsaSha256,
     EcdsaSha384,
     RsaSha256,
+    /// SM2 with SM3, under the identifier of RFC 8998 section 3.2.1.
+    Sm2WithSm3,
 }
 
 enum Pair {
     Ecdsa(EcdsaKeyPair),
     Rsa(RsaKeyPair),
+    Sm2(sm2::Pair),
 }
 
 /// A stand-in for a key that says which key it is and signs nothing: what is built with it can be linted before the
@@ -56,6 +60,7 @@ impl Scheme {
             Self::RsaSha256 => {
                 &[0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b, 0x05, 0x00]
             }
+            Self::Sm2WithSm3 => &[0x30, 0x0a, 0x06, 0x08, 0x2a, 0x81, 0x1c, 0xcf, 0x55, 0x01, 0x83, 0x75],
         }
     }
 
@@ -64,6 +69,8 @@ impl Scheme {
             Self::EcdsaSha256 => &rcgen::PKCS_ECDSA_P256_SHA256,
             Self::EcdsaSha384 => &rcgen::PKCS_ECDSA_P384_SHA384,
             Self::RsaSha256 => &rcgen::PKCS_RSA_SHA256,
+            // rcgen has no name for it. It is never asked for one in earnest: an SM2 key refuses to sign for rcgen.
+            Self::Sm2WithSm3 => &rcgen::PKCS_ECDSA_P256_SHA256,
         }
     }
 }
@@ -92,10 +99,11 @@ impl Key {
                 let pkcs8 = pair.as_der().map_err(|_| failed("written"))?;
                 Ok(Zeroizing::new(pkcs8.as_ref().to_vec()))
             }
+            KeyKind::Sm2 => sm2::generate(),
         }
     }
 
-    /// Reads PKCS#8 DER; none for anything but a P-256, P-384 or RSA key.
+    /// Reads PKCS#8 DER; none for anything but a P-256, P-384, RSA or SM2 key.
     pub(super) fn from_pkcs8(der: &[u8]) -> Option<Self> {
         let ecdsa = |pair: EcdsaKeyPair, scheme| {
             let public = pair.public_key().as_ref().to_vec();
@@ -106,6 +114,9 @@ impl Key {
         }
         if let Ok(pair) = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_ASN1_SIGNING, der) {
             return Some(ecdsa(pair, Scheme::EcdsaSha384));
+        }
+        if let Some(pair) = sm2::Pair::from_pkcs8(der) {
+            return Some(Self { public: pair.point(), pair: Pair::Sm2(pair), scheme: Scheme::Sm2WithSm3 });
         }
         let pair = RsaKeyPair::from_pkcs8(der).ok()?;
         let public = pair.public_key().as_ref().to_vec();
@@ -119,7 +130,10 @@ impl Key {
 
     /// A signature over a message: the content of `signatureValue`.
     pub(super) fn signature(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
-        self.sign(message).map_err(Error::internal)
+        match &self.pair {
+            Pair::Sm2(pair) => pair.sign(message).ok_or_else(|| Error::internal("an SM2 key could not sign")),
+            _ => self.sign(message).map_err(Error::internal),
+        }
     }
 
     /// A to-be-signed structure with its signature around it, DER: what certificates, CRLs and basic OCSP answers are
@@ -127,6 +141,14 @@ impl Key {
     pub(super) fn signed(&self, tbs: &[u8]) -> Result<Vec<u8>, Error> {
         let signature = der::encode(der::BIT_STRING, &[&[0], &self.signature(tbs)?]);
         Ok(der::encode(der::SEQUENCE, &[tbs, self.scheme.identifier(), &signature]))
+    }
+
+    /// The SubjectPublicKeyInfo, DER.
+    pub(super) fn spki(&self) -> Vec<u8> {
+        match self.scheme {
+            Scheme::Sm2WithSm3 => spki::of_point(&self.public),
+            _ => self.subject_public_key_info(),
+        }
     }
 
     /// The key identifier: the leftmost 160 bits of the SHA-256 of the public key (RFC 7093 section 2, method 1).
@@ -164,6 +186,7 @@ impl SigningKey for Key {
                     .map_err(|_| rcgen::Error::RemoteKeyError)?;
                 Ok(signature)
             }
+            Pair::Sm2(_) => Err(rcgen::Error::UnsupportedSignatureAlgorithm),
         }
     }
 }

@@ -7,7 +7,7 @@ use x509_parser::oid_registry::Oid;
 use x509_parser::signature_algorithm::RsaSsaPssParams;
 use x509_parser::x509::AlgorithmIdentifier;
 
-use super::{der, weak};
+use super::{der, sm2, weak};
 use crate::domain::csr::SubjectKey;
 use crate::domain::{Error, Kind, Result};
 
@@ -19,6 +19,14 @@ const P256: [u8; 21] = [
 ];
 const P384: [u8; 18] =
     [0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22];
+
+/// id-ecPublicKey with the curve of SM2 (GB/T 33560).
+const SM2_ALGORITHM: [u8; 21] = [
+    0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x81, 0x1c, 0xcf, 0x55, 0x01,
+    0x82, 0x2d,
+];
+/// The content of the identifier of SM2 signatures with SM3, 1.2.156.10197.1.501.
+const SM2_WITH_SM3: [u8; 8] = [0x2a, 0x81, 0x1c, 0xcf, 0x55, 0x01, 0x83, 0x75];
 
 const ACCEPTED: &str =
     "Accepted are RSA keys of 2048, 3072 or 4096 bits with exponent 65537 and ECDSA keys on P-256 or P-384.";
@@ -57,6 +65,7 @@ impl<'a> PublicKey<'a> {
             a if a == RSA => rsa_kind(bits)?,
             a if a == P256 => point_kind(bits, SubjectKey::P256, 32)?,
             a if a == P384 => point_kind(bits, SubjectKey::P384, 48)?,
+            a if a == SM2_ALGORITHM && sm2::IS_BUILT_IN => sm2_kind(bits)?,
             _ => {
                 let (found, rule) = describe(algorithm.content);
                 return refuse(found, rule);
@@ -83,6 +92,9 @@ impl<'a> PublicKey<'a> {
 
     /// Whether `signature` over `message` is this key's. SHA-1 and MD5 are refused by name.
     pub(super) fn verify(self, algorithm: &AlgorithmIdentifier<'_>, message: &[u8], signature: &[u8]) -> Result<()> {
+        if self.kind == SubjectKey::Sm2 {
+            return self.verify_sm2(algorithm, message, signature);
+        }
         let verifier = self.verifier(algorithm)?;
         UnparsedPublicKey::new(verifier, self.bits).verify(message, signature).map_err(|_| {
             Error::new(
@@ -93,6 +105,22 @@ impl<'a> PublicKey<'a> {
                 ),
             )
         })
+    }
+
+    /// SM2 with SM3, under the one identifier that needs no agreement (RFC 8998 section 3.2.1).
+    fn verify_sm2(self, algorithm: &AlgorithmIdentifier<'_>, message: &[u8], signature: &[u8]) -> Result<()> {
+        let refuse = |why: &str| Err(Error::new(Kind::BadCsr, format!("{why} {SM2_ADVICE}")));
+        // Some write NULL as parameters, most nothing.
+        if algorithm.algorithm.as_bytes() != SM2_WITH_SM3 || algorithm.parameters().is_some_and(|any| !is_null(any)) {
+            return refuse("The CSR has an SM2 key, and is not signed with SM2 and SM3 (OID 1.2.156.10197.1.501).");
+        }
+        match sm2::verify(self.bits, sm2::IDENTIFIER, message, signature) {
+            true => Ok(()),
+            false => refuse(
+                "The CSR's signature does not verify with the SM2 key in it and the identifier 1234567812345678 (RFC 8998 \
+                 section 3.2.1); a CSR that was signed with another identifier, or with none, fails like this.",
+            ),
+        }
     }
 
     fn verifier(self, algorithm: &AlgorithmIdentifier<'_>) -> Result<&'static dyn VerificationAlgorithm> {
@@ -112,7 +140,6 @@ impl<'a> PublicKey<'a> {
             other => return refuse_signature(format_args!("an algorithm that is not known here (OID {other})")),
         };
         // RFC 4055 section 5, RFC 5758 section 3.2: NULL or nothing for RSA, nothing for ECDSA.
-        let is_null = |any: &Any<'_>| any.tag() == Tag::Null && any.header.is_primitive() && any.data.is_empty();
         if algorithm.parameters().is_some_and(|parameters| ecdsa || !is_null(parameters)) {
             return refuse_signature("an algorithm whose parameters do not belong to it");
         }
@@ -129,6 +156,14 @@ impl<'a> PublicKey<'a> {
             (kind, ..) => return refuse_signature(format_args!("an algorithm that does not go with its {kind} key")),
         })
     }
+}
+
+/// How to make a request that is accepted.
+const SM2_ADVICE: &str =
+    "Sign it with that key and that identifier (openssl req -new -sm3 -sigopt distid:1234567812345678).";
+
+fn is_null(any: &Any<'_>) -> bool {
+    any.tag() == Tag::Null && any.header.is_primitive() && any.data.is_empty()
 }
 
 fn refuse_signature<T>(found: impl std::fmt::Display) -> Result<T> {
@@ -177,6 +212,20 @@ fn point_kind(bits: &[u8], kind: SubjectKey, field_octets: usize) -> Result<Subj
         Some(2 | 3) => refuse(format_args!("{kind} with a compressed point"), ALGORITHM),
         _ => refuse(format_args!("{kind} with a malformed point"), ALGORITHM),
     }
+}
+
+/// SM2 has a check of its own: no library verifies its signatures that would look at the point.
+fn sm2_kind(bits: &[u8]) -> Result<SubjectKey> {
+    let kind = point_kind(bits, SubjectKey::Sm2, 32)?;
+    match sm2::is_point(bits) {
+        true => Ok(kind),
+        false => refuse("SM2 with a point that is not on the curve", ALGORITHM),
+    }
+}
+
+/// The SubjectPublicKeyInfo, DER, of a point on the curve of SM2.
+pub(super) fn of_point(point: &[u8]) -> Vec<u8> {
+    der::encode(der::SEQUENCE, &[&SM2_ALGORITHM, &der::encode(der::BIT_STRING, &[&[0], point])])
 }
 
 fn rsa_kind(bits: &[u8]) -> Result<SubjectKey> {
@@ -242,7 +291,7 @@ fn describe_curve(parameters: &[u8]) -> (&'static str, &'static str) {
         [0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x0a] => ("ECDSA on secp256k1", ALGORITHM),
         // CAT-13: the national standard is a product line of its own, and CABF-KEY-05 keeps it out of all others.
         [0x06, 0x08, 0x2a, 0x81, 0x1c, 0xcf, 0x55, 0x01, 0x82, 0x2d] => {
-            ("SM2. SM2 keys need a DNSPod GM product, and this server issues none", SM2)
+            ("SM2. SM2 keys need a DNSPod GM product, and this build of the server cannot sign SM2", SM2)
         }
         [0x30, ..] => ("an EC key with explicit curve parameters instead of a named curve", ALGORITHM),
         _ => ("an EC key on another curve", ALGORITHM),

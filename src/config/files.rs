@@ -36,7 +36,12 @@ impl Config {
     /// The product catalogue: read, and compared with what the configuration says of it.
     pub fn load_catalog(&self) -> Result<ReadCatalog, Vec<Fault>> {
         let usual = Files::default();
-        let demands = Demands { issuers: &self.ca.issuers, default_product: &self.acme.default_product };
+        let sm2_issuers: Vec<&String> = self.ca.sm2_families().collect();
+        let demands = Demands {
+            issuers: &self.ca.issuers,
+            sm2_issuers: &sm2_issuers,
+            default_product: &self.acme.default_product,
+        };
         let products = Source::read(&self.catalog.products, Some((&usual.products, BUILT_IN_CATALOG)));
         let names = Source::read(&self.catalog.names, Some((&usual.names, BUILT_IN_NAMES)));
         let weak_keys: Vec<Source> = self.catalog.weak_keys.iter().map(|path| Source::read(path, None)).collect();

@@ -29,7 +29,7 @@ pub struct Csr {
     pub must_staple: bool,
 }
 
-/// Kinds of keys that certificates are issued for (Baseline Requirements 6.1.5, less P-521).
+/// Kinds of keys that certificates are issued for (Baseline Requirements 6.1.5, less P-521), and that of the national standard (CAT-13).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum SubjectKey {
     /// RSA with a modulus of 2048 bits.
@@ -47,6 +47,9 @@ pub enum SubjectKey {
     /// ECDSA on NIST P-384.
     #[serde(rename = "p-384")]
     P384,
+    /// SM2, of the Chinese national standard (GB/T 32918).
+    #[serde(rename = "sm2")]
+    Sm2,
 }
 
 impl SubjectKey {
@@ -64,6 +67,7 @@ impl fmt::Display for SubjectKey {
             Self::Rsa4096 => "RSA 4096",
             Self::P256 => "P-256",
             Self::P384 => "P-384",
+            Self::Sm2 => "SM2",
         })
     }
 }

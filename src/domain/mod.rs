@@ -23,6 +23,7 @@ pub mod money;
 pub mod notice;
 pub mod order;
 pub mod organisation;
+pub mod pair;
 pub mod plan;
 pub mod portfolio;
 pub mod purchase;

@@ -124,8 +124,8 @@ pub struct Bundle<'a> {
     pub chain: &'a [Vec<u8>],
     /// The key.
     pub key: Key<'a>,
-    /// The second certificate with its chain, DER, and its key, PKCS#8, of the Chinese standard: for encryption.
-    pub second: Option<(&'a [Vec<u8>], &'a [u8])>,
+    /// The second certificate with its chain, DER, and its key, of the Chinese standard: for encryption.
+    pub second: Option<(&'a [Vec<u8>], Key<'a>)>,
     /// The password of a key store; none to have one made. It opens a locked key too.
     pub password: Option<&'a str>,
     /// Lines for people besides those of the format.
@@ -158,22 +158,25 @@ type File = (String, Zeroizing<Vec<u8>>);
 fn pem_files(format: Format, bundle: &Bundle<'_>, name: &str) -> Vec<File> {
     // INSTALL-04, INSTALL-06: the whole chain, leaf first.
     let mut files = vec![(format!("1_{name}_cert.crt"), text(keystore::chain_pem(bundle.chain)))];
-    let key = match &bundle.key {
-        // a generated password protects key stores only, the PEM key stays plain.
-        Key::Plain(key) => Some(keystore::key_pem(key).to_string()),
-        Key::Locked(key) => Some(keystore::locked_pem(key)),
-        Key::Elsewhere => None,
-    };
-    files.extend(key.map(|key| (format!("2_{name}.key"), text(key))));
+    files.extend(key_text(&bundle.key).map(|key| (format!("2_{name}.key"), key)));
     if format == Format::Apache {
         let above = bundle.chain.get(1..).unwrap_or_default();
         files.push((format!("3_{name}_chain.crt"), text(keystore::chain_pem(above))));
     }
-    if let Some((chain, key)) = bundle.second {
+    if let Some((chain, key)) = &bundle.second {
         files.push((format!("3_{name}_encryption_cert.crt"), text(keystore::chain_pem(chain))));
-        files.push((format!("4_{name}_encryption.key"), text(keystore::key_pem(key).to_string())));
+        files.extend(key_text(key).map(|key| (format!("4_{name}_encryption.key"), key)));
     }
     files
+}
+
+fn key_text(key: &Key<'_>) -> Option<Zeroizing<Vec<u8>>> {
+    match key {
+        // a generated password protects key stores only, the PEM key stays plain.
+        Key::Plain(key) => Some(text(keystore::key_pem(key).to_string())),
+        Key::Locked(key) => Some(text(keystore::locked_pem(key))),
+        Key::Elsewhere => None,
+    }
 }
 
 fn text(text: String) -> Zeroizing<Vec<u8>> {

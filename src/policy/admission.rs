@@ -77,7 +77,7 @@ pub fn choose<'a>(catalog: &'a Catalog, request: &Request, terms: &Terms<'_>) ->
 
 /// What the customer has for exactly these names: under way or certified already, else the first purchase that fits.
 fn had<'t>(catalog: &Catalog, request: &Request, terms: &Terms<'t>) -> Option<&'t str> {
-    let is_sold = |id: &&str| catalog.product(id).is_some_and(|product| product.sale != Sale::Unpriced);
+    let is_sold = |id: &&str| catalog.product(id).is_some_and(Product::is_sold);
     if let Some(held) = terms.held.filter(is_sold) {
         return Some(held);
     }
@@ -99,6 +99,14 @@ fn had<'t>(catalog: &Catalog, request: &Request, terms: &Terms<'t>) -> Option<&'
 /// How many profiles the refusal of an unknown one lists.
 const LISTED: usize = 40;
 
+/// What whoever asks for a product of the national standard is told by a server without SM2.
+pub fn cannot_sign(id: &str) -> String {
+    format!(
+        "The profile \"{id}\" is not offered: its certificates follow the national standard, and this server cannot sign SM2 \
+         (CAT-13). It was built without SM2, or ca.sm2_issuers names no issuer for it."
+    )
+}
+
 /// A product that can be had.
 fn sold<'a>(catalog: &'a Catalog, id: &str) -> Result<&'a Product> {
     match catalog.product(id) {
@@ -107,6 +115,8 @@ fn sold<'a>(catalog: &'a Catalog, id: &str) -> Result<&'a Product> {
             Kind::InvalidProfile,
             format!("The profile \"{id}\" is not sold: no price is set for this product (CAT-02)."),
         )),
+        // CAT-13
+        Some(product) if product.unsignable => Err(Error::new(Kind::InvalidProfile, cannot_sign(id))),
         Some(product) => Ok(product),
         None => {
             let shown: String = id.chars().take(64).collect();

@@ -46,6 +46,8 @@ pub struct Catalog {
 pub struct Demands<'a> {
     /// The issuers that there are (`[ca] issuers`).
     pub issuers: &'a [String],
+    /// Those of them that certify SM2 keys (`[ca] sm2_issuers`); a build without SM2 has none.
+    pub sm2_issuers: &'a [&'a String],
     /// The product of orders that ask for none (`acme.default_product`).
     pub default_product: &'a str,
 }
@@ -107,6 +109,8 @@ pub struct Product {
     pub shape: Shape,
     /// On what terms it is had.
     pub sale: Sale,
+    /// Whether this server cannot sign what it is: a product of the national standard without an SM2 issuer (CAT-13).
+    pub unsignable: bool,
     /// The product of the same brand and type for one such name, and its price a year: what the names cost as
     /// certificates of their own (PRICE-36).
     pub separate: Option<(String, Money)>,
@@ -353,9 +357,9 @@ impl Catalog {
         self.products.values().map(Arc::as_ref)
     }
 
-    /// The products that can be had, by their ids: the ACME profiles (CAT-02).
+    /// The products that can be had, by their ids: the ACME profiles (CAT-02, CAT-13).
     pub fn sold(&self) -> impl Iterator<Item = &Product> {
-        self.products().filter(|product| product.sale != Sale::Unpriced)
+        self.products().filter(|product| product.is_sold())
     }
 
     /// The brand of that id.
@@ -380,6 +384,16 @@ impl Catalog {
 }
 
 impl Product {
+    /// Whether it can be had.
+    pub fn is_sold(&self) -> bool {
+        self.sale != Sale::Unpriced && !self.unsignable
+    }
+
+    /// Whether it certifies SM2 keys, which those of the national standard alone do (CAT-13).
+    pub fn takes_sm2(&self) -> bool {
+        self.keys.contains(&SubjectKey::Sm2)
+    }
+
     /// Whether the documented rules for names, words, keys and deadlines are for it.
     pub fn is_documented(&self) -> bool {
         self.class != Class::Private

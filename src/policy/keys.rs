@@ -66,6 +66,13 @@ fn check_kind(csr: &Csr, product: &Product) -> Result<()> {
         return Ok(());
     }
     let taken: Vec<String> = product.keys.iter().map(ToString::to_string).collect();
+    if csr.key == SubjectKey::Sm2 {
+        return refuse(format!(
+            "The key is SM2. SM2 keys need a DNSPod GM product; \"{}\" takes {}. (CAT-13)",
+            product.id,
+            taken.join(", ")
+        ));
+    }
     let rule = match product.keys.as_slice() {
         [SubjectKey::Rsa2048] => "CSR-02",
         taken if taken.iter().any(|taken| taken.is_rsa() == csr.key.is_rsa()) => "KEY-02",

@@ -54,6 +54,9 @@ pub fn quote(product: &Product, names: u32, years: u32) -> Result<Quote> {
         let sold = sold.join(" or ");
         return refuse(format!("\"{id}\" is sold for a term of {sold} year(s), not for {years} (BUY-06)."));
     }
+    if product.unsignable {
+        return refuse(super::admission::cannot_sign(id));
+    }
     let price = match product.sale {
         Sale::Paid(price) => price,
         // PRICE-14, PRICE-34

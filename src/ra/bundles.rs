@@ -1,5 +1,6 @@
 //! Downloads for servers: a certificate with its chain, and with its key where that is here (INSTALL-01 to INSTALL-08).
 
+use super::pairs::SecondPart;
 use super::{CertificateStatus, Kept, Listed, Ra};
 use crate::domain::audit::Act;
 use crate::domain::key_pair::{KeyPair, PrivateKey};
@@ -44,16 +45,17 @@ impl Ra {
             (_, Some(content)) => Key::Plain(content),
             _ => Key::Elsewhere,
         };
-        let held = !matches!(key, Key::Elsewhere);
         let names = listed.certificate.names();
         let name = names.first().map_or("certificate", String::as_str);
         let notes = self.notes(&listed);
         let now = self.now();
-        let extra = match &listed.certificate {
+        let second = match &listed.certificate {
             Kept::Uploaded(upload) if owner => self.second_pair(upload).await?,
+            Kept::Issued(certificate) if owner => self.second_part(certificate, password).await?,
             _ => None,
         };
-        let second = extra.as_ref().map(|(chain, key)| (chain.as_slice(), key.as_slice()));
+        let held = !matches!(key, Key::Elsewhere) || second.is_some();
+        let second = second.as_ref().map(|second| (second.chain.as_slice(), second.key()));
         let made = archive::bundle(format, &Bundle { name, chain: &chain, key, second, password, notes: &notes, now })?;
         if held {
             self.records.commit(Batch::of(Act::PrivateKeyRead { of: id.to_string() }, now)).await?;
@@ -92,9 +94,12 @@ impl Ra {
         Ok(std::iter::once(leaf.to_vec()).chain(above.iter().cloned()).collect())
     }
 
-    async fn second_pair(&self, upload: &Upload) -> Result<Option<(Vec<Vec<u8>>, zeroize::Zeroizing<Vec<u8>>)>> {
+    async fn second_pair(&self, upload: &Upload) -> Result<Option<SecondPart>> {
         match (&upload.standard, &upload.encryption) {
-            (Standard::Sm2, Some(pair)) => Ok(Some((pair.ders(), self.read_document(&pair.key).await?.1))),
+            (Standard::Sm2, Some(pair)) => {
+                let (_, key) = self.read_document(&pair.key).await?;
+                Ok(Some(SecondPart::uploaded(pair.ders(), key)))
+            }
             _ => Ok(None),
         }
     }

@@ -57,6 +57,8 @@ pub struct Download {
     pub chain: Vec<Vec<u8>>,
     /// How many chains there are.
     pub chains: usize,
+    /// The certificate for encryption that goes with it, if it is the first of an SM2 pair.
+    pub encryption: Option<Serial>,
 }
 
 impl Ra {
@@ -295,7 +297,9 @@ impl Ra {
             not_before: window.not_before,
             not_after: window.not_after,
         };
-        let Signed { der, issuer } = self.ca.sign(self.ca.prepare(&plan)?)?;
+        let prepared = self.ca.prepare(&plan)?;
+        let second = self.second(&order, &account.holder(), &plan, now).await?;
+        let Signed { der, issuer } = self.ca.sign(prepared)?;
         let certificate = Certificate {
             serial,
             issuer,
@@ -337,6 +341,10 @@ impl Ra {
                 .check(application)
                 .check(organisation)
                 .index(&Index::ObtainedWith(&organisation.id, product.class.id()), application.id.as_str()),
+            None => batch,
+        };
+        let batch = match second {
+            Some(second) => self.pair(batch, second, &certificate, now)?,
             None => batch,
         };
         let batch = self.settle_purchase(&account.holder(), &fulfilled, &certificate, batch).await?;
@@ -437,7 +445,13 @@ impl Ra {
             Error::internal(format!("the issuer \"{}\" of certificate {serial} is not configured", certificate.issuer))
         })?;
         let wanted = chains.get(chain).ok_or_else(none)?;
-        Ok(Download { leaf: certificate.der.clone(), chain: wanted.clone(), chains: chains.len() })
+        let pair = self.pair_of(&certificate).await?.filter(|pair| pair.signature == *serial);
+        Ok(Download {
+            leaf: certificate.der.clone(),
+            chain: wanted.clone(),
+            chains: chains.len(),
+            encryption: pair.map(|pair| pair.encryption),
+        })
     }
 }
 

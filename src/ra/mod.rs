@@ -30,6 +30,7 @@ pub mod limits;
 mod notices;
 mod operations;
 mod orders;
+mod pairs;
 mod placing;
 mod portfolio;
 mod profiles;

@@ -134,7 +134,7 @@ impl Ra {
             (Standing::KeyHolder | Standing::NameHolder, _) => Vec::new(),
         };
         found.retain(|other| other.serial != certificate.serial);
-        Ok(found)
+        self.with_other_halves(found, Some(certificate)).await
     }
 
     /// The certificates in force with a key.
@@ -171,7 +171,8 @@ impl Ra {
             return Ok(());
         }
         settle(|| async {
-            let (all, now) = (self.in_force_with(spki_sha256).await?, self.now());
+            let all = self.with_other_halves(self.in_force_with(spki_sha256).await?, None).await?;
+            let now = self.now();
             let Some((first, others)) = all.split_first() else { return Ok(()) };
             let batch = Batch::of(revoked(first, reason, told), now);
             let batch = others.iter().fold(batch, |batch, other| batch.and(revoked(other, reason, told), now));

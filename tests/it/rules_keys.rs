@@ -109,7 +109,7 @@ async fn keys_that_a_product_does_not_take_are_refused_by_their_kinds() {
     let client = world.client().await;
     let name = &["example.com"][..];
     let csr = |key: &[&str]| request(key, "example.com", &[]);
-    let sm2 = request(SM2, "example.com", &["-sm3"]);
+    let sm2 = request(SM2, "example.com", &["-sm3", "-sigopt", "distid:1234567812345678"]);
     let cases: Vec<Refused<'_>> = vec![
         ("KEY-01", "single", name, csr(RSA2048), &["The key is RSA 2048", "\"single\" takes P-256"]),
         ("KEY-02", "single", name, csr(P384), &["The key is P-384", "\"single\" takes P-256"]),
@@ -118,7 +118,7 @@ async fn keys_that_a_product_does_not_take_are_refused_by_their_kinds() {
         ("KEY-02", "any", name, csr(RSA1024), &["RSA of 1024 bits", "2048, 3072 or 4096 bits"]),
         ("KEY-02", "any", name, csr(P521), &["ECDSA on P-521"]),
         ("KEY-01", "any", name, csr(ED25519), &["Ed25519"]),
-        ("CAT-13", "any", name, sm2, &["The key of the CSR is SM2", "SM2 keys need a DNSPod GM product"]),
+        ("CAT-13", "any", name, sm2, &["The key is SM2", "SM2 keys need a DNSPod GM product"]),
     ];
     refused(&world, &client, cases).await;
 }

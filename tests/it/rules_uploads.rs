@@ -218,6 +218,28 @@ async fn the_chinese_standard_has_four_parts() {
 }
 
 #[tokio::test]
+async fn a_chain_of_the_chinese_standard_with_a_forged_signature_is_refused() {
+    // UPLOAD-11
+    let world = World::documented().await;
+    let owner = Owner::new(&world).await;
+    let (elsewhere, second) = (Elsewhere::sm2(), Elsewhere::sm2());
+    let good = elsewhere.sm2_upload();
+    // Both CAs have the same name.
+    let forged = elsewhere.text("sig.pem") + &second.text("ca.pem");
+    let detail = refused(&owner, with(&good, &[("certificate", json!(forged))])).await;
+    assert!(detail.contains("was not signed by \"CN=SM CA\""), "{detail}");
+    let forged = elsewhere.text("enc.pem") + &second.text("ca.pem");
+    let detail = refused(&owner, with(&good, &[("encryption_certificate", json!(forged))])).await;
+    assert!(detail.contains("was not signed by \"CN=SM CA\""), "{detail}");
+    // Under the identifier of RFC 8998, as others sign.
+    let sign = ["x509", "-req", "-in", "sig.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-sm3", "-CAcreateserial"];
+    let sign = [&sign[..], &["-sigopt", "distid:1234567812345678", "-days", "365", "-out", "named.pem"]].concat();
+    run(elsewhere.path(), "openssl", &sign);
+    let named = json!(elsewhere.text("named.pem") + &elsewhere.text("ca.pem"));
+    owner.api.post("/uploaded-certificates", &with(&good, &[("certificate", named)])).await;
+}
+
+#[tokio::test]
 async fn one_key_file_may_be_that_of_both_certificates() {
     // UPLOAD-07
     let world = World::documented().await;

@@ -1,19 +1,14 @@
-//! Private keys on the curve of SM2 (GB/T 32918.5). Nothing is signed or verified with them here: only the public key is
-//! computed, so that a key is known to be that of its certificate.
+//! Private keys on the curve of SM2 (GB/T 32918.5). Nothing is signed with them here: only the public key is computed, so that a
+//! key is known to be that of its certificate.
 
-use num_bigint::BigUint;
+use zeroize::Zeroizing;
 
 use super::Private;
 use super::private::{EC, wrapped};
-use crate::ca::der;
+use crate::ca::{der, sm2};
 
 /// 1.2.156.10197.1.301
 const CURVE: &[u8] = &[0x06, 0x08, 0x2a, 0x81, 0x1c, 0xcf, 0x55, 0x01, 0x82, 0x2d];
-
-const P: &[u8; 64] = b"FFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF00000000FFFFFFFFFFFFFFFF";
-const N: &[u8; 64] = b"FFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFF7203DF6B21C6052B53BBF40939D54123";
-const GX: &[u8; 64] = b"32C4AE2C1F1981195F9904466A39C9948FE30BBFF2660BE1715A4589334C74C7";
-const GY: &[u8; 64] = b"BC3736A2F4F6779C59BDCEE36B692153D0A9877CC62A474002DF32E52139F0A0";
 
 /// Reads a key, whatever of the two forms its label promises (UPLOAD-06).
 pub(super) fn read(label: &str, octets: &[u8]) -> Option<Private> {
@@ -21,7 +16,7 @@ pub(super) fn read(label: &str, octets: &[u8]) -> Option<Private> {
         return None;
     }
     let sec1 = inner(octets).unwrap_or(octets);
-    let public = public_key(&scalar(sec1)?)?;
+    let public = sm2::public_key(&*scalar(sec1)?)?;
     Some(Private { kind: "SM2".to_owned(), public, pkcs8: wrapped(&[EC, CURVE], sec1) })
 }
 
@@ -35,56 +30,17 @@ fn inner(octets: &[u8]) -> Option<&[u8]> {
     (ours && key.tag == der::OCTET_STRING).then_some(key.content)
 }
 
-/// The secret number of an ECPrivateKey (RFC 5915).
-fn scalar(sec1: &[u8]) -> Option<BigUint> {
+/// The secret number of an ECPrivateKey (RFC 5915), to its 32 octets.
+fn scalar(sec1: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
     let (version, rest) = der::take(der::only(sec1, der::SEQUENCE)?)?;
     let (key, _) = der::take(rest)?;
-    let number = BigUint::from_bytes_be(key.content);
-    let fits = version.whole == [der::INTEGER, 1, 1] && key.tag == der::OCTET_STRING && key.content.len() <= 32;
-    (fits && number.bits() > 0 && number < constant(N)).then_some(number)
-}
-
-fn constant(digits: &[u8; 64]) -> BigUint {
-    BigUint::parse_bytes(digits, 16).expect("the constants of the curve are hexadecimal digits")
-}
-
-type Point = (BigUint, BigUint);
-
-/// The uncompressed point of a secret number. Takes milliseconds, and its time depends on the number: keys come here once,
-/// from their owners.
-fn public_key(secret: &BigUint) -> Option<Vec<u8>> {
-    let p = constant(P);
-    let mut sum: Option<Point> = None;
-    let mut power = (constant(GX), constant(GY));
-    for bit in 0..secret.bits() {
-        if secret.bit(bit) {
-            sum = Some(match sum {
-                None => power.clone(),
-                Some(sum) => add(&sum, &power, &p)?,
-            });
-        }
-        power = add(&power, &power, &p)?;
+    if version.whole != [der::INTEGER, 1, 1] || key.tag != der::OCTET_STRING {
+        return None;
     }
-    let (x, y) = sum?;
-    let padded = |number: BigUint| {
-        let octets = number.to_bytes_be();
-        [vec![0; 32 - octets.len()], octets].concat()
-    };
-    Some([vec![4], padded(x), padded(y)].concat())
-}
-
-/// The sum of two points; none where it is the point at infinity, which no multiple below the order is.
-fn add((x1, y1): &Point, (x2, y2): &Point, p: &BigUint) -> Option<Point> {
-    let minus = |a: &BigUint, b: &BigUint| ((a + p) - b) % p;
-    let slope = if x1 == x2 {
-        // a = -3
-        (((x1 * x1 + p - 1_u32) * 3_u32) % p) * (y1 * 2_u32 % p).modinv(p)?
-    } else {
-        minus(y2, y1) * minus(x2, x1).modinv(p)?
-    } % p;
-    let x3 = minus(&minus(&(&slope * &slope % p), x1), x2);
-    let y3 = minus(&(slope * minus(x1, &x3) % p), y1);
-    Some((x3, y3))
+    let mut secret = Zeroizing::new([0; 32]);
+    let padding = 32_usize.checked_sub(key.content.len())?;
+    secret[padding..].copy_from_slice(key.content);
+    Some(secret)
 }
 
 #[cfg(test)]
@@ -94,11 +50,13 @@ mod tests {
     #[test]
     fn public_keys_are_those_of_the_standard() {
         // GB/T 32918.5 annex A.2
-        let secret = b"3945208F7B2144B13F36E38AC6D39F95889393692860B51A42FB81EF4DF7C5B8";
-        let expected = "09F9DF311E5421A150DD7D161E4BC5C672179FAD1833FC076BB08FF356F35020\
+        let octets = |digits: &str| -> Vec<u8> {
+            (0..digits.len() / 2).map(|n| u8::from_str_radix(&digits[2 * n..2 * n + 2], 16).unwrap()).collect()
+        };
+        let secret = octets("3945208F7B2144B13F36E38AC6D39F95889393692860B51A42FB81EF4DF7C5B8");
+        let expected = "0409F9DF311E5421A150DD7D161E4BC5C672179FAD1833FC076BB08FF356F35020\
                         CCEA490CE26775A52DC6EA718CC1AA600AED05FBF35E084A6632F6072DA9AD13";
-        let public = public_key(&constant(secret)).unwrap();
-        let digits: String = public.iter().map(|octet| format!("{octet:02X}")).collect();
-        assert_eq!(digits, format!("04{expected}"));
+        let sec1 = der::encode(der::SEQUENCE, &[&[der::INTEGER, 1, 1], &der::encode(der::OCTET_STRING, &[&secret])]);
+        assert_eq!(read("EC PRIVATE KEY", &sec1).unwrap().public, octets(expected));
     }
 }

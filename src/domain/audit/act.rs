@@ -416,4 +416,10 @@ pub enum Act {
         serial: Serial,
         names: Vec<String>,
     },
+    // Pairs of the national standard.
+    /// A serial was given out for the second certificate of an order.
+    SecondSerialRecorded {
+        order: OrderId,
+        serial: Serial,
+    },
 }

@@ -41,6 +41,7 @@ impl Act {
             | Self::OrderFailed { order, .. }
             | Self::CaaChecked { order, .. }
             | Self::IssuancePutOff { order, .. }
+            | Self::SecondSerialRecorded { order, .. }
             | Self::CertificateIssued { order, .. } => Some(order.as_str()),
             Self::ValidationRetried { authz, .. }
             | Self::ValidationSettled { authz, .. }

@@ -113,9 +113,9 @@ pub(super) fn parse(text: &str, demands: Option<Demands<'_>>) -> Result<Catalog,
     let mut catalog = Catalog::default();
     for (place, form) in forms {
         let id = form.id.clone();
-        if let Some(product) = sections.settle(form, place, whole, &mut faults)
-            && catalog.products.insert(id.clone(), product.into()).is_some()
-        {
+        let Some(product) = sections.settle(form, place, whole, &mut faults) else { continue };
+        let unsignable = demands.is_some_and(|demands| sections.is_unsignable(&product, demands));
+        if catalog.products.insert(id.clone(), super::Product { unsignable, ..product }.into()).is_some() {
             faults.push(Fault::new(format!("products[{place}].id"), format!("\"{id}\" stands there twice")));
         }
     }
@@ -160,6 +160,10 @@ fn check_demands(catalog: &Catalog, demands: Option<Demands<'_>>, faults: &mut V
         return;
     }
     let Some(Demands { default_product, .. }) = demands else { return };
+    if catalog.product(default_product).is_some_and(|product| product.unsignable) {
+        let told = format!("\"{default_product}\", which acme.default_product names, needs SM2 (CAT-13)");
+        return faults.push(Fault::new("products", told));
+    }
     let reason = match catalog.product(default_product).map(|product| product.sale) {
         None => format!("there is no product \"{default_product}\", which acme.default_product names"),
         Some(Sale::Unpriced) => {
@@ -229,6 +233,13 @@ impl Sections {
         row(&self.settings.ip_matrix)
             .or_else(|| row(&self.settings.ip_matrix_fallback))
             .is_some_and(|types| types.contains(&class))
+    }
+
+    /// Section 25 of the rules: profiles for SM2 are advertised only by a server that can sign SM2.
+    fn is_unsignable(&self, product: &super::Product, demands: Demands<'_>) -> bool {
+        let brand = product.brand.as_ref().and_then(|id| self.brands.get(id));
+        brand.is_some_and(|brand| brand.national_standard)
+            && !demands.sm2_issuers.iter().any(|issuer| **issuer == product.issuer)
     }
 
     /// Whether there is such a table of `[review.flows]`.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::file::{NO_ID, ProductForm, Sections, TypeForm, is_domain, is_id};
 use super::{Catalog, Class, FreeNames, NameRules, Product, Sale, Shape, ceiling};
+use crate::domain::csr::SubjectKey;
 use crate::domain::plan::Method;
 use crate::domain::{Identifier, Money};
 use crate::policy::fault::Fault;
@@ -38,8 +39,12 @@ impl Sections {
             (_, None) => Sale::Unpriced,
         };
         let mut keys = form.keys.unwrap_or_else(|| kind.keys.clone());
+        // CAT-13, KEY-01, X-09: SM2 besides, for what follows the national standard.
+        if brand.is_some_and(|brand| brand.national_standard) && !keys.contains(&SubjectKey::Sm2) {
+            keys.push(SubjectKey::Sm2);
+        }
         if documented && settings.key_policy == KeyPolicy::Rsa2048Only {
-            keys.retain(|key| *key == crate::domain::csr::SubjectKey::Rsa2048);
+            keys.retain(|key| *key == SubjectKey::Rsa2048);
         }
         let mut methods = form.methods.unwrap_or_else(|| kind.methods.clone());
         // where files need a cloud resource, nobody has one here.
@@ -54,6 +59,7 @@ impl Sections {
             class: form.class,
             shape: form.shape,
             sale,
+            unsignable: false,
             separate: None,
             issuer: form.issuer.or_else(|| brand.map(|brand| brand.issuer.clone())).unwrap_or_default(),
             // Design decision 1: what is paid for needs a customer.
@@ -134,6 +140,10 @@ impl Sections {
         }
         let issuer = form.issuer.is_some() || form.brand.is_some();
         demand(issuer, "issuer", "name one of [ca] issuers".to_owned());
+        let listed = form.keys.as_ref().or(self.types.get(&form.class).map(|kind| &kind.keys));
+        let sm2 = listed.is_some_and(|keys| keys.contains(&SubjectKey::Sm2));
+        let national = brand.is_some_and(|brand| brand.national_standard);
+        demand(!sm2 || national || !whole, "keys", "SM2 keys are for brands of the national standard (CAT-13)".to_owned());
         if !documented {
             demand(form.shape == Shape::Any, "shape", "a product with a shape needs a type".to_owned());
             demand(form.names.is_some(), "names", "say what names it takes, as in { max = 1 }".to_owned());

@@ -27,6 +27,8 @@ pub enum Index<'a> {
     Retained(&'a Holder, &'a str),
     /// A certificate that is being or was replaced to the order that says so (RFC 9773 section 5).
     Replaced(&'a Serial),
+    /// The certificate for encryption of an SM2 pair to the one for signatures.
+    SignatureOf(&'a Serial),
     /// A certified key to one of its certificates.
     CertifiedKey(&'a [u8; 32]),
     /// A customer's purchases that have a term left, or whose last term has no certificate yet, by their products.
@@ -212,6 +214,7 @@ impl Index<'_> {
             Self::Proven(account, name) => (104, [account.as_str().as_bytes(), name.as_bytes()].concat()),
             Self::Retained(holder, name) => (121, [holder.as_key().as_bytes(), b"/", name.as_bytes()].concat()),
             Self::Replaced(serial) => (105, serial.as_bytes().to_vec()),
+            Self::SignatureOf(serial) => (175, serial.as_bytes().to_vec()),
             Self::CertifiedKey(hash) => (106, hash.to_vec()),
             Self::OpenPurchase(customer, product, purchase) => (107, format!("{customer}{product}/{purchase}").into()),
             Self::PurchaseOfCustomer(customer, at, id) => {

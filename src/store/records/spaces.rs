@@ -19,6 +19,7 @@ use crate::domain::ledger::{Coupon, Entry, Wallet};
 use crate::domain::notice::Notice;
 use crate::domain::order::Order;
 use crate::domain::organisation::{Organisation, Person};
+use crate::domain::pair::CertificatePair;
 use crate::domain::portfolio::{HostingTarget, Portfolio, Resource};
 use crate::domain::purchase::Purchase;
 use crate::domain::quota::{DomainLedger, HolderLedger};
@@ -89,6 +90,7 @@ records! {
     HostingTarget = 33, |r| hosting_target_id(&r.customer, &r.resource);
     CaseFile = 34, |r| r.id.as_bytes().into();
     Coupon = 35, |r| [r.customer.as_str(), r.id.as_str()].concat().into();
+    CertificatePair = 44, |r| r.signature.as_bytes().into();
     Subscription = 52, |r| r.customer.as_str().into();
     Template = 53, |r| r.id.as_str().into();
     DocumentPart = 142, |r| document_part_id(&r.document, r.number);
