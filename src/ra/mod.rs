@@ -2,6 +2,7 @@
 
 mod accounts;
 mod alarms;
+mod allowances;
 mod applications;
 mod authorizations;
 mod billing;
@@ -30,6 +31,7 @@ pub mod limits;
 mod notices;
 mod operations;
 mod orders;
+mod pausing;
 mod placing;
 mod portfolio;
 mod profiles;
@@ -87,6 +89,7 @@ pub use ledgers::{DomainView, QuotaView};
 pub use notices::NoticeView;
 pub use operations::{Operation, OperationFilter, OperationPage};
 pub use orders::{OrderPage, OrderView};
+pub use pausing::PausedNames;
 pub use placing::NewOrder;
 pub use portfolio::{CertificateStatus, Description, Filter, Kept, Listed};
 pub use profiles::ProvenName;
