@@ -36,7 +36,7 @@ impl Server {
              [pki]\nlisten = \"127.0.0.1:0\"\npublic_url = \"http://localhost:0\"\n\
              [monitor]\nlisten = \"127.0.0.1:0\"\n[store]\nengine = \"{engine}\"\n\
              [acme]\n{acme}\n[log]\nlevel = \"warn\"\n[validation]\n{validation}\n\
-             [catalog]\nproducts = \"{catalog}\"\n"
+             [catalog]\nproducts = \"{catalog}\"\n[limits]\nenabled = false\n"
         );
         std::fs::write(&config, text).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_chancery"))
@@ -52,6 +52,23 @@ impl Server {
         let directory = line.trim().strip_prefix("ready ").expect("the server did not start").to_owned();
         let root = std::fs::read(data.path().join("data/root.pem")).unwrap();
         Self { child, directory, root, _data: data }
+    }
+
+    /// Where clients begin.
+    pub fn directory(&self) -> &str {
+        &self.directory
+    }
+
+    /// What clients trust, PEM.
+    pub fn root(&self) -> &[u8] {
+        &self.root
+    }
+
+    /// A figure of the kernel about the server's memory, in kB: `VmRSS`, or `VmHWM` for the peak of it.
+    pub fn memory_kb(&self, figure: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':')).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
     }
 
     /// CPU time of the server so far, user and system.

@@ -73,12 +73,18 @@ pub struct Server {
     pub tls: Option<Tls>,
     /// Connections open at the same time on each listener.
     pub max_connections: usize,
+    /// Of these from one address; 0: all.
+    pub max_connections_per_address: usize,
     /// Seconds for the header of a request, and for a client that says nothing at all.
     pub header_timeout_s: u64,
     /// Seconds without a request after which a connection is closed.
     pub idle_timeout_s: u64,
     /// Seconds for the body of a request.
     pub body_timeout_s: u64,
+    /// Seconds that a client may take to receive an answer.
+    pub answer_timeout_s: u64,
+    /// Megabytes of bodies that may be on their way at the same time, on each listener.
+    pub max_buffered_mb: usize,
     /// Largest body of a request, bytes.
     pub max_body_bytes: usize,
     /// Seconds that running requests get when the server stops.
@@ -235,9 +241,12 @@ impl Config {
     pub fn http_limits(&self) -> http::Limits {
         http::Limits {
             max_connections: self.server.max_connections,
+            max_connections_per_address: self.server.max_connections_per_address,
             header_timeout: Duration::from_secs(self.server.header_timeout_s),
             idle_timeout: Duration::from_secs(self.server.idle_timeout_s),
             body_timeout: Duration::from_secs(self.server.body_timeout_s),
+            answer_timeout: Duration::from_secs(self.server.answer_timeout_s),
+            max_buffered_bytes: self.server.max_buffered_mb << 20,
             max_body_bytes: self.server.max_body_bytes,
             stop_timeout: Duration::from_secs(self.server.stop_timeout_s),
             ..http::Limits::default()
@@ -291,9 +300,12 @@ impl Default for Server {
             data_dir: PathBuf::from("chancery-data"),
             tls: None,
             max_connections: limits.max_connections,
+            max_connections_per_address: limits.max_connections_per_address,
             header_timeout_s: limits.header_timeout.as_secs(),
             idle_timeout_s: limits.idle_timeout.as_secs(),
             body_timeout_s: limits.body_timeout.as_secs(),
+            answer_timeout_s: limits.answer_timeout.as_secs(),
+            max_buffered_mb: limits.max_buffered_bytes >> 20,
             max_body_bytes: limits.max_body_bytes,
             stop_timeout_s: limits.stop_timeout.as_secs(),
         }

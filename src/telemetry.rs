@@ -99,9 +99,15 @@ metrics! {
     HTTP_CONNECTIONS = Gauge "chancery_http_connections" "Connections that are open now, of all listeners.";
     HTTP_CONNECTION_FAILURES = Counter "chancery_http_connection_failures_total"
         "Connections that broke, by stage (tls, http).";
+    HTTP_CONNECTIONS_REFUSED = Counter "chancery_http_connections_refused_total"
+        "Connections closed at once because their address has too many.";
+    HTTP_CONNECTIONS_SPARED = Counter "chancery_http_connections_spared_total"
+        "Quiet connections closed to make room for others.";
     ACCOUNTS_CREATED = Counter "chancery_accounts_created_total" "ACME accounts created.";
     ORDERS_CREATED = Counter "chancery_orders_created_total" "Orders placed, by product.";
     ORDERS_FAILED = Counter "chancery_orders_failed_total" "Orders that ended without a certificate after their CSR was accepted.";
+    LIMIT_REFUSALS = Counter "chancery_limit_refusals_total" "Requests refused by a rate limit, by limit.";
+    LIMIT_SWEEPS = Counter "chancery_limit_sweeps_total" "How often counters of rate limits were thrown out to make room.";
     QUOTA_REFUSALS = Counter "chancery_quota_refusals_total"
         "Orders of free certificates refused because a quota is used up, by limit (account, domain).";
     VALIDATIONS = Counter "chancery_validations_total" "Looks at the world, by method and outcome (valid, invalid, retried).";

@@ -50,6 +50,8 @@ impl Links {
             }
             Help::Application(purchase) => format!("{}/api/v1/purchases/{purchase}/application", self.base),
             Help::Letter(purchase) => format!("{}/api/v1/purchases/{purchase}/letter", self.base),
+            Help::Limits => format!("{}/api/v1/help/LIMITS", self.base),
+            Help::Unpause(token) => self.resource(&format!("unpause/{token}")),
         }
     }
 

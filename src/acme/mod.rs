@@ -7,6 +7,7 @@ mod links;
 pub mod nonce;
 pub mod problem;
 mod signed;
+mod unpause;
 mod wire;
 
 use std::sync::Arc;
@@ -69,6 +70,7 @@ pub fn router(acme: Arc<Acme>) -> Router {
         .route("/acme/certificate/{serial}/{chain}", post(h::alternate_certificate))
         .route("/acme/revoke-cert", post(h::revoke_cert))
         .route("/acme/renewal-info/{certificate}", get(h::renewal_info))
+        .route("/acme/unpause/{token}", get(unpause::show).post(unpause::submit))
         .route("/root.pem", get(h::root))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(no_such_resource)
@@ -100,7 +102,13 @@ async fn finish(State(acme): State<Arc<Acme>>, request: Request, next: Next) -> 
         StatusCode::NO_CONTENT.into_response()
     } else {
         let from = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
-        problem::render(acting(Actor { who: "anonymous".to_owned(), from }, next.run(request)).await, &acme)
+        // What costs nothing to answer is not counted: so the directory, and how a limit is told.
+        let counted = from.filter(|_| method == Method::POST || path == "/acme/new-nonce");
+        let answer = match counted.map_or(Ok(()), |from| acme.ra.admit_request(from)) {
+            Ok(()) => acting(Actor { who: "anonymous".to_owned(), from }, next.run(request)).await,
+            Err(refused) => Refusal(refused).into_response(),
+        };
+        problem::render(answer, &acme)
     };
     dress(&acme, &method, &path, answer)
 }

@@ -119,9 +119,15 @@ pub(super) fn render(mut answer: Response, acme: &Acme) -> Response {
     let help = error.help_about().map(|about| (about, acme.links.help(about)));
     let terms = terms.filter(|_| error.kind() == Kind::UserActionRequired && help.is_none());
     // RFC 8555 section 7.3.3 and rules section 25.2: what a person must look at stands in "instance" too.
-    let quote = help.as_ref().filter(|(about, _)| matches!(about, Help::Quote { .. }));
+    let shown = help.as_ref().filter(|(about, _)| matches!(about, Help::Quote { .. } | Help::Unpause(_)));
+    // Most clients show people the detail and nothing else.
+    let detail = match shown {
+        Some((Help::Unpause(_), url)) => format!("{} Unpause them at {url}", error.problem().detail),
+        _ => error.problem().detail.clone(),
+    };
     let document = Document {
-        instance: terms.or(quote.map(|(_, url)| url.as_str())),
+        detail: &detail,
+        instance: terms.or(shown.map(|(_, url)| url.as_str())),
         algorithms: (error.kind() == Kind::BadSignatureAlgorithm).then_some(super::jws::SUPPORTED_ALGORITHMS),
         ..Document::embedded(error.problem())
     };
@@ -152,7 +158,7 @@ pub(super) fn render(mut answer: Response, acme: &Acme) -> Response {
 }
 
 /// What the request's log event says of it: also the cause, which the client is not told.
-fn told(error: &Error) -> RequestEvent {
+pub(super) fn told(error: &Error) -> RequestEvent {
     let event = RequestEvent::default();
     event.note(Field::Error, on_the_wire(error.kind()).0);
     // A refused contact is personal data.

@@ -15,6 +15,9 @@ use crate::domain::token::{Role, Token};
 use crate::domain::{CustomerId, Error, Timestamp};
 use crate::http::Peer;
 
+/// What the log calls whoever has the token in the data directory.
+const OPERATOR: &str = "operator";
+
 /// Whoever sent the request: their token was recognised.
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
@@ -27,7 +30,7 @@ pub(super) struct Caller {
 
 impl Caller {
     fn operator_of_this_server() -> Self {
-        Self { name: "operator".to_owned(), role: Role::Operator, ends: None }
+        Self { name: OPERATOR.to_owned(), role: Role::Operator, ends: None }
     }
 
     /// Only for operators.
@@ -100,6 +103,15 @@ pub(super) async fn authorize(State(api): Shared, mut request: Request, next: Ne
         Ok(None) => return problem::unauthenticated(),
         Err(error) => return Refusal(error).into_response(),
     };
+    // The operator's own token is never locked out: it is needed to raise a limit.
+    let limited = match &caller.role {
+        Role::Customer { customer } => api.ra.admit_api_request(&caller.name, Some(customer)),
+        Role::Operator | Role::Reviewer if caller.name == OPERATOR => Ok(()),
+        Role::Operator | Role::Reviewer => api.ra.admit_api_request(&caller.name, None),
+    };
+    if let Err(error) = limited {
+        return Refusal(error).into_response();
+    }
     let from = request.extensions().get::<Peer>().map(|Peer(address)| address.ip());
     let actor = Actor { who: caller.name.clone(), from };
     request.extensions_mut().insert(caller);

@@ -17,10 +17,12 @@ mod hosting;
 mod idempotency;
 mod keys;
 mod letters;
+mod limits;
 mod notices;
 mod openapi;
 mod operations;
 mod orders;
+mod paused;
 mod payments;
 mod problem;
 mod products;
@@ -191,6 +193,10 @@ fn closed() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(alarms::list, alarms::create))
         .routes(routes!(alarms::proposal))
         .routes(routes!(alarms::show, alarms::edit, alarms::delete))
+        .routes(routes!(limits::list))
+        .routes(routes!(limits::overrides, limits::set, limits::withdraw))
+        .routes(routes!(paused::list))
+        .routes(routes!(paused::unpause))
         .routes(routes!(quotas::quota))
         .routes(routes!(quotas::packages, quotas::grant_package))
         .routes(routes!(quotas::domain, quotas::set_registrar))

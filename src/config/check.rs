@@ -26,6 +26,8 @@ impl Config {
         validation(&self.validation, &mut Section::new("validation", &mut faults));
         ca(&self.ca, &mut Section::new("ca", &mut faults));
         notices(&self.notices, &mut Section::new("notices", &mut faults));
+        let mut limits = Section::new("limits", &mut faults);
+        self.limits.faults().into_iter().for_each(|(key, reason)| limits.fault(&key, reason));
         if let Some(reason) = self.log.level_fault() {
             Section::new("log", &mut faults).fault("level", reason);
         }
@@ -76,6 +78,9 @@ fn server(server: &Server, section: &mut Section<'_>) {
         section.fault("data_dir", "the data directory needs a name");
     }
     section.within("max_connections", server.max_connections, 1..=1_000_000);
+    section.within("max_connections_per_address", server.max_connections_per_address, 0..=1_000_000);
+    section.within("answer_timeout_s", server.answer_timeout_s, 1..=3600);
+    section.within("max_buffered_mb", server.max_buffered_mb, 1..=65_536);
     section.within("header_timeout_s", server.header_timeout_s, 1..=3600);
     section.within("idle_timeout_s", server.idle_timeout_s, 1..=3600);
     section.within("body_timeout_s", server.body_timeout_s, 1..=3600);

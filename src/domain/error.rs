@@ -148,6 +148,10 @@ pub enum Help {
     Application(super::PurchaseId),
     /// Where its letter is uploaded.
     Letter(super::PurchaseId),
+    /// Rate limits.
+    Limits,
+    /// Where an account's paused names are unpaused, by what stands in the link.
+    Unpause(String),
 }
 
 /// Whatever stops a use case. Boxed inside, so that a `Result` stays small.

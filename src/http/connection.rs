@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -12,15 +12,16 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower::ServiceExt as _;
 
+use super::activity::{Activity, Silence};
+use super::layers::UnderWay;
 use super::{Limits, Peer, ServerCertificate, Site, layers, stopped, tls};
 use crate::telemetry;
 
@@ -30,6 +31,17 @@ const MAX_HEADER_BYTES: usize = 16_384;
 const MAX_HEADERS: usize = 64;
 /// Most requests that one HTTP/2 connection may have running.
 const MAX_STREAMS: u32 = 128;
+/// Octets of bodies that one HTTP/2 stream, and a connection with all its streams, may send ahead of being read.
+const STREAM_WINDOW: u32 = 65_536;
+const CONNECTION_WINDOW: u32 = 262_144;
+/// Octets of an answer that HTTP/2 keeps ahead of what the client has taken.
+const MAX_SEND_BUFFER: usize = 32_768;
+/// Streams that a client may open and reset before they are looked at; one more ends the connection (CVE-2023-44487).
+const MAX_PENDING_RESETS: usize = 20;
+/// The same for streams that this server resets because of the client's faults.
+const MAX_FAULTY_STREAMS: usize = 128;
+/// How long a connection that must make room for another may take to end in good order.
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
 /// What all connections of a listener share.
 pub(super) struct Server {
@@ -48,16 +60,6 @@ enum Protocol {
     AsItBegins,
 }
 
-/// When a connection was last of use.
-struct Activity {
-    running: AtomicUsize,
-    asked: AtomicBool,
-    last: Mutex<Instant>,
-}
-
-/// A request that is being answered.
-struct Running(Arc<Activity>);
-
 impl Server {
     pub(super) fn new(
         certificate: Option<Arc<ServerCertificate>>,
@@ -71,20 +73,20 @@ impl Server {
     }
 
     /// Serves one connection to its end.
-    pub(super) async fn attend(&self, stream: TcpStream, peer: SocketAddr) {
+    pub(super) async fn attend(&self, stream: TcpStream, peer: SocketAddr, activity: &Arc<Activity>) {
         let open = metrics::gauge!(telemetry::HTTP_CONNECTIONS);
         open.increment(1.0);
         // Answers are written whole, so waiting for more to send only costs time. Failing to say so costs nothing else.
         let _ = stream.set_nodelay(true);
         match &self.acceptor {
-            None => self.speak(stream, Protocol::AsItBegins, peer).await,
+            None => self.speak(stream, Protocol::AsItBegins, peer, activity).await,
             Some(acceptor) => {
-                if let Some(stream) = self.shake_hands(acceptor, stream, peer).await {
+                if let Some(stream) = self.shake_hands(acceptor, stream, peer, activity).await {
                     let protocol = match stream.get_ref().1.alpn_protocol() {
                         Some(b"h2") => Protocol::Http2,
                         _ => Protocol::Http1,
                     };
-                    self.speak(stream, protocol, peer).await;
+                    self.speak(stream, protocol, peer, activity).await;
                 }
             }
         }
@@ -97,11 +99,13 @@ impl Server {
         acceptor: &TlsAcceptor,
         stream: TcpStream,
         peer: SocketAddr,
+        activity: &Activity,
     ) -> Option<TlsStream<TcpStream>> {
         let mut stop = self.stop.clone();
         let handshake = timeout(self.limits.tls_timeout, acceptor.accept(stream));
         let outcome = tokio::select! {
             () = stopped(&mut stop) => return None,
+            () = activity.told_to_leave() => return None,
             outcome = handshake => outcome,
         };
         match outcome {
@@ -117,19 +121,22 @@ impl Server {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         protocol: Protocol,
         peer: SocketAddr,
+        activity: &Arc<Activity>,
     ) {
         let builder = match protocol {
             Protocol::Http1 => self.builder.clone().http1_only(),
             Protocol::Http2 => self.builder.clone().http2_only(),
             Protocol::AsItBegins => self.builder.clone(),
         };
-        let activity = Arc::new(Activity::begin());
+        let under_way = UnderWay(Arc::new(Semaphore::new(MAX_STREAMS as usize)));
         let service = service_fn(|mut request: hyper::Request<Incoming>| {
-            let running = Running::begin(&activity);
+            let running = activity.running();
             request.extensions_mut().insert(Peer(peer));
+            request.extensions_mut().insert(under_way.clone());
             let answer = self.router.clone().oneshot(request.map(Body::new));
+            let activity = activity.clone();
             async move {
-                let answer = answer.await;
+                let answer = answer.await.map(|answer| answer.map(|body| activity.sending(body)));
                 drop(running);
                 answer
             }
@@ -150,9 +157,15 @@ impl Server {
                     closing = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                () = activity.silence(&self.limits) => {
-                    // A connection that never asked anything, or was told to go and stays, is cut.
-                    if closing || !activity.asked.load(Ordering::Relaxed) {
+                () = activity.told_to_leave() => {
+                    connection.as_mut().graceful_shutdown();
+                    // Whether it ended in good order or is cut, its place is free.
+                    let _ = timeout(LEAVE_WITHIN, connection.as_mut()).await;
+                    return;
+                }
+                silence = activity.silence(&self.limits) => {
+                    // A connection that never asked anything, takes no answers, or was told to go and stays, is cut.
+                    if closing || silence == Silence::Stuck || !activity.has_asked() {
                         return;
                     }
                     closing = true;
@@ -178,6 +191,11 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(MAX_SEND_BUFFER)
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_local_error_reset_streams(MAX_FAULTY_STREAMS)
         // A peer that vanished without a word is noticed by its missing PING answers.
         .keep_alive_interval(limits.header_timeout)
         .keep_alive_timeout(limits.tls_timeout);
@@ -188,45 +206,4 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
 fn failed(stage: &'static str, peer: SocketAddr, error: &(dyn std::error::Error + 'static)) {
     metrics::counter!(telemetry::HTTP_CONNECTION_FAILURES, "stage" => stage).increment(1);
     tracing::debug!(stage, %peer, error, "connection failed");
-}
-
-impl Activity {
-    fn begin() -> Self {
-        Self { running: AtomicUsize::new(0), asked: AtomicBool::new(false), last: Mutex::new(Instant::now()) }
-    }
-
-    fn touch(&self) {
-        *self.last.lock() = Instant::now();
-    }
-
-    /// Ends when the connection has been of no use for too long.
-    async fn silence(&self, limits: &Limits) {
-        loop {
-            let now = Instant::now();
-            let patience = if self.asked.load(Ordering::Relaxed) { limits.idle_timeout } else { limits.header_timeout };
-            let until = match self.running.load(Ordering::Relaxed) {
-                0 => *self.last.lock() + patience,
-                _ => now + patience,
-            };
-            if until <= now {
-                return;
-            }
-            sleep_until(until).await;
-        }
-    }
-}
-
-impl Running {
-    fn begin(activity: &Arc<Activity>) -> Self {
-        activity.asked.store(true, Ordering::Relaxed);
-        activity.running.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(activity))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.touch();
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
-    }
 }

@@ -1,31 +1,40 @@
 //! What every request passes before its handler: its event, the limits of its body, and a net under panics.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode, Version};
+use axum::http::{Method, StatusCode, Version, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
+use bytes::BytesMut;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Body as _;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::buffered::Buffered;
 use super::event::{Field, Open};
-use super::{Limits, refusal};
+use super::{Limits, Peer, refusal};
 
 /// Most octets of a refused body that are read all the same, so that the refusal arrives.
 const MOST_DISCARDED: usize = 16 << 20;
 
 /// What the layers need to know of `Limits`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 struct BodyLimits {
     most: usize,
     most_uploaded: usize,
     within: Duration,
+    buffered: Arc<Buffered>,
 }
+
+/// What a connection may have under way, as an extension of its requests: also what its client has given up.
+#[derive(Clone)]
+pub(super) struct UnderWay(pub(super) Arc<Semaphore>);
 
 /// Finishes an answer that no handler gave to a request with this method and path, as the routes finish their own.
 pub type Dress = Arc<dyn Fn(&Method, &str, Response) -> Response + Send + Sync>;
@@ -49,8 +58,12 @@ impl From<Router> for Site {
 /// (413, 408), and a panic turned into a 500. Routes are known here, so that metrics can name them.
 pub fn with_layers(site: impl Into<Site>, limits: &Limits) -> Router {
     let Site { router, dress } = site.into();
-    let body =
-        BodyLimits { most: limits.max_body_bytes, most_uploaded: limits.max_upload_bytes, within: limits.body_timeout };
+    let body = BodyLimits {
+        most: limits.max_body_bytes,
+        most_uploaded: limits.max_upload_bytes,
+        within: limits.body_timeout,
+        buffered: Buffered::new(limits.max_buffered_bytes),
+    };
     router.layer(from_fn_with_state((body, dress), attend))
 }
 
@@ -67,16 +80,49 @@ async fn attend(
         Some(dress) => dress(&method, &path, answer),
         None => answer,
     };
-    let mut answer = match with_whole_body(request, limits).await {
-        Ok(request) => carried_out(request, next).await.unwrap_or_else(|panic| {
-            open.event().note(Field::Error, "Panic");
-            open.event().note(Field::Source, panic);
-            dressed(refusal::internal())
-        }),
+    let under_way = request.extensions().get::<UnderWay>().cloned();
+    let begun = match prepared(request, limits).await {
+        Ok(request) => match under_way.map(|UnderWay(places)| places.try_acquire_owned()).transpose() {
+            Ok(place) => Ok((request, place)),
+            Err(_) => Err(refusal::too_many_under_way()),
+        },
+        Err(refused) => Err(refused),
+    };
+    let mut answer = match begun {
+        Ok((request, place)) => {
+            let work = async move {
+                let answer = next.run(request).await;
+                drop(place);
+                answer
+            };
+            carried_out(work).await.unwrap_or_else(|panic| {
+                open.event().note(Field::Error, "Panic");
+                open.event().note(Field::Source, panic);
+                dressed(refusal::internal())
+            })
+        }
         Err(refused) => dressed(refused),
     };
     open.end(&mut answer);
     answer
+}
+
+/// The request as handlers get it.
+async fn prepared(request: Request, limits: BodyLimits) -> Result<Request, Response> {
+    // What is not unpacked can't grow: no resource takes bodies in any coding (RFC 9110 section 15.5.16).
+    let mut codings = request.headers().get_all(header::CONTENT_ENCODING).iter();
+    if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(refusal::content_coding());
+    }
+    with_whole_body(request, limits).await
+}
+
+/// Why a body is not taken.
+enum Unread {
+    TooLarge,
+    BrokenOff,
+    /// Too much is on its way already.
+    NoRoom,
 }
 
 /// The request with its body in memory. Handlers then never wait for a slow client while they hold something.
@@ -84,19 +130,38 @@ async fn with_whole_body(request: Request, limits: BodyLimits) -> Result<Request
     if request.body().is_end_stream() {
         return Ok(request);
     }
+    let from = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
     let (parts, mut body) = request.into_parts();
     if body.size_hint().lower() > limits.most as u64 {
         return Err(too_large(parts.version, body, limits).await);
     }
-    let bytes: Bytes = match timeout(limits.within, Limited::new(&mut body, limits.most).collect()).await {
-        Ok(Ok(whole)) => whole.to_bytes(),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            return Err(too_large(parts.version, body, limits).await);
+    match timeout(limits.within, whole(&mut body, &limits, from)).await {
+        Ok(Ok(bytes)) => Ok(Request::from_parts(parts, Body::from(bytes))),
+        Ok(Err(Unread::TooLarge)) => Err(too_large(parts.version, body, limits).await),
+        Ok(Err(Unread::BrokenOff)) => {
+            Err(refusal::refuse(StatusCode::BAD_REQUEST, "The body of the request broke off."))
         }
-        Ok(Err(_)) => return Err(refusal::refuse(StatusCode::BAD_REQUEST, "The body of the request broke off.")),
-        Err(_) => return Err(refusal::body_too_slow(limits.within)),
-    };
-    Ok(Request::from_parts(parts, Body::from(bytes)))
+        Ok(Err(Unread::NoRoom)) => Err(refusal::no_room()),
+        Err(_) => Err(refusal::body_too_slow(limits.within)),
+    }
+}
+
+/// Reads a body to its end. What has come counts for its address until all is there.
+async fn whole(body: &mut Body, limits: &BodyLimits, from: Option<IpAddr>) -> Result<Bytes, Unread> {
+    let mut held = limits.buffered.begin(from);
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        // Trailers say nothing that anybody asks for.
+        let Ok(part) = frame.map_err(|_| Unread::BrokenOff)?.into_data() else { continue };
+        if whole.len() + part.len() > limits.most {
+            return Err(Unread::TooLarge);
+        }
+        if !held.grow(part.len()) {
+            return Err(Unread::NoRoom);
+        }
+        whole.extend_from_slice(&part);
+    }
+    Ok(whole.freeze())
 }
 
 /// Answers 413. In HTTP/2 a stream whose body is let go is reset, and the client would see that instead of the answer; so the
@@ -116,8 +181,8 @@ async fn too_large(version: Version, mut body: Body, limits: BodyLimits) -> Resp
 
 /// Serves the request in a task of its own: what has begun is carried out even if the client hangs up, so no use case
 /// stops between its commit and what follows it. A panic is the error: what it said.
-async fn carried_out(request: Request, next: Next) -> Result<Response, String> {
-    match tokio::spawn(next.run(request)).await {
+async fn carried_out(work: impl Future<Output = Response> + Send + 'static) -> Result<Response, String> {
+    match tokio::spawn(work).await {
         Ok(answer) => Ok(answer),
         Err(ended) => {
             Err(ended.try_into_panic().map_or_else(|_| "the request was abandoned".to_owned(), |p| said(&*p)))

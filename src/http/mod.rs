@@ -1,8 +1,11 @@
 //! Listening: the accept loop, TLS, what a connection may take, and how it all stops. Knows nothing of what routes mean.
 
+mod activity;
+mod buffered;
 mod connection;
 pub mod event;
 mod layers;
+mod places;
 mod refusal;
 pub mod tls;
 
@@ -11,13 +14,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 pub use event::{Field, RequestEvent};
 pub use layers::{Dress, Site, with_layers};
+use places::Places;
 pub use tls::ServerCertificate;
 
 /// The address at the other end of the connection, as an extension of every request.
@@ -27,8 +31,13 @@ pub struct Peer(pub SocketAddr);
 /// What connections and requests may take of this server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections open at the same time; further ones wait in the kernel's queue.
+    /// Connections open at the same time. When there are so many, those that are quiet make room for further ones; while
+    /// none is, these wait in the kernel's queue.
     pub max_connections: usize,
+    /// Of these from one address, of IPv6 from one /64; 0: all. Further ones are closed.
+    pub max_connections_per_address: usize,
+    /// How long a connection must have been quiet before it makes room for another.
+    pub spare_after: Duration,
     /// Most time for a TLS handshake.
     pub tls_timeout: Duration,
     /// Most time from the start of a connection to the end of its first request's header, and from one request to the
@@ -38,6 +47,10 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Most time for the body of a request; then 408.
     pub body_timeout: Duration,
+    /// Most time that a client may take to receive an answer; then the connection is cut.
+    pub answer_timeout: Duration,
+    /// Most bytes of bodies that are on their way, of all requests together, a quarter of it from one address; then 503.
+    pub max_buffered_bytes: usize,
     /// Largest body of a request, in bytes; then 413.
     pub max_body_bytes: usize,
     /// Most octets of the body of a request that uploads a file: one whose path ends in `/letter`.
@@ -50,10 +63,14 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_connections: 5_000,
+            max_connections_per_address: 500,
+            spare_after: Duration::from_secs(1),
             tls_timeout: Duration::from_secs(5),
             header_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(30),
+            answer_timeout: Duration::from_secs(60),
+            max_buffered_bytes: 64 << 20,
             max_body_bytes: 131_072,
             max_upload_bytes: 2_097_152,
             stop_timeout: Duration::from_secs(10),
@@ -74,22 +91,28 @@ pub async fn serve(
     mut stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let server = Arc::new(connection::Server::new(tls, site.into(), limits, stop.clone())?);
-    let slots = Arc::new(Semaphore::new(server.limits.max_connections));
+    let places = Places::new(&server.limits);
     let mut connections = JoinSet::new();
+    // A connection that has no place yet. Further ones wait in the kernel's queue behind it.
+    let mut waiting = None;
     loop {
         tokio::select! {
             biased;
             () = stopped(&mut stop) => break,
             Some(_) = connections.join_next() => {}
-            Some((stream, peer, slot)) = accept(&listener, &slots) => {
+            () = places.room(), if waiting.is_some() => {
+                let Some((stream, peer)): Option<(_, SocketAddr)> = waiting.take() else { continue };
+                let Some(seat) = places.sit(peer.ip()) else { continue };
                 let server = Arc::clone(&server);
                 connections.spawn(async move {
-                    server.attend(stream, peer).await;
-                    drop(slot);
+                    server.attend(stream, peer, &seat.activity).await;
+                    drop(seat);
                 });
             }
+            accepted = accept(&listener), if waiting.is_none() => waiting = accepted,
         }
     }
+    drop(waiting);
     drop(listener);
     let finished =
         timeout(server.limits.stop_timeout, async { while connections.join_next().await.is_some() {} }).await;
@@ -105,14 +128,10 @@ pub async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// Waits for a free slot, then for a connection; none after an error, which is told and waited out.
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> Option<(tokio::net::TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let slot = Arc::clone(slots).acquire_owned().await.ok()?;
+/// Waits for a connection; none after an error, which is told and waited out.
+async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
     match listener.accept().await {
-        Ok((stream, peer)) => Some((stream, peer, slot)),
+        Ok(accepted) => Some(accepted),
         Err(error) => {
             if !is_of_one_connection(&error) {
                 // Out of file descriptors or memory: accepting at once again would only burn the processor.

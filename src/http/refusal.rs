@@ -32,6 +32,37 @@ pub(super) fn body_too_slow(within: Duration) -> Response {
     answer
 }
 
+/// 415: a body in a content coding, which nobody here unpacks.
+pub(super) fn content_coding() -> Response {
+    let mut answer = problem(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Some("malformed"),
+        "Send the body as it is, without Content-Encoding: this server unpacks nothing.",
+    );
+    // RFC 9110 section 12.5.3: what would be taken.
+    answer.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    close(&mut answer);
+    answer
+}
+
+/// 503: there is no memory for another body now.
+pub(super) fn no_room() -> Response {
+    let mut answer = try_again("Too many bodies of requests are on their way at once; try again.");
+    close(&mut answer);
+    answer
+}
+
+/// 503: the connection has more requests under way than it may have, those included that its client gave up.
+pub(super) fn too_many_under_way() -> Response {
+    try_again("Too many requests of this connection are under way; try again.")
+}
+
+fn try_again(detail: &str) -> Response {
+    let mut answer = problem(StatusCode::SERVICE_UNAVAILABLE, Some("serverInternal"), detail);
+    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    answer
+}
+
 /// 500 for what should never happen. Says nothing of it.
 pub(super) fn internal() -> Response {
     problem(

@@ -317,6 +317,15 @@ pub const TOPICS: &[Topic] = &[
         "Where there is no guide for a server, installation services can be bought elsewhere.",
         "Ask the maker of the server, or a service for installations.",
     ),
+    about(
+        "LIMITS",
+        "Rate limits and pauses",
+        "So many requests, accounts, orders, failed validations and certificates are taken in a time from one address, \
+         account, customer or domain. A refusal names the limit, its value, and in Retry-After the seconds until the same \
+         request is taken. A name whose validations always fail is paused for the account.",
+        "Come back when Retry-After says so; an operator can raise a limit for you. Paused names are unpaused by the link \
+         in the refusal.",
+    ),
 ];
 
 #[cfg(test)]

@@ -98,9 +98,8 @@ impl Ra {
         refuse_key_given_up(holder.as_ref(), None)?;
         let now = self.now();
         let binding = self.bind(asked).await?;
-        if let Some(from) = asked.from {
-            self.limits.account(from, now)?;
-        }
+        let wants = asked.from.map(|from| self.limits.account(from)).unwrap_or_default();
+        let taken = self.limits.take(wants, now)?;
         let account = Account {
             id: AccountId::random(),
             key: asked.key.clone(),
@@ -127,6 +126,7 @@ impl Ra {
                 .index(&Index::AccountOfCustomer(&binding.customer, &account.id), account.id.as_str());
         }
         self.records.commit(batch).await?;
+        taken.keep();
         metrics::counter!(telemetry::ACCOUNTS_CREATED).increment(1);
         Ok(Created { account, new: true })
     }
@@ -153,19 +153,27 @@ impl Ra {
             }
             return Ok(None);
         };
+        let failures = asked.from.map(|from| self.limits.failed_binding(from)).unwrap_or_default();
+        self.limits.check(failures.clone(), self.now())?;
+        let failed = |error: Error| {
+            if error.kind() != Kind::ServerInternal {
+                self.limits.count(&failures, self.now());
+            }
+            error
+        };
         let kid: String = proof.kid().chars().take(100).collect();
         let refused = || {
-            Error::unauthorized(format!(
+            failed(Error::unauthorized(format!(
                 "The external account key \"{}\" is unknown, expired, used up or withdrawn; ask the service for another.",
                 kid.escape_debug()
-            ))
+            )))
         };
         let key = self.records.find::<ExternalKey>(proof.kid()).await?.ok_or_else(refused)?;
         if !key.usable(self.now()) {
             return Err(refused().into());
         }
         let mac_key = URL_SAFE_NO_PAD.decode(key.hmac_key.as_bytes()).map_err(Error::internal)?;
-        proof.verify(&mac_key)?;
+        proof.verify(&mac_key).map_err(failed)?;
         let binding = ExternalBinding {
             customer: key.customer.clone(),
             kid: key.kid.clone(),

@@ -11,7 +11,7 @@ use crate::domain::audit::Act;
 use crate::domain::authz::{Attempt, Authorization, AuthzState, AuthzStatus};
 use crate::domain::job::{Job, Work};
 use crate::domain::plan::{CaaMode, Method};
-use crate::domain::{AccountId, AuthzId, Error, Identifier, Problem, Result, Timestamp};
+use crate::domain::{AccountId, AuthzId, Error, Identifier, Kind, Problem, Result, Timestamp};
 use crate::policy::admission::{self, Request};
 use crate::policy::catalog::days;
 use crate::store::records::{Batch, Index, Stored, target};
@@ -79,10 +79,14 @@ impl Ra {
         {
             return Ok(AuthzView::at(authz, now));
         }
-        self.limits.order(&account.id, now)?;
-        let authz = self.open_authz(account, identifier, product, &Prior::default());
+        self.refuse_paused(account, std::slice::from_ref(identifier)).await?;
+        let (holder, authz) = (account.holder(), self.open_authz(account, identifier, product, &Prior::default()));
+        let mut wants = self.limits.order(&account.id, holder.customer());
+        wants.extend(self.limits.pending(&account.id, holder.customer(), 1));
+        let taken = self.limits.take(wants, now)?;
         let act = Act::AuthorizationCreated { authz: authz.id.clone(), account: account.id.clone(), name };
         self.records.commit(Batch::of(act, now).check(account).insert(&authz)).await?;
+        taken.keep();
         let view = self.own_authz(account, &authz.id).await?;
         Ok(AuthzView { new: true, ..view })
     }
@@ -113,6 +117,9 @@ impl Ra {
             let given_up = (*read).clone().deactivate(now)?;
             let act = Act::AuthorizationDeactivated { authz: id.clone() };
             self.records.commit(Batch::of(act, now).replace(&read, &given_up)).await?;
+            if matches!(read.state, AuthzState::Pending { .. }) {
+                self.limits.give_back(&self.limits.pending(&account.id, account.holder().customer(), 1));
+            }
             Ok(())
         })
         .await?;
@@ -142,7 +149,7 @@ impl Ra {
         if settled && !matches!(authz.state, AuthzState::Deactivated { .. }) {
             return Ok(None);
         }
-        self.limits.challenge(&account.id, &authz.identifier, now)?;
+        self.limits.check(self.limits.failure(&account.id, &authz.identifier), now)?;
         let job = Job::new(Work::Validate { authz: id.clone(), method }, now);
         let attempt = Attempt {
             method,
@@ -205,6 +212,8 @@ impl Ra {
         let (account, closed) = self.closed(&read.account).await?;
         let now = self.now();
         let authz = (*read).clone();
+        // What fails because of this server, or for an account that was closed, is no failure of the client's.
+        let at_fault = closed.is_none() && !outcome.result.as_ref().is_err_and(is_ours);
         let problem = match &outcome.result {
             Ok(()) if closed.is_some() => closed,
             Ok(()) if now < authz.expires => None,
@@ -233,6 +242,10 @@ impl Ra {
         let batch = match problem {
             Some(problem) => {
                 let batch = telling::tell_refuted(batch, &account, &read.ordered_name(), &problem, now);
+                let batch = match at_fault {
+                    true => self.add_failure(batch, &account, &read.identifier, now).await?,
+                    false => batch,
+                };
                 batch.replace(&read, &authz.refute(method, problem, now))
             }
             None => {
@@ -240,6 +253,7 @@ impl Ra {
                 let reuse = self.kept(&read);
                 let proven = authz.prove(method, now, caa_checked, now + reuse, outcome.hints.clone());
                 let (name, holder) = (read.ordered_name(), account.holder());
+                let batch = self.end_failures(batch, &account, &read.identifier).await?;
                 let batch = batch
                     .check(&account)
                     .replace(&read, &proven)
@@ -255,8 +269,9 @@ impl Ra {
         };
         self.records.commit(batch).await?;
         count(method, if outcome.result.is_ok() { "valid" } else { "invalid" });
-        if outcome.result.is_err() {
-            self.limits.failed(&read.account, &read.identifier, now);
+        self.limits.give_back(&self.limits.pending(&account.id, account.holder().customer(), 1));
+        if outcome.result.is_err() && at_fault {
+            self.limits.count(&self.limits.failure(&read.account, &read.identifier), now);
         }
         Ok(Next::Done)
     }
@@ -294,6 +309,11 @@ impl Ra {
 
 fn count(method: Method, outcome: &'static str) {
     metrics::counter!(telemetry::VALIDATIONS, "method" => method.as_str(), "outcome" => outcome).increment(1);
+}
+
+/// Whether a validation failed because of this server, not because of what it looked at.
+fn is_ours(problem: &Problem) -> bool {
+    matches!(problem.kind, Kind::ServerInternal | Kind::Unavailable)
 }
 
 /// Whether the authorization has a challenge of that type.

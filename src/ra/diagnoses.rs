@@ -63,7 +63,7 @@ impl Ra {
     /// an hour for each caller.
     pub async fn diagnose_order(self: &Arc<Self>, id: &OrderId, caller: &str) -> Result<Report> {
         let view = self.order_view(id).await?;
-        self.limits.diagnosis(caller, self.now())?;
+        self.admit_diagnosis(caller)?;
         let (account, _) = self.closed(&view.order.account).await?;
         let catalog = self.catalog();
         let mut report = Report { findings: self.standing_findings(&catalog, &view), names: Vec::new() };
@@ -83,7 +83,7 @@ impl Ra {
         customer: Option<&CustomerId>,
         caller: &str,
     ) -> Result<Report> {
-        self.limits.diagnosis(caller, self.now())?;
+        self.admit_diagnosis(caller)?;
         let catalog = self.catalog();
         let product = self.product_of(&catalog, product.unwrap_or(&self.settings.default_product))?;
         let identifier = match parse(name) {

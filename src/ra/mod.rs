@@ -2,6 +2,7 @@
 
 mod accounts;
 mod alarms;
+mod allowances;
 mod applications;
 mod authorizations;
 mod billing;
@@ -31,6 +32,7 @@ mod notices;
 mod operations;
 mod orders;
 mod pairs;
+mod pausing;
 mod placing;
 mod portfolio;
 mod profiles;
@@ -88,6 +90,7 @@ pub use ledgers::{DomainView, QuotaView};
 pub use notices::NoticeView;
 pub use operations::{Operation, OperationFilter, OperationPage};
 pub use orders::{OrderPage, OrderView};
+pub use pausing::PausedNames;
 pub use placing::NewOrder;
 pub use portfolio::{CertificateStatus, Description, Filter, Kept, Listed};
 pub use profiles::ProvenName;

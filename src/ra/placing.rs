@@ -119,7 +119,19 @@ impl Ra {
             Some(same) if same.now + LAST_HOUR < same.order.expires => return Ok(same),
             other => other,
         };
-        self.limits.order(&account.id, now)?;
+        if !by_server {
+            self.refuse_paused(account, &plan.identifiers).await?;
+        }
+        let holder = account.holder();
+        // ARI-13: a renewal that says what it replaces takes nothing of any limit.
+        let wants = match &named {
+            Some(_) => Vec::new(),
+            None => self.limits.order(&account.id, holder.customer()),
+        };
+        let taken = self.limits.take(wants, now)?;
+        if named.is_none() && purpose.is_new() {
+            self.limits.check(self.limits.certificate(&account.id, holder.customer(), &plan.identifiers), now)?;
+        }
         let reissue = self.claim_reissue(&account.holder(), purpose, &plan.identifiers, ending.as_ref()).await?;
         let replaced = match (&named, &replaces) {
             (Some(named), Some(shown)) => Some(self.claim_replaced(named, shown, open.as_deref()).await?),
@@ -134,6 +146,8 @@ impl Ra {
         let application = self.application_to_place(product, &charge, &precedent).await?;
         let prior = self.prior(&catalog, product, purpose, earlier.map(|earlier| (earlier, *original))).await?;
         let authzs = self.reuse_or_open(account, &plan, product, &prior).await?;
+        let opened = authzs.iter().filter(|proof| matches!(proof, Proof::Opened(_))).count();
+        let pending = self.limits.take(self.limits.pending(&account.id, holder.customer(), opened), now)?;
         let order = Order {
             purpose,
             earlier: earlier.map(|earlier| earlier.serial),
@@ -173,6 +187,8 @@ impl Ra {
         let shown: Vec<&Authorization> = authzs.iter().map(|proof| proof.authz()).collect();
         let batch = telling::tell_validation(batch, customer_behind(account).as_ref(), &order, &shown, now);
         self.records.commit(charge.write(batch, now)).await?;
+        taken.keep();
+        pending.keep();
         metrics::counter!(telemetry::ORDERS_CREATED, "product" => order.product.clone()).increment(1);
         Ok(self.order_view(&order.id).await?)
     }

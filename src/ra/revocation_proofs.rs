@@ -24,7 +24,7 @@ impl Ra {
         };
         let now = self.now();
         if let Some((_, name)) = request.unproven().first() {
-            self.limits.challenge(&request.account, &name.identifier, now)?;
+            self.limits.check(self.limits.failure(&request.account, &name.identifier), now)?;
         }
         let job = Job::new(Work::ProveRevocation { revocation: id.clone(), hourly: false }, now);
         let act = Act::RevocationLookAsked { revocation: id.clone() };
@@ -99,7 +99,7 @@ impl Ra {
         let read = self.revocation_request(id).await?;
         for (place, name) in read.unproven().into_iter().filter(|_| !hourly) {
             if found.iter().any(|(other, result)| *other == place && result.is_err()) {
-                self.limits.failed(&read.account, &name.identifier, self.now());
+                self.limits.count(&self.limits.failure(&read.account, &name.identifier), self.now());
             }
         }
         let Stage::AwaitingProof { deadline, .. } = read.stage else { return Ok(self.drop_job(job).await?) };

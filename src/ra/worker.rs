@@ -102,6 +102,7 @@ impl Drop for InHand {
 impl Ra {
     /// Takes up the jobs that an earlier run of the server left behind. How many they are.
     pub async fn resume(self: &Arc<Self>) -> Result<usize> {
+        self.read_limits().await?;
         let mut count = 0;
         let mut after = None;
         loop {

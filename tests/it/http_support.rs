@@ -26,6 +26,10 @@ pub struct TestServer {
 pub fn patient() -> Limits {
     Limits {
         max_connections: 16,
+        max_connections_per_address: 0,
+        spare_after: FAR_TOO_LONG,
+        answer_timeout: FAR_TOO_LONG,
+        max_buffered_bytes: 1 << 20,
         tls_timeout: FAR_TOO_LONG,
         header_timeout: FAR_TOO_LONG,
         idle_timeout: FAR_TOO_LONG,

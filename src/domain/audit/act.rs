@@ -422,4 +422,32 @@ pub enum Act {
         order: OrderId,
         serial: Serial,
     },
+    // Limits and pauses.
+    /// Another rate of a limit holds for somebody.
+    LimitSet {
+        limit: String,
+        subject: String,
+        rate: String,
+        note: String,
+    },
+    LimitWithdrawn {
+        limit: String,
+        subject: String,
+    },
+    /// An account's orders for a name are refused, because its validations always failed.
+    NamePaused {
+        account: AccountId,
+        name: String,
+        failures: u32,
+        since: Timestamp,
+    },
+    NameUnpaused {
+        account: AccountId,
+        name: String,
+    },
+    /// Somebody asked for so many names of an account to be unpaused.
+    NamesUnpausedByHand {
+        account: AccountId,
+        names: usize,
+    },
 }

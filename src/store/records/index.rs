@@ -94,6 +94,10 @@ pub enum Index<'a> {
     ReissueOf(&'a Serial, &'a OrderId),
     /// A holder and a primary domain to the order that last reissued something in it (REISSUE-03).
     ReissueIn(&'a Holder, &'a str),
+    /// An account's names that are paused.
+    Paused(&'a AccountId, &'a str),
+    /// The same by the customer that the account is bound to.
+    PausedOf(&'a CustomerId, &'a AccountId, &'a str),
 }
 
 /// Where index rows of one kind begin.
@@ -157,6 +161,10 @@ pub enum Rows<'a> {
     TemplatesOfCustomer(&'a CustomerId),
     /// Deliveries that are to be tried.
     WaitingDeliveries,
+    /// Names that are paused: all, or an account's.
+    Paused(Option<&'a AccountId>),
+    /// Names that are paused for a customer's accounts.
+    PausedOf(&'a CustomerId),
 }
 
 impl Rows<'_> {
@@ -192,6 +200,9 @@ impl Rows<'_> {
             Self::EndingsOfCustomer(customer) => (154, customer.as_str().into()),
             Self::AlarmsOfCustomer(customer) => (155, customer.as_str().into()),
             Self::WaitingDeliveries => (156, Vec::new()),
+            Self::Paused(None) => (185, Vec::new()),
+            Self::Paused(Some(account)) => (185, format!("{account}/").into()),
+            Self::PausedOf(customer) => (186, customer.as_str().into()),
         };
         Key { space, id }
     }
@@ -279,6 +290,8 @@ impl Index<'_> {
             Self::RevocationOf(serial) => (148, serial.as_bytes().to_vec()),
             Self::ReissueOf(serial, order) => (150, [serial.as_bytes(), order.as_str().as_bytes()].concat()),
             Self::ReissueIn(holder, domain) => (151, [holder.as_key().as_bytes(), b"/", domain.as_bytes()].concat()),
+            Self::Paused(account, name) => (185, format!("{account}/{name}").into()),
+            Self::PausedOf(customer, account, name) => (186, format!("{customer}{account}/{name}").into()),
         };
         Key { space, id }
     }
