@@ -1,5 +1,7 @@
 //! Putting it all together: from the configuration to listeners and workers, and a graceful stop.
 
+pub mod perspective;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -63,6 +65,9 @@ impl App {
         create_private_directory(data_dir)?;
         let catalog = config.load_catalog().map_err(told)?.catalog;
         let records = Records::new(store::open(&config.store_settings())?);
+        if let Some(shortfall) = config.validation.perspectives.shortfall(clock.now()) {
+            tracing::warn!(shortfall, "too few remote perspectives for a public CA");
+        }
         let ca = Ca::open(&data_dir.join("keys"), &config.ca, &config.pki.public_url, clock.now())?;
         write_public(&data_dir.join("root.pem"), ca.root_pem())?;
         let vault = Vault::open(&data_dir.join("keys").join("vault.key"))?;

@@ -5,6 +5,7 @@
 mod check;
 mod document;
 mod files;
+mod perspective;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use url::Url;
 
 pub use files::ReadCatalog;
+pub use perspective::PerspectiveConfig;
 
 use crate::{ca, http, post, ra, store, telemetry, va};
 

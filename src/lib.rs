@@ -17,6 +17,7 @@ pub mod ra;
 pub mod acme;
 pub mod api;
 pub mod http;
+pub mod perspective;
 pub mod pki;
 
 pub mod app;

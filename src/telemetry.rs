@@ -117,6 +117,11 @@ metrics! {
         "Messages handed to recipients, by outcome (delivered, put_off, given_up). Those given up need an operator's look.";
     DELIVERIES_WAITING = Gauge "chancery_notice_deliveries_waiting" "Messages that are on their way to a recipient.";
     JOBS = Gauge "chancery_jobs" "Stored jobs that this process has in hand.";
+    PERSPECTIVE_ANSWERS = Counter "chancery_perspective_answers_total"
+        "Answers of remote perspectives, by perspective, question (validate, caa, prove) and result (corroborates, differs, none).";
+    PERSPECTIVE_SECONDS = Seconds "chancery_perspective_seconds" "Time until a remote perspective answered, by perspective.";
+    QUORUMS = Counter "chancery_quorums_total"
+        "Corroborations by remote perspectives, by question (validate, caa, prove) and result (met, missed).";
 }
 
 /// Upper ends of the buckets of durations: from a memory look-up to a validation that ran into its time limit.
@@ -158,6 +163,22 @@ pub async fn keep_up() {
     loop {
         tokio::time::sleep(Duration::from_secs(5)).await;
         recorder.run_upkeep();
+    }
+}
+
+/// How long something takes, for a metric of seconds.
+#[derive(Debug)]
+pub struct Stopwatch(std::time::Instant);
+
+impl Stopwatch {
+    /// Begins to measure.
+    pub fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    /// Seconds since the start.
+    pub fn seconds(&self) -> f64 {
+        self.0.elapsed().as_secs_f64()
     }
 }
 

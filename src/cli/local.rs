@@ -8,7 +8,7 @@ use crate::{app, telemetry};
 
 /// All faults, one a line.
 #[derive(Debug)]
-struct Faults(Vec<Fault>);
+pub(super) struct Faults(pub(super) Vec<Fault>);
 
 /// `chancery serve`.
 pub(super) fn serve(serve: Serve) -> Result<(), Failure> {
@@ -26,7 +26,9 @@ pub(super) fn check_config(files: &Files) -> Result<(), Failure> {
         Err(faults) => faults,
         Ok(config) => {
             let catalog = config.load_catalog().err().unwrap_or_default();
-            catalog.into_iter().chain(config.load_server_certificate().err().unwrap_or_default()).collect()
+            let certificate = config.load_server_certificate().err().unwrap_or_default();
+            let perspectives = config.check_perspective_files().err().unwrap_or_default();
+            catalog.into_iter().chain(certificate).chain(perspectives).collect()
         }
     };
     if found.is_empty() {

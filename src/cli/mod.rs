@@ -1,6 +1,7 @@
 //! The command line: what each command takes, and who carries it out.
 
 mod local;
+mod perspective;
 mod remote;
 mod service;
 mod show;
@@ -32,6 +33,8 @@ enum Command {
     Serve(Serve),
     /// Load every file and tell what is wrong, one line for each fault
     CheckConfig(Files),
+    /// Run a remote perspective, from which the server has its validations corroborated
+    Perspective(perspective::Perspective),
     /// Move records between engines, and verify them
     #[command(subcommand)]
     Store(StoreCommand),
@@ -430,6 +433,7 @@ pub fn main() -> ExitCode {
         None => local::serve(cli.serve),
         Some(Command::Serve(serve)) => local::serve(serve),
         Some(Command::CheckConfig(files)) => local::check_config(&files),
+        Some(Command::Perspective(asked)) => perspective::perspective(asked),
         Some(Command::Store(command)) => storage::store(command),
         Some(Command::Customer(command)) => service::customer(command),
         Some(Command::Eab(command)) => service::eab(command),

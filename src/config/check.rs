@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use url::Url;
 
-use super::{Config, Fault, Pki, Server};
+use super::{Config, Fault, PerspectiveConfig, Pki, Server};
 use crate::store::{self, EngineName};
 use crate::{ca, post, ra, va};
 
@@ -24,6 +24,8 @@ impl Config {
         store(&self.store, &mut Section::new("store", &mut faults));
         acme(&self.acme, self.website.as_deref(), &mut Section::new("acme", &mut faults));
         validation(&self.validation, &mut Section::new("validation", &mut faults));
+        let mut perspectives = Section::new("validation.perspectives", &mut faults);
+        self.validation.perspectives.faults().into_iter().for_each(|(key, reason)| perspectives.fault(key, reason));
         ca(&self.ca, &mut Section::new("ca", &mut faults));
         notices(&self.notices, &mut Section::new("notices", &mut faults));
         let mut limits = Section::new("limits", &mut faults);
@@ -32,6 +34,24 @@ impl Config {
             Section::new("log", &mut faults).fault("level", reason);
         }
         faults.dedup();
+        faults
+    }
+}
+
+impl PerspectiveConfig {
+    /// Everything that is wrong with the values, each fault with its key.
+    pub fn check(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut section = Section::new("perspective", &mut faults);
+        self.perspective.faults().into_iter().for_each(|(key, reason)| section.fault(key, reason));
+        let mut section = Section::new("validation", &mut faults);
+        validation(&self.validation, &mut section);
+        if self.validation.perspectives != va::perspectives::settings::Settings::default() {
+            section.fault("perspectives", "a perspective is asked, and asks no others");
+        }
+        if let Some(reason) = self.log.level_fault() {
+            Section::new("log", &mut faults).fault("level", reason);
+        }
         faults
     }
 }

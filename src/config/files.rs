@@ -7,6 +7,7 @@ use crate::http::ServerCertificate;
 use crate::policy::catalog::{Catalog, Demands};
 use crate::policy::names::Names;
 use crate::policy::weak_keys::WeakKeys;
+use crate::va::perspectives::settings::{BadFile, Mode};
 
 /// What holds where there are no files at the usual places.
 const BUILT_IN_CATALOG: &str = include_str!("../../config/catalog.toml");
@@ -56,6 +57,22 @@ impl Config {
                 Err(faults.into_iter().flatten().flatten().collect())
             }
         }
+    }
+
+    /// Whether the files for asking perspectives can be used; those of a server that asks nobody are not read.
+    pub fn check_perspective_files(&self) -> Result<(), Vec<Fault>> {
+        let settings = &self.validation.perspectives;
+        if settings.mode == Mode::Off {
+            return Ok(());
+        }
+        let told = |bad: BadFile| {
+            vec![Fault::new(
+                &bad.path.display().to_string(),
+                format!("validation.perspectives.{}", bad.key),
+                bad.reason,
+            )]
+        };
+        settings.tls().map(drop).map_err(told)
     }
 
     /// The certificate from elsewhere for the main listener; none if the server is to issue its own.

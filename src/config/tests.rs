@@ -35,11 +35,13 @@ fn the_shipped_file_shows_every_key() {
     let mut known = BTreeSet::from(["validation.localhost_names".to_owned(), "acme.website".to_owned()]);
     let mut sections = keys_of("");
     assert!(sections.len() > 8, "{sections:?}");
-    sections.extend(["server.tls".to_owned(), "notices.smtp".to_owned()]);
+    sections.extend(["server.tls".to_owned(), "notices.smtp".to_owned(), "validation.perspectives".to_owned()]);
+    let tables = ["tls", "smtp", "perspectives"];
     for section in sections {
         let keys = keys_of(&section);
-        known
-            .extend(keys.into_iter().filter(|key| key != "tls" && key != "smtp").map(|key| format!("{section}.{key}")));
+        known.extend(
+            keys.into_iter().filter(|key| !tables.contains(&key.as_str())).map(|key| format!("{section}.{key}")),
+        );
     }
     assert_eq!(written, known);
 }
@@ -195,4 +197,83 @@ fn lists_of_weak_keys_are_read_together_and_their_faults_name_the_file_and_the_l
     assert_eq!(faults.len(), 4, "{faults:#?}");
     assert!(begins(0, &bad, "2: \"0123\"") && begins(1, &missing, " the file cannot be read"), "{faults:#?}");
     assert!(begins(2, &worse, "1: \"x\"") && begins(3, &worse, "2: \"y\""), "{faults:#?}");
+}
+
+const SHIPPED_PERSPECTIVE: &str = include_str!("../../config/perspective.toml");
+
+#[test]
+fn the_shipped_file_of_a_perspective_shows_every_key_and_the_defaults() {
+    let config = PerspectiveConfig::parse(SHIPPED_PERSPECTIVE, "perspective.toml").unwrap();
+    assert_eq!(format!("{:?}", config.validation), format!("{:?}", va::Settings::default()));
+    assert_eq!(config.log, telemetry::Settings::default());
+    let without = SHIPPED_PERSPECTIVE.replace("max_questions = 256\n", "");
+    assert_eq!(PerspectiveConfig::parse(&without, "").unwrap().perspective, config.perspective);
+    for section in ["perspective", "validation", "log"] {
+        let text = format!("{SHIPPED_PERSPECTIVE}\n")
+            .replace(&format!("[{section}]\n"), &format!("[{section}]\nunknown = 1\n"));
+        let error = toml::from_str::<PerspectiveConfig>(&text).unwrap_err();
+        let known: Vec<&str> = error.message().split('`').skip(1).step_by(2).skip(1).collect();
+        assert!(known.len() > 1, "{error}");
+        for key in known.into_iter().filter(|key| *key != "perspectives") {
+            let shown = |line: &str| line.trim_start_matches('#').starts_with(&format!("{key} = "));
+            assert!(SHIPPED_PERSPECTIVE.lines().any(shown), "{section}.{key}");
+        }
+    }
+}
+
+#[test]
+fn faults_of_a_perspective_are_told_with_their_lines() {
+    let text = "\
+[perspective]
+listen = \"127.0.0.1:0\"
+name = \"Frankfurt am Main\"
+region = \"ripe-ncc\"
+certificate = \"none.pem\"
+key = \"none.key\"
+ca = \"none.pem\"
+max_questions = 0
+[validation]
+http_port = 0
+[validation.perspectives]
+mode = \"log\"
+";
+    let faults = PerspectiveConfig::parse(text, "x.toml").unwrap_err();
+    let told = faults.iter().map(|fault| (fault.line.unwrap(), fault.key.as_str())).collect::<Vec<_>>();
+    let expected = [
+        (3, "perspective.name"),
+        (8, "perspective.max_questions"),
+        (10, "validation.http_port"),
+        (11, "validation.perspectives"),
+    ];
+    assert_eq!(told, expected, "{faults:#?}");
+    let elsewhere = text.replace("ripe-ncc", "europe");
+    let fault = PerspectiveConfig::parse(&elsewhere, "x.toml").unwrap_err().remove(0);
+    assert_eq!((fault.line, fault.key.as_str()), (Some(4), "perspective.region"));
+    let faults = PerspectiveConfig::parse("[perspective]\n", "x.toml").unwrap_err();
+    assert!(faults[0].reason.contains("missing field"), "{faults:?}");
+}
+
+#[test]
+fn perspectives_that_can_be_no_quorum_are_told_with_their_lines() {
+    let text = "\
+[validation.perspectives]
+mode = \"enforce\"
+remotes = [{ name = \"a\", url = \"https://a.example\", region = \"arin\" }, { name = \"b\", url = \"https://b.example\", region = \"arin\" }]
+ca = \"a.pem\"
+certificate = \"b.pem\"
+key = \"c.pem\"
+allowed_failures = 2
+";
+    let faults = Config::parse(text, "x.toml").unwrap_err();
+    let told = faults.iter().map(|fault| (fault.line, fault.key.as_str())).collect::<Vec<_>>();
+    let expected =
+        [(Some(7), "validation.perspectives.allowed_failures"), (Some(3), "validation.perspectives.remotes")];
+    assert_eq!(told, expected, "{faults:#?}");
+    // In order as far as values go: then the files are missed.
+    let text = text.replace("allowed_failures = 2", "").replace("region = \"arin\" }]", "region = \"apnic\" }]");
+    let config = Config::parse(&text, "x.toml").unwrap();
+    let fault = config.check_perspective_files().unwrap_err().remove(0);
+    assert_eq!((fault.file.as_str(), fault.key.as_str()), ("a.pem", "validation.perspectives.ca"));
+    assert!(fault.reason.contains("cannot be read"), "{fault}");
+    assert_eq!(Config::default().check_perspective_files(), Ok(()));
 }

@@ -6,6 +6,7 @@ mod dns;
 mod dns01;
 mod http01;
 mod https;
+pub mod perspectives;
 mod reach;
 mod tlsalpn01;
 mod trail;
@@ -14,11 +15,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::plan::{CaaMode, Method};
 use crate::domain::{Identifier, Kind, Problem, Timestamp};
 pub use diagnosis::{Diagnosis, Found};
+use perspectives::{Perspectives, Question};
 use trail::{Fault, Trail};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -54,6 +56,8 @@ pub struct Settings {
     pub dns_timeout_ms: u64,
     /// Most milliseconds that one validation may take as a whole (VAL-29).
     pub timeout_ms: u64,
+    /// Who must see the same from elsewhere.
+    pub perspectives: perspectives::settings::Settings,
 }
 
 /// What is made of a host that answers HTTPS, but not with the same file under a certificate that browsers take.
@@ -70,7 +74,8 @@ pub enum HttpsProbe {
 }
 
 /// A question to the world.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Task {
     /// The name without `*.`, or the address.
     pub identifier: Identifier,
@@ -89,7 +94,8 @@ pub struct Task {
 }
 
 /// What CAA must permit (RFC 8659, RFC 8657).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CaaTerms {
     /// The issuer domain names that the product's brand answers to, lower case; none: any restricting record refuses.
     pub identities: Vec<String>,
@@ -125,6 +131,8 @@ pub struct Va {
     https_probe: HttpsProbe,
     tls: tlsalpn01::Tls,
     timeout: Duration,
+    /// Who must see the same from elsewhere; none: nobody is asked.
+    perspectives: Option<Perspectives>,
 }
 
 impl Default for Settings {
@@ -143,6 +151,7 @@ impl Default for Settings {
             source_addresses: Vec::new(),
             dns_timeout_ms: 5_000,
             timeout_ms: 30_000,
+            perspectives: perspectives::settings::Settings::default(),
         }
     }
 }
@@ -159,7 +168,8 @@ impl Settings {
 }
 
 impl Va {
-    /// A validator; fails when there is no resolver to ask or the DNSSEC trust anchor can't be read.
+    /// A validator; fails when there is no resolver to ask, or the DNSSEC trust anchor or a file for the perspectives can't
+    /// be read.
     pub fn new(settings: Settings) -> Result<Self, BoxError> {
         Ok(Self {
             dns: dns::Dns::new(&settings)?,
@@ -169,6 +179,7 @@ impl Va {
             https_probe: settings.https_probe,
             tls: tlsalpn01::Tls::new(&settings)?,
             timeout: settings.timeout(),
+            perspectives: Perspectives::new(&settings)?,
         })
     }
 
@@ -179,8 +190,12 @@ impl Va {
         Ok(self)
     }
 
-    /// Looks whether the challenge is met and, for DNS names, whether CAA permits issuance.
+    /// Looks whether the challenge is met and, for DNS names, whether CAA permits issuance; and has it corroborated.
     pub async fn validate(&self, task: &Task) -> Outcome {
+        self.corroborated(self.validate_here(task).await, Question::Validate(task)).await
+    }
+
+    async fn validate_here(&self, task: &Task) -> Outcome {
         let (seen, beside, allowed) = (Trail::default(), Trail::default(), Trail::default());
         // CAA-04, VAL-40, CAA-08: with every method, and never left out.
         let (method, caa) = tokio::join!(
@@ -206,14 +221,21 @@ impl Va {
     pub async fn prove(&self, task: &Task) -> Outcome {
         let (seen, beside) = (Trail::default(), Trail::default());
         let result = self.in_time(self.look(task, &seen, &beside), &seen).await;
-        Outcome::of(result.map(|_| ()), [seen.into_evidence(), beside.into_evidence()].concat())
+        let outcome = Outcome::of(result.map(|_| ()), [seen.into_evidence(), beside.into_evidence()].concat());
+        // Whoever misleads this server alone must not have others' certificates revoked either.
+        self.corroborated(outcome, Question::Prove(task)).await
     }
 
     /// Looks whether CAA permits issuance for a name. Addresses have no CAA (RFC 8738 section 8).
     pub async fn check_caa(&self, identifier: &Identifier, wildcard: bool, terms: &CaaTerms) -> Outcome {
         let trail = Trail::default();
         let result = self.in_time(self.caa(identifier, wildcard, terms, &trail), &trail).await;
-        Outcome::of(result, trail.into_evidence())
+        let outcome = Outcome::of(result, trail.into_evidence());
+        match identifier {
+            Identifier::Dns(_) => self.corroborated(outcome, Question::Caa(identifier, wildcard, terms)).await,
+            // There is nothing to see.
+            Identifier::Ip(_) => outcome,
+        }
     }
 
     /// Looks whether the challenge is met, and gives the hints that came with it. `beside` collects what was seen

@@ -171,7 +171,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("api", &["actor", "domain", "telemetry", "http", "ra", "policy"]),
     ("console", &["domain", "telemetry", "http", "ra", "policy"]),
     ("pki", &["domain", "telemetry", "http", "ra"]),
-    ("config", &["domain", "telemetry", "http", "ra", "policy", "store", "va", "ca", "acme", "post"]),
+    ("perspective", &["domain", "telemetry", "va"]),
+    ("config", &["domain", "telemetry", "http", "ra", "policy", "store", "va", "ca", "acme", "post", "perspective"]),
     (
         "app",
         &[
@@ -190,6 +191,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "api",
             "console",
             "pki",
+            "perspective",
         ],
     ),
     ("cli", &["app", "config", "store", "telemetry"]),
