@@ -92,6 +92,8 @@ pub enum Index<'a> {
     ReissueOf(&'a Serial, &'a OrderId),
     /// A holder and a primary domain to the order that last reissued something in it (REISSUE-03).
     ReissueIn(&'a Holder, &'a str),
+    /// An issuer's revocations, and changes of their reasons, by when they were recorded, to what its lists say of them.
+    RevokedAt(&'a str, Timestamp, &'a Serial),
 }
 
 /// Where index rows of one kind begin.
@@ -155,6 +157,8 @@ pub enum Rows<'a> {
     TemplatesOfCustomer(&'a CustomerId),
     /// Deliveries that are to be tried.
     WaitingDeliveries,
+    /// An issuer's revocations by when they were recorded.
+    RevokedOf(&'a str),
 }
 
 impl Rows<'_> {
@@ -190,6 +194,7 @@ impl Rows<'_> {
             Self::EndingsOfCustomer(customer) => (154, customer.as_str().into()),
             Self::AlarmsOfCustomer(customer) => (155, customer.as_str().into()),
             Self::WaitingDeliveries => (156, Vec::new()),
+            Self::RevokedOf(issuer) => (170, [issuer.as_bytes(), b"/"].concat()),
         };
         Key { space, id }
     }
@@ -276,6 +281,9 @@ impl Index<'_> {
             Self::RevocationOf(serial) => (148, serial.as_bytes().to_vec()),
             Self::ReissueOf(serial, order) => (150, [serial.as_bytes(), order.as_str().as_bytes()].concat()),
             Self::ReissueIn(holder, domain) => (151, [holder.as_key().as_bytes(), b"/", domain.as_bytes()].concat()),
+            Self::RevokedAt(issuer, at, serial) => {
+                (170, [issuer.as_bytes(), b"/", &at.as_millis().to_be_bytes(), serial.as_bytes()].concat())
+            }
         };
         Key { space, id }
     }
