@@ -1,17 +1,16 @@
 //! Certificate revocation lists (RFC 5280 section 5, Baseline Requirements 7.2).
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use rcgen::{
-    CertificateRevocationListParams, CrlDistributionPoint, CrlIssuingDistributionPoint, KeyIdMethod, RevokedCertParams,
-};
-
 use super::hierarchy::Authority;
-use super::national::List;
-use super::signer::Scheme;
+use super::lint;
+use super::signer::Key;
 use super::{Ca, MAX_SHARDS};
 use crate::domain::certificate::RevocationReason;
 use crate::domain::{Error, Result, Serial, Timestamp};
+
+mod encode;
 
 /// CABF-CRL-04: the latest next update, for CRLs of leaves and for those of intermediates.
 const MAX_AHEAD: Duration = Duration::from_secs(10 * 86_400);
@@ -28,10 +27,33 @@ pub struct Revoked {
     pub reason: RevocationReason,
 }
 
+/// A list that is to be signed.
+#[derive(Debug, Clone, Copy)]
+pub struct ListPlan<'a> {
+    /// The name of an intermediate, or of a root, which has shard 0 alone.
+    pub issuer: &'a str,
+    /// Which part of its certificates.
+    pub shard: u16,
+    /// Has to rise with every list of the issuer's (RFC 5280 section 5.2.3).
+    pub number: u64,
+    /// When it is made.
+    pub this_update: Timestamp,
+    /// When the next one is there at the latest.
+    pub next_update: Timestamp,
+    /// What the shard covers of that which is revoked, in the order of the serials.
+    pub entries: &'a [Revoked],
+}
+
+/// A to-be-signed list that was linted; only `Ca::prepare_list` makes one, and signing uses it up.
+pub struct PreparedList {
+    tbs: Vec<u8>,
+    key: Arc<Key>,
+}
+
 /// The shard of a serial when there are `shards` of them, a power of two. Shards are numbered like the nodes of a
 /// binary tree: 0 is everything, 1 and 2 its halves, 3 to 6 the quarters. So a certificate keeps its shard when the
 /// number of shards changes, and the shard still says which serials it covers.
-pub(super) fn shard_of(serial: &Serial, shards: u16) -> u16 {
+pub fn shard_of(serial: &Serial, shards: u16) -> u16 {
     // The last octets of a serial are as random as any, and its form fixes none of their bits.
     let [.., high, low] = serial.as_bytes() else { return 0 };
     shards - 1 + u16::from_be_bytes([*high, *low]) % shards
@@ -71,9 +93,47 @@ impl Ca {
         Err(Error::not_found(format!("The CRL of \"{issuer}\" has no shard {shard}.")))
     }
 
-    /// Signs one shard of an issuer's CRL. `issuer` is the name of an intermediate, or of a root, which has shard 0
-    /// alone; another name or shard is `notFound`. Of `entries` those that the shard does not cover are left out.
-    /// `number` has to rise with every CRL of the shard. DER.
+    /// Every issuer that owes lists: the roots, and all intermediates.
+    pub fn list_issuers(&self) -> impl Iterator<Item = &str> {
+        self.roots.iter().map(|authority| authority.name.as_str()).chain(self.issuer_names())
+    }
+
+    /// Into how many shards the list of an issuer is cut for certificates that are issued now.
+    pub fn shards_now(&self, issuer: &str) -> u16 {
+        if self.intermediate(issuer).is_some() { self.settings.crl_shards } else { 1 }
+    }
+
+    /// How long a list is given out before it is made anew, if nothing is revoked meanwhile.
+    pub fn list_every(&self) -> Duration {
+        Duration::from_secs(u64::from(self.settings.crl_hours) * 3600)
+    }
+
+    /// How far ahead a list promises the next one.
+    pub fn list_ahead(&self) -> Duration {
+        Duration::from_secs(u64::from(self.settings.crl_days) * 86_400)
+    }
+
+    /// Builds a list and lints it by an independent parse. An unknown issuer or shard is `notFound`.
+    pub fn prepare_list(&self, plan: &ListPlan<'_>) -> Result<PreparedList> {
+        let (authority, ahead) = self.crl_signer(plan.issuer, plan.shard)?;
+        // CABF-CRL-06, -07: a part of a list names the URI under which it is fetched; the whole has no need to, and
+        // without it stays good for certificates from before a change of the URLs.
+        let url = (plan.shard > 0).then(|| self.urls.crl(plan.issuer, plan.shard));
+        let tbs = encode::tbs_cert_list(plan, authority, url.as_deref());
+        let frame = lint::crl::Frame { authority, url: url.as_deref(), ahead };
+        lint::crl::check(&tbs, plan, &frame).map_err(Error::internal)?;
+        Ok(PreparedList { tbs, key: authority.key.clone() })
+    }
+
+    /// Checks the octets of a TBSCertList against a plan, as `prepare_list` does. The source of the error names the lint.
+    pub fn lint_list(&self, tbs: &[u8], plan: &ListPlan<'_>) -> Result<()> {
+        let (authority, ahead) = self.crl_signer(plan.issuer, plan.shard)?;
+        let url = (plan.shard > 0).then(|| self.urls.crl(plan.issuer, plan.shard));
+        let frame = lint::crl::Frame { authority, url: url.as_deref(), ahead };
+        lint::crl::check(tbs, plan, &frame).map_err(Error::internal)
+    }
+
+    /// Prepares and signs a list. Of `entries`, in any order, those that the shard does not cover are left out. DER.
     pub fn crl(
         &self,
         issuer: &str,
@@ -83,47 +143,23 @@ impl Ca {
         next_update: Timestamp,
         entries: &[Revoked],
     ) -> Result<Vec<u8>> {
-        let (authority, ahead) = self.crl_signer(issuer, shard)?;
-        if next_update.since(now) > ahead {
-            return Err(Error::internal(format!("a CRL of {issuer} may not hold until {next_update}")));
-        }
-        let covered = || entries.iter().filter(|entry| shard_covers(shard, &entry.serial));
-        if authority.key.scheme() == Scheme::Sm2WithSm3 {
-            let (part, updates) = ((shard > 0).then(|| self.urls.crl(issuer, shard)), [now, next_update]);
-            return List { authority, number, updates, part, entries: covered().collect() }.signed();
-        }
-        let distribution_point = CrlDistributionPoint { uris: vec![self.urls.crl(issuer, shard)] };
-        let params = CertificateRevocationListParams {
-            this_update: now.whole_second().to_offset(),
-            next_update: next_update.whole_second().to_offset(),
-            crl_number: number.into(),
-            // CABF-CRL-06, -07: a part of a CRL names the URI under which it is fetched; the whole has no need to, and
-            // without it stays good for certificates from before a change of the URLs.
-            issuing_distribution_point: (shard > 0)
-                .then_some(CrlIssuingDistributionPoint { distribution_point, scope: None }),
-            revoked_certs: covered().map(params).collect(),
-            key_identifier_method: KeyIdMethod::PreSpecified(authority.key_identifier.clone()),
-        };
-        let signer = rcgen::Issuer::from_ca_cert_der(&authority.der.as_slice().into(), &*authority.key);
-        let crl = signer.and_then(|signer| params.signed_by(&signer)).map_err(Error::internal)?;
-        Ok(crl.der().to_vec())
+        let mut covered: Vec<Revoked> =
+            entries.iter().filter(|entry| shard_covers(shard, &entry.serial)).copied().collect();
+        covered.sort_by_key(|entry| entry.serial);
+        let plan = ListPlan { issuer, shard, number, this_update: now, next_update, entries: &covered };
+        self.prepare_list(&plan)?.sign()
     }
 }
 
-fn params(entry: &Revoked) -> RevokedCertParams {
-    let reason_code = match entry.reason {
-        // CABF-CRL-08: unspecified is said by silence.
-        RevocationReason::Unspecified => None,
-        RevocationReason::KeyCompromise => Some(rcgen::RevocationReason::KeyCompromise),
-        RevocationReason::AffiliationChanged => Some(rcgen::RevocationReason::AffiliationChanged),
-        RevocationReason::Superseded => Some(rcgen::RevocationReason::Superseded),
-        RevocationReason::CessationOfOperation => Some(rcgen::RevocationReason::CessationOfOperation),
-    };
-    RevokedCertParams {
-        serial_number: entry.serial.as_bytes().to_vec().into(),
-        revocation_time: entry.at.to_offset(),
-        reason_code,
-        invalidity_date: None,
+impl PreparedList {
+    /// The octets that will be signed.
+    pub fn tbs(&self) -> &[u8] {
+        &self.tbs
+    }
+
+    /// Signs what was prepared: exactly those octets. DER.
+    pub fn sign(self) -> Result<Vec<u8>> {
+        self.key.signed(&self.tbs)
     }
 }
 

@@ -3,7 +3,9 @@
 //! The expected octets are written down here a second time, without the library that built the certificate, so that
 //! neither a fault of that library nor one of `leaf` reaches a signature (CABF-LNT-01).
 
+pub(super) mod crl;
 pub(super) mod sm2;
+
 mod subject;
 
 use std::borrow::Cow;
@@ -17,7 +19,7 @@ use x509_parser::x509::X509Version;
 
 use super::hierarchy::Authority;
 use super::spki::PublicKey;
-use super::{LeafPlan, MAX_COMMON_NAME, Urls, crl, der, signer};
+use super::{LeafPlan, MAX_COMMON_NAME, Urls, der, signer};
 use crate::domain::csr::SubjectKey;
 use crate::domain::{Identifier, Timestamp};
 
@@ -209,7 +211,7 @@ fn extensions(plan: &LeafPlan, key: PublicKey<'_>, authority: &Authority, urls: 
     let sequence = |content: &[u8]| der::encode(der::SEQUENCE, &[content]);
     let usage = if key.kind.is_rsa() { SIGNATURE_AND_ENCIPHERMENT } else { DIGITAL_SIGNATURE };
     let names: Vec<u8> = plan.names.iter().flat_map(general_name).collect();
-    let crl = urls.crl(&authority.name, crl::shard_of(&plan.serial, shards));
+    let crl = urls.crl(&authority.name, super::crl::shard_of(&plan.serial, shards));
     let point = der::encode(0xa0, &[&der::encode(0xa0, &[&der::encode(0x86, &[crl.as_bytes()])])]);
     let issuer = der::encode(0x86, &[urls.certificate(&authority.name).as_bytes()]);
     let access = sequence(&[&CA_ISSUERS[..], &issuer].concat());

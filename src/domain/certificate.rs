@@ -71,6 +71,17 @@ pub enum RevocationReason {
 }
 
 impl RevocationReason {
+    /// Its number (RFC 5280 section 5.3.1).
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Unspecified => 0,
+            Self::KeyCompromise => 1,
+            Self::AffiliationChanged => 3,
+            Self::Superseded => 4,
+            Self::CessationOfOperation => 5,
+        }
+    }
+
     /// From the number in a `revokeCert` request; others are `badRevocationReason`.
     pub fn from_code(code: u64) -> Result<Self> {
         match code {
@@ -98,6 +109,15 @@ impl Certificate {
         }
         self.standing = CertificateStanding::Revoked { at: now, reason };
         Ok(self)
+    }
+
+    /// The same certificate with the compromise of its key as the reason for its revocation, which stays when it was; with
+    /// the reason it had before (Baseline Requirements 7.2.2). None if it is not revoked, or for that reason already.
+    pub fn blame_key(mut self) -> Option<(Self, RevocationReason)> {
+        let CertificateStanding::Revoked { at, reason: before } = self.standing else { return None };
+        let reason = RevocationReason::KeyCompromise;
+        self.standing = CertificateStanding::Revoked { at, reason };
+        (before != reason).then_some((self, before))
     }
 
     /// Last second of the term that it belongs to: its own, or that of what was paid for.

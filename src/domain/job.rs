@@ -38,6 +38,12 @@ impl Job {
         Self { id, ..Self::new(Work::Attend { order: order.clone() }, now) }
     }
 
+    /// The publication of an issuer's lists: of each issuer one is stored at most, so that many revocations join into one.
+    pub fn publication(issuer: &str, now: Timestamp) -> Self {
+        let id = once(&["lists", issuer]).as_str().parse().expect("the id of a message has the form of every id");
+        Self { id, ..Self::new(Work::PublishLists { issuer: issuer.to_owned() }, now) }
+    }
+
     /// The same job, put off after a failed try.
     #[must_use]
     pub fn put_off(mut self, until: Timestamp) -> Self {
@@ -138,6 +144,11 @@ pub enum Work {
     ForgetDocument {
         /// The document.
         document: DocumentId,
+    },
+    /// Sign the lists that what was revoked belongs on.
+    PublishLists {
+        /// The issuer.
+        issuer: String,
     },
 }
 

@@ -1,22 +1,25 @@
 //! What relying parties fetch over plain HTTP: issuer certificates and revocation lists (RFC 5280 section 4.2.2.1).
 
+mod crl;
+
 use std::pin::Pin;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::domain::{Error, Kind, Result};
+use crate::domain::Result;
+use crate::ra::CurrentList;
 
 /// A list on its way.
-pub type FutureCrl = Pin<Box<dyn Future<Output = Result<Vec<u8>>> + Send>>;
+pub type FutureCrl = Pin<Box<dyn Future<Output = Result<CurrentList>> + Send>>;
 
 /// Finds a certificate by the name of its subject.
 pub type FindCertificate = dyn Fn(&str) -> Option<Vec<u8>> + Send + Sync;
@@ -28,13 +31,13 @@ pub type FindCrl = dyn Fn(String, u16) -> FutureCrl + Send + Sync;
 pub struct Source {
     /// The certificate of an intermediate or root by its name, DER.
     pub issuer_certificate: Box<FindCertificate>,
-    /// The current CRL of an issuer and shard, DER; `notFound` where there is none.
+    /// The current CRL of an issuer and shard; `notFound` where there is none.
     pub crl: Box<FindCrl>,
 }
 
 /// The routes.
 pub fn router(source: Arc<Source>) -> Router {
-    Router::new().route("/issuer/{file}", get(issuer)).route("/crl/{issuer}/{file}", get(crl)).with_state(source)
+    Router::new().route("/issuer/{file}", get(issuer)).route("/crl/{issuer}/{file}", get(crl::crl)).with_state(source)
 }
 
 async fn issuer(State(source): State<Arc<Source>>, Path(file): Path<String>, headers: HeaderMap) -> Response {
@@ -45,28 +48,10 @@ async fn issuer(State(source): State<Arc<Source>>, Path(file): Path<String>, hea
     }
 }
 
-async fn crl(
-    State(source): State<Arc<Source>>,
-    Path((issuer, file)): Path<(String, String)>,
-    headers: HeaderMap,
-) -> Response {
-    // One spelling for each shard: "+1" and "01" would read as numbers too.
-    let shard = file.strip_suffix(".crl").and_then(|text| text.parse().ok().filter(|n: &u16| n.to_string() == text));
-    let Some(shard) = shard else { return StatusCode::NOT_FOUND.into_response() };
-    match (source.crl)(issuer, shard).await {
-        Ok(der) => cacheable(der, "application/pkix-crl", "public, max-age=300", &headers),
-        Err(error) => refusal(&error),
-    }
-}
-
 /// RFC 2585 section 4 gives the media types; the entity tag saves sending a long list again.
 fn cacheable(der: Vec<u8>, media_type: &'static str, caching: &'static str, headers: &HeaderMap) -> Response {
     let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, &der)));
-    let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    let fresh = known.flat_map(|list| list.split(',')).any(|known| {
-        let known = known.trim();
-        known == "*" || known.trim_start_matches("W/") == tag
-    });
+    let fresh = matches(headers, &tag);
     let caching = [(ETAG, tag.as_str()), (CACHE_CONTROL, caching)];
     match fresh {
         true => (StatusCode::NOT_MODIFIED, caching).into_response(),
@@ -74,16 +59,11 @@ fn cacheable(der: Vec<u8>, media_type: &'static str, caching: &'static str, head
     }
 }
 
-fn refusal(error: &Error) -> Response {
-    match error.kind() {
-        Kind::NotFound => StatusCode::NOT_FOUND.into_response(),
-        Kind::Unavailable => {
-            let wait = error.retry_after_hint().map_or(1, |wait| wait.as_secs().max(1));
-            (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, wait.to_string())]).into_response()
-        }
-        _ => {
-            tracing::error!(error = ?error, "a revocation list could not be given");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
-    }
+/// Whether a client that asks with `If-None-Match` has what bears this tag (RFC 9110 section 13.1.2).
+fn matches(headers: &HeaderMap, tag: &str) -> bool {
+    let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    known.flat_map(|list| list.split(',')).any(|known| {
+        let known = known.trim();
+        known == "*" || known.trim_start_matches("W/") == tag
+    })
 }

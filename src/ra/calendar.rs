@@ -10,8 +10,8 @@ use crate::store::StoreError;
 use crate::store::records::Batch;
 
 impl Ra {
-    /// Turns the timers that are due into jobs and starts these, and looks at certificates that end. How many timers they
-    /// were.
+    /// Turns the timers that are due into jobs and starts these, and looks at certificates that end and at
+    /// revocation lists. How many timers they were.
     pub async fn wake(self: &Arc<Self>) -> Result<usize> {
         let mut count = 0;
         loop {
@@ -20,6 +20,7 @@ impl Ra {
             let mut due = self.records.list::<Timer>(b"", None, 100).await?;
             due.retain(|timer| timer.at <= now);
             if due.is_empty() {
+                self.keep_lists().await;
                 self.look_at_endings().await?;
                 return Ok(count);
             }

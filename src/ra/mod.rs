@@ -28,6 +28,7 @@ mod key_pairs;
 mod ledgers;
 mod letters;
 pub mod limits;
+mod lists;
 mod notices;
 mod operations;
 mod orders;
@@ -62,7 +63,7 @@ mod uploads;
 mod vetting;
 mod worker;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -94,6 +95,7 @@ pub use pausing::PausedNames;
 pub use placing::NewOrder;
 pub use portfolio::{CertificateStatus, Description, Filter, Kept, Listed};
 pub use profiles::ProvenName;
+pub use publication::CurrentList;
 pub use purchases::{NamesQuote, QuotedNames};
 pub use reissuing::NewReissue;
 pub use reminders::Reminder;
@@ -205,7 +207,9 @@ pub struct Ra {
     settings: Settings,
     account_url: String,
     worker: Worker,
-    lists: publication::SignedLists,
+    lists: lists::Lists,
+    /// Itself, for use cases that start a job and are not asked for by whoever holds it.
+    own: Weak<Self>,
     limits: limits::Limits,
     turns: turns::Turns,
     /// The hour in which certificates that end were looked at last.
@@ -215,7 +219,8 @@ pub struct Ra {
 impl Ra {
     /// Puts the parts together. Stored jobs are taken up by `resume`.
     pub fn new(parts: Parts) -> Arc<Self> {
-        Arc::new(Self {
+        let lists = lists::Lists::of(&parts.ca);
+        Arc::new_cyclic(|own| Self {
             records: parts.records,
             vault: parts.vault,
             va: parts.va,
@@ -226,7 +231,8 @@ impl Ra {
             settings: parts.settings,
             account_url: parts.account_url,
             worker: Worker::default(),
-            lists: publication::SignedLists::default(),
+            lists,
+            own: own.clone(),
             limits: limits::Limits::new(parts.limits),
             turns: turns::Turns::default(),
             endings_seen: Mutex::default(),

@@ -1,51 +1,45 @@
 //! What is published for relying parties: issuer certificates and revocation lists.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use bytes::Bytes;
 
-use super::Ra;
-use crate::ca::crl::{Revoked, shard_covers};
-use crate::domain::{Result, Timestamp};
-use crate::store::records::Revocation;
+use super::lists::{IssuerLists, Model, SignedList};
+use super::worker::Next;
+use super::{Ra, Stop, settle};
+use crate::ca::crl::{ListPlan, PreparedList, Revoked};
+use crate::domain::audit::Act;
+use crate::domain::certificate::hex32;
+use crate::domain::job::Job;
+use crate::domain::{Error, Result, Timestamp};
+use crate::store::StoreError;
+use crate::store::records::{Batch, ListState, Stored};
+use crate::telemetry;
 
-/// How long a list is given out before it is signed anew.
-const FRESH: Duration = Duration::from_secs(3600);
+/// How long caches may keep a list: what is revoked shows with whoever asks through one after that.
+const FRESH: Duration = Duration::from_secs(300);
 
-/// How far ahead a list promises the next one (Baseline Requirements 7.2: at most 10 days).
-const NEXT_UPDATE: Duration = Duration::from_secs(7 * 86_400);
+/// Lists whose numbers are taken in one commit; so many, and no more, are in memory twice.
+const AT_ONCE: usize = 8;
 
-/// The lists that were signed last, until something is revoked.
-#[derive(Default)]
-pub(super) struct SignedLists {
-    lists: Mutex<Lists>,
-    /// Held while a list is looked up or made, so that many who ask at once cost one list.
-    making: tokio::sync::Mutex<()>,
-}
-
-#[derive(Default)]
-struct Lists {
-    by_shard: HashMap<(String, u16), SignedList>,
-    /// How often lists were forgotten: one that was begun before the last time is out of date.
-    forgotten: u64,
-    /// The number of the list that was signed last.
-    number: u64,
-}
-
-/// A list, DER, and when it was signed.
-struct SignedList {
-    at: Timestamp,
-    der: Vec<u8>,
-}
-
-impl SignedLists {
-    /// Forgets an issuer's lists, because one of its certificates was revoked.
-    pub(super) fn forget(&self, issuer: &str) {
-        let mut lists = self.lists.lock();
-        lists.forgotten += 1;
-        lists.by_shard.retain(|(of, _), _| of != issuer);
-    }
+/// A list as it is given out.
+#[derive(Debug, Clone)]
+pub struct CurrentList {
+    /// The list, DER.
+    pub der: Bytes,
+    /// A tag of its content, without quotation marks: an equal tag is an equal list.
+    pub tag: String,
+    /// When it was made.
+    pub this_update: Timestamp,
+    /// When the next one is there at the latest.
+    pub next_update: Timestamp,
+    /// Whether `this_update`, in seconds, tells it from the one before it.
+    pub datable: bool,
+    /// The moment of asking.
+    pub now: Timestamp,
+    /// How long caches may keep it: never beyond `next_update`.
+    pub fresh: Duration,
 }
 
 impl Ra {
@@ -54,52 +48,173 @@ impl Ra {
         self.ca.issuer_der(name).map(<[u8]>::to_vec)
     }
 
-    /// The current revocation list of an issuer's shard, DER. Signed anew after a revocation, and every hour.
-    pub async fn crl(&self, issuer: &str, shard: u16) -> Result<Vec<u8>> {
-        // Before any work, because everybody may ask.
-        self.ca.check_crl(issuer, shard)?;
-        let _one_at_a_time = self.lists.making.lock().await;
+    /// The current revocation list of an issuer's shard. It was signed when something was revoked last, or on schedule: nothing
+    /// is made because somebody asks, unless there is none that is still good.
+    pub async fn crl(self: &Arc<Self>, issuer: &str, shard: u16) -> Result<CurrentList> {
+        let lists = self.lists.of_issuer(issuer)?;
         let now = self.now();
-        let key = (issuer.to_owned(), shard);
-        let forgotten = {
-            let lists = self.lists.lists.lock();
-            if let Some(list) = lists.by_shard.get(&key).filter(|list| list.at <= now && now.since(list.at) < FRESH) {
-                return Ok(list.der.clone());
+        let list = match lists.current(shard, now)? {
+            Some(list) => list,
+            None => {
+                self.publish(lists).await?;
+                let wait = Duration::from_secs(60);
+                let late = || Error::unavailable("The list of revoked certificates is being made.", wait);
+                lists.current(shard, self.now())?.ok_or_else(late)?
             }
-            lists.forgotten
         };
-        let entries = self.revoked(issuer, shard, now).await?;
-        // The moment in milliseconds rises over restarts too, unless the clock is set back between them.
-        let number = {
-            let mut lists = self.lists.lists.lock();
-            lists.number = now.as_millis().max(lists.number + 1);
-            lists.number
-        };
-        let der = self.ca.crl(issuer, shard, number, now, now + NEXT_UPDATE, &entries)?;
-        let mut lists = self.lists.lists.lock();
-        if lists.forgotten == forgotten {
-            lists.by_shard.insert(key, SignedList { at: now, der: der.clone() });
-        }
-        Ok(der)
+        let (this_update, next_update) = (list.this_update, list.next_update);
+        Ok(CurrentList {
+            der: list.der.clone(),
+            tag: list.tag.clone(),
+            this_update,
+            next_update,
+            datable: !list.same_second,
+            now,
+            fresh: FRESH.min(next_update.since(now)),
+        })
     }
 
-    /// What an issuer has revoked in a shard; entries stay a while beyond the certificate's end, so that each stands on
-    /// a list after it (CABF-CRL-11).
-    async fn revoked(&self, issuer: &str, shard: u16, now: Timestamp) -> Result<Vec<Revoked>> {
-        const PAGE: usize = 1000;
-        let prefix = Revocation::prefix(issuer);
-        let mut entries = Vec::new();
-        let mut after = None;
-        loop {
-            let page = self.records.list::<Revocation>(&prefix, after.take(), PAGE).await?;
-            let more = page.len() == PAGE;
-            after = page.last().map(|entry| [&prefix[..], entry.serial.as_bytes()].concat());
-            let current = page.iter().filter(|entry| now < entry.not_after + NEXT_UPDATE);
-            let covered = current.filter(|entry| shard_covers(shard, &entry.serial));
-            entries.extend(covered.map(|entry| Revoked { serial: entry.serial, at: entry.at, reason: entry.reason }));
-            if !more {
-                return Ok(entries);
-            }
+    /// Once a minute, signs the lists that are due: all of an issuer when their time has come, and those that what other
+    /// nodes revoked belongs on. What goes wrong is told in the log, and tried again.
+    pub(super) async fn keep_lists(self: &Arc<Self>) {
+        let minute = self.now().as_secs() / 60;
+        if self.lists.seen.lock().replace(minute) == Some(minute) {
+            return;
+        }
+        let mut issuers = tokio::task::JoinSet::new();
+        for lists in self.lists.all() {
+            let (ra, lists) = (self.clone(), lists.clone());
+            issuers.spawn(async move {
+                if let Err(error) = ra.publish(&lists).await {
+                    *ra.lists.seen.lock() = None;
+                    tracing::error!(issuer = lists.issuer, error = ?error, "revocation lists could not be signed");
+                }
+            });
+        }
+        while issuers.join_next().await.is_some() {}
+    }
+
+    /// Signs the lists that what was revoked belongs on: the job that every revocation leaves, many of them together.
+    pub(super) async fn publish_revocations(self: &Arc<Self>, job: &Stored<Job>, issuer: &str) -> Result<Next> {
+        // An issuer whose key was taken away owes nothing any more.
+        if let Ok(lists) = self.lists.of_issuer(issuer) {
+            self.publish(lists).await?;
+        }
+        let now = self.now();
+        let act = Act::CrlPublished { issuer: issuer.to_owned() };
+        match self.records.commit(Batch::of(act, now).remove(job)).await {
+            Ok(()) => Ok(Next::Done),
+            // More was revoked meanwhile.
+            Err(StoreError::Conflict(_)) => Ok(Next::At(now)),
+            Err(error) => Err(error.into()),
         }
     }
+
+    /// Waits until the lists show what was just revoked, at most as long as finalize waits for a certificate.
+    pub(super) async fn published(&self, issuers: impl IntoIterator<Item = String>) {
+        let Some(ra) = self.own.upgrade() else { return };
+        let longest = Duration::from_millis(self.settings.finalize_wait_ms);
+        for issuer in issuers {
+            let job = Job::publication(&issuer, self.now());
+            let until_done = async {
+                // The last run of the job may have ended just before the revocation left it anew.
+                while let Ok(Some(_)) = ra.records.find::<Job>(&job.id).await {
+                    ra.start(job.clone());
+                    ra.worker.wait(&job.id, longest).await;
+                }
+            };
+            // Whoever does not see it in time sees it later: the job stays.
+            drop(tokio::time::timeout(longest, until_done).await);
+        }
+    }
+
+    /// Reads what was revoked, and signs the lists of an issuer that are due.
+    async fn publish(self: &Arc<Self>, lists: &Arc<IssuerLists>) -> Result<()> {
+        let mut model = lists.model.lock().await;
+        self.catch_up(&lists.issuer, &mut model).await?;
+        let begun = self.now();
+        let (all, due) = model.due(self.ca.list_every(), begun);
+        for shards in due.chunks(AT_ONCE) {
+            self.sign_lists(lists, &mut model, shards).await?;
+            model.changed.retain(|shard| !shards.contains(shard));
+        }
+        if all {
+            // It is written down with the next number: entries that ended stay a list too long rather than one too short.
+            model.all_signed = Some(begun);
+            model.forget_ended(begun);
+        }
+        Ok(())
+    }
+
+    /// Takes a number, then signs those lists and gives them out.
+    async fn sign_lists(self: &Arc<Self>, lists: &IssuerLists, model: &mut Model, shards: &[u16]) -> Result<()> {
+        let issuer = &lists.issuer;
+        let entries: Vec<(u16, Vec<Revoked>)> = shards.iter().map(|shard| (*shard, model.entries_of(*shard))).collect();
+        let entries = Arc::new(entries);
+        let regular = model.regular;
+        let shards_used = model.shards.clone();
+        let (prepared, this_update) = settle(|| async {
+            let read = self.records.find::<ListState>(issuer).await?;
+            let now = self.now();
+            // Also above the numbers of a store that was brought back from an older copy.
+            let number = read.as_ref().map_or(0, |state| state.number + 1).max(now.as_millis());
+            let prepared = self.prepare_lists(issuer, number, now, &entries).await?;
+            let mut used = shards_used.clone();
+            used.extend(read.iter().flat_map(|state| &state.shards));
+            used.sort_unstable();
+            used.dedup();
+            let known = read.as_ref().map_or(regular, |state| state.regular.max(regular));
+            let state = ListState { issuer: issuer.clone(), number, regular: known, shards: used };
+            let signed = |(shard, listed): &(u16, Vec<Revoked>)| Act::CrlSigned {
+                issuer: issuer.clone(),
+                shard: *shard,
+                number,
+                entries: listed.len(),
+            };
+            let Some((first, others)) = entries.split_first() else { return Ok((prepared, now)) };
+            let batch = others.iter().fold(Batch::of(signed(first), now), |batch, next| batch.and(signed(next), now));
+            // Before anything is signed with the number (CABF-LOG-02, CABF-CRL-05).
+            self.records.commit(batch.set(read.as_ref(), &state)).await?;
+            Ok::<_, Stop>((prepared, now))
+        })
+        .await?;
+        let next_update = this_update + self.ca.list_ahead();
+        let signed = apart(move || prepared.into_iter().map(sign).collect::<Result<Vec<_>>>()).await?;
+        for ((shard, _), (der, tag)) in entries.iter().zip(signed) {
+            lists.replace(*shard, SignedList { der, tag, this_update, next_update, same_second: false });
+            metrics::counter!(telemetry::CRLS_SIGNED, "issuer" => issuer.clone()).increment(1);
+        }
+        Ok(())
+    }
+
+    async fn prepare_lists(
+        self: &Arc<Self>,
+        issuer: &str,
+        number: u64,
+        now: Timestamp,
+        entries: &Arc<Vec<(u16, Vec<Revoked>)>>,
+    ) -> Result<Vec<PreparedList>> {
+        let (ra, issuer, entries) = (self.clone(), issuer.to_owned(), entries.clone());
+        let next_update = now + self.ca.list_ahead();
+        apart(move || {
+            let prepare = |(shard, entries): &(u16, Vec<Revoked>)| {
+                let shard = *shard;
+                ra.ca.prepare_list(&ListPlan { issuer: &issuer, shard, number, this_update: now, next_update, entries })
+            };
+            entries.iter().map(prepare).collect()
+        })
+        .await
+    }
+}
+
+/// Signs a list, and makes its tag.
+fn sign(prepared: PreparedList) -> Result<(Bytes, String)> {
+    let der = prepared.sign()?;
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &der);
+    Ok((der.into(), hex32::encode(digest.as_ref())))
+}
+
+/// Has long work done where it holds up no request.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
 }

@@ -1,13 +1,16 @@
 //! Revocation: one use case for everybody who may ask for it (RFC 8555 section 7.6), a lost key being a reason (KEY-08).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::lists::row_text;
 use super::{Ra, Stop, settle};
 use crate::domain::account::Account;
 use crate::domain::audit::Act;
 use crate::domain::authz::{Authorization, AuthzState, AuthzStatus};
 use crate::domain::certificate::{Certificate, RevocationReason};
 use crate::domain::hand_order::HandOrder;
+use crate::domain::job::Job;
 use crate::domain::key::AccountKey;
 use crate::domain::portfolio::CertificateRef;
 use crate::domain::{AccountId, AuthzId, Error, Identifier, Kind, Result, RevocationId, Serial, Timestamp};
@@ -84,8 +87,9 @@ impl Ra {
         let read = read.ok_or_else(|| Error::not_found("There is no certificate of that serial."))?;
         let (told, standing) = self.entitled(authority, &read).await?;
         if let Err(over) = self.in_force(&read) {
-            self.heed(&read, reason, standing, &told).await?;
-            return Err(over.into());
+            // CABF-CRL-12: what the list says of it changes, so this was no request in vain.
+            let changed = self.heed(&read, reason, standing, &told).await?;
+            return if changed { Ok(()) } else { Err(over.into()) };
         }
         // REVOKE-09; a compromised key waits for nothing (Baseline Requirements 4.9.1.1).
         if matches!(authority, Authority::Operator) && reason != RevocationReason::KeyCompromise {
@@ -106,7 +110,7 @@ impl Ra {
         let batch = block(batch, key, reason, standing, now);
         let batch = self.withdraw(batch, &all, reason, None, now).await?;
         self.records.commit(batch).await?;
-        self.withdrawn(&all);
+        self.withdrawn(&all).await;
         Ok(self.sweep(&key, reason, standing, &told).await?)
     }
 
@@ -144,19 +148,21 @@ impl Ra {
         Ok(found.into_iter().flatten().filter(|found| self.in_force(found).is_ok()).collect())
     }
 
-    /// A key that is reported with a certificate that is over is compromised all the same: it is blocked, and what is in
-    /// force with it is revoked.
+    /// A key that is reported with a certificate that is over is compromised all the same: it is blocked, what is in force
+    /// with it is revoked, and it is the reason now for what was revoked for another one. Whether this one is of the latter.
     pub(super) async fn heed(
         &self,
         certificate: &Certificate,
         reason: RevocationReason,
         standing: Standing,
         told: &str,
-    ) -> Result<()> {
-        if standing.reports_the_key(reason) {
-            self.block_key(certificate.spki_sha256).await?;
+    ) -> Result<bool> {
+        if !standing.reports_the_key(reason) {
+            return Ok(false);
         }
-        self.sweep(&certificate.spki_sha256, reason, standing, told).await
+        self.block_key(certificate.spki_sha256).await?;
+        self.sweep(&certificate.spki_sha256, reason, standing, told).await?;
+        Ok(self.blame_key(&certificate.spki_sha256, told).await?.contains(&certificate.serial))
     }
 
     /// Revokes what is in force with a key that was reported and is blocked now: what was signed just before that, too.
@@ -177,7 +183,7 @@ impl Ra {
             let batch = Batch::of(revoked(first, reason, told), now);
             let batch = others.iter().fold(batch, |batch, other| batch.and(revoked(other, reason, told), now));
             self.records.commit(self.withdraw(batch, &all, reason, None, now).await?).await?;
-            self.withdrawn(&all);
+            self.withdrawn(&all).await;
             Ok(())
         })
         .await
@@ -208,7 +214,7 @@ impl Ra {
             let revoked = (**read).clone().revoke(reason, now)?;
             let (issuer, serial) = (read.issuer.clone(), read.serial);
             let entry = Revocation { issuer, serial, at: now, reason, not_after: read.not_after };
-            batch = batch.replace(read, &revoked).insert(&entry);
+            batch = listed_at(batch.replace(read, &revoked).insert(&entry), &entry, now);
             // No request begins meanwhile that would wait for what was done.
             let row = self.records.follow(&Index::RevocationOf(&serial)).await?;
             batch = batch.still(&Index::RevocationOf(&serial), row.as_ref());
@@ -218,15 +224,42 @@ impl Ra {
                 batch = self.off_the_desk(batch, &open).replace(&open, &ended);
             }
         }
-        Ok(batch)
+        Ok(to_publish(batch, certificates, now))
     }
 
     /// What follows the commit of revocations.
-    pub(super) fn withdrawn(&self, certificates: &[Stored<Certificate>]) {
-        for certificate in certificates {
-            self.lists.forget(&certificate.issuer);
-            metrics::counter!(telemetry::CERTIFICATES_REVOKED).increment(1);
-        }
+    pub(super) async fn withdrawn(&self, certificates: &[Stored<Certificate>]) {
+        metrics::counter!(telemetry::CERTIFICATES_REVOKED).increment(certificates.len() as u64);
+        self.published(issuers(certificates)).await;
+    }
+
+    /// Makes the compromise of a key the reason for the revocations that had another one, of certificates that have not ended
+    /// (CABF-CRL-12). Which these are.
+    async fn blame_key(&self, spki_sha256: &[u8; 32], told: &str) -> Result<Vec<Serial>> {
+        settle(|| async {
+            let serials = self.records.certificates_of(spki_sha256).await?;
+            let found = self.records.find_all::<Certificate>(&serials).await?;
+            let now = self.now();
+            // Of one that is over, and of which no list says anything any more, nothing is to be changed.
+            let (mut changed, mut batch) = (Vec::new(), None);
+            for read in found.into_iter().flatten().filter(|read| read.not_after >= now) {
+                let Some((blamed, from)) = (*read).clone().blame_key() else { continue };
+                let Some(entry) = self.records.find::<Revocation>(revocation_id(&read)).await? else { continue };
+                let act = Act::RevocationReasonChanged { serial: read.serial, from, authority: told.to_owned() };
+                let next = match batch {
+                    None => Batch::of(act, now),
+                    Some(batch) => Batch::and(batch, act, now),
+                };
+                let told = Revocation { reason: RevocationReason::KeyCompromise, ..(*entry).clone() };
+                batch = Some(listed_at(next.replace(&read, &blamed).replace(&entry, &told), &told, now));
+                changed.push(read);
+            }
+            let Some(batch) = batch else { return Ok(Vec::new()) };
+            self.records.commit(to_publish(batch, &changed, now)).await?;
+            self.published(issuers(&changed)).await;
+            Ok(changed.iter().map(|certificate| certificate.serial).collect())
+        })
+        .await
     }
 
     /// Whether the authority may revoke this certificate: who it is, for the audit log, and how they
@@ -357,6 +390,26 @@ impl Ra {
         }
         Ok(())
     }
+}
+
+/// The issuers of certificates, each once.
+fn issuers(certificates: &[Stored<Certificate>]) -> BTreeSet<String> {
+    certificates.iter().map(|certificate| certificate.issuer.clone()).collect()
+}
+
+/// Has the lists read a revocation, or what changed about it.
+fn listed_at(batch: Batch, entry: &Revocation, now: Timestamp) -> Batch {
+    batch.index(&Index::RevokedAt(&entry.issuer, now, &entry.serial), &row_text(entry))
+}
+
+/// Has the lists signed that show what a batch does to certificates.
+fn to_publish(batch: Batch, certificates: &[Stored<Certificate>], now: Timestamp) -> Batch {
+    issuers(certificates).iter().fold(batch, |batch, issuer| batch.put(&Job::publication(issuer, now)))
+}
+
+/// The name of a certificate's entry.
+fn revocation_id(certificate: &Certificate) -> Vec<u8> {
+    [&Revocation::prefix(&certificate.issuer)[..], certificate.serial.as_bytes()].concat()
 }
 
 /// The act of revoking a certificate.

@@ -178,7 +178,7 @@ impl Ra {
         );
         let batch = tell(batch.set(read, &done), &done, "revocation-done", &text, now);
         self.records.commit(batch).await?;
-        self.withdrawn(&all);
+        self.withdrawn(&all).await;
         Ok(self.sweep(&key, reason, Standing::Owner, &told).await?)
     }
 

@@ -11,7 +11,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use index::{Index, Rows};
-pub use spaces::{BlockedKey, Record, Revocation, SerialEntry, clearance_id, document_part_id, hosting_target_id};
+pub use spaces::{
+    BlockedKey, ListState, Record, Revocation, SerialEntry, clearance_id, document_part_id, hosting_target_id,
+};
 
 use super::oplog::{EVENTS, head_key};
 use super::{Entry, Guard, Key, Kv, OperationsHead, Range, StoreError, WriteSet};

@@ -1,10 +1,13 @@
 //! Revocation lists, read and verified by openssl.
 
+use std::sync::LazyLock;
+
 use chancery::ca::Settings;
-use chancery::ca::crl::{Revoked, shard_covers};
+use chancery::ca::crl::{ListPlan, Revoked, shard_covers, shard_of};
 use chancery::domain::certificate::RevocationReason::{self, *};
-use chancery::domain::{Kind, Serial};
-use x509_parser::prelude::{CertificateRevocationList, FromDer};
+use chancery::domain::{Kind, Serial, Timestamp};
+use proptest::prelude::*;
+use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 
 use crate::ca_tools::{DAY, NOW, P256, TestCa, openssl, pem, plan, request};
 
@@ -49,7 +52,7 @@ fn a_list_names_serials_and_reasons_and_verifies() {
 
 #[test]
 fn an_empty_list_has_no_list_of_entries() {
-    let test = TestCa::with(Settings { alternate_roots: 1, ..Settings::default() });
+    let test = TestCa::with(Settings { alternate_roots: 1, crl_shards: 1, ..Settings::default() });
     for issuer in ["chancery", "chancery-rsa", "root", "root-2"] {
         let der = test.ca.crl(issuer, 0, 1, NOW, NOW + DAY, &[]).unwrap();
         assert!(text(&test, &der, issuer).contains("No Revoked Certificates"), "{issuer}");
@@ -148,4 +151,108 @@ fn lists_that_nobody_should_have_are_refused() {
     assert_eq!(kind("root", 0, 366), Some(Kind::ServerInternal));
     assert_eq!(kind("chancery", 0, 11), Some(Kind::ServerInternal));
     assert_eq!(kind("chancery", 0, 0), Some(Kind::ServerInternal));
+}
+
+#[test]
+fn numbers_and_times_stand_in_their_shortest_form_and_that_of_their_century() {
+    let test = TestCa::new();
+    let new_year = Timestamp::from_secs(2_524_608_000);
+    let second = std::time::Duration::from_secs(1);
+    for (number, digits) in [(0, "00"), (127, "7F"), (128, "80"), (65_536, "010000"), (u64::MAX, "FFFFFFFFFFFFFFFF")] {
+        let entries =
+            [revoked(Serial::random(), Unspecified), Revoked { at: new_year, ..revoked(Serial::random(), Superseded) }];
+        let der = test.ca.crl("chancery", 0, number, new_year - second, new_year, &entries).unwrap();
+        for part in [&b"\x17\x0d491231235959Z"[..], b"\x18\x0f20500101000000Z", b"\x17\x0d261121120000Z"] {
+            assert!(der.windows(part.len()).any(|found| found == part));
+        }
+        let path = test.file("number.crl", &der);
+        let told = openssl(&["crl", "-inform", "DER", "-in", &path, "-noout", "-crlnumber"]).unwrap();
+        assert!(told.contains(&format!("0x{digits}")), "{told}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn another_parser_reads_every_list_as_it_was_meant(
+        shard in prop_oneof![Just(0u16), 1u16..15],
+        number in any::<u64>(),
+        made in proptest::collection::vec((0u64..4_102_444_800, 0usize..5), 0..40),
+    ) {
+        static CA: LazyLock<TestCa> = LazyLock::new(TestCa::new);
+        let reasons = [Unspecified, KeyCompromise, AffiliationChanged, Superseded, CessationOfOperation];
+        let entries: Vec<Revoked> = made
+            .iter()
+            .map(|(at, reason)| Revoked { serial: Serial::random(), at: Timestamp::from_secs(*at), reason: reasons[*reason] })
+            .collect();
+        let der = CA.ca.crl("chancery", shard, number, NOW, NOW + DAY, &entries).unwrap();
+        let (rest, list) = CertificateRevocationList::from_der(&der).unwrap();
+        prop_assert!(rest.is_empty());
+        let issuer = CA.ca.issuer_der("chancery").unwrap();
+        let (_, issuer) = X509Certificate::from_der(issuer).unwrap();
+        list.verify_signature(issuer.public_key()).unwrap();
+        prop_assert_eq!(list.issuer().as_raw(), issuer.subject().as_raw());
+        prop_assert_eq!(list.crl_number().unwrap(), &number.into());
+        let mut expected: Vec<&Revoked> = entries.iter().filter(|entry| shard_covers(shard, &entry.serial)).collect();
+        expected.sort_by_key(|entry| entry.serial);
+        prop_assert_eq!(list.iter_revoked_certificates().count(), expected.len());
+        for (found, meant) in list.iter_revoked_certificates().zip(expected) {
+            prop_assert_eq!(found.raw_serial(), meant.serial.as_bytes());
+            prop_assert_eq!(found.revocation_date.timestamp(), meant.at.as_secs() as i64);
+            prop_assert_eq!(found.revocation_date.is_utctime(), meant.at.as_secs() < 2_524_608_000);
+            let reason = found.reason_code().map(|(critical, reason)| (critical, reason.0));
+            let code = Some((false, meant.reason.code())).filter(|_| meant.reason != Unspecified);
+            prop_assert_eq!(reason, code);
+        }
+    }
+}
+
+#[test]
+fn the_lint_refuses_every_other_octet() {
+    let test = TestCa::new();
+    let shard = shard_of(&Serial::random(), 4);
+    let mut entries: Vec<Revoked> = Vec::new();
+    while entries.len() < 3 {
+        let entry = Revoked {
+            serial: Serial::random(),
+            at: NOW,
+            reason: [KeyCompromise, Unspecified, Superseded][entries.len()],
+        };
+        entries.extend(Some(entry).filter(|entry| shard_covers(shard, &entry.serial)));
+    }
+    entries.sort_by_key(|entry| entry.serial);
+    for (shard, entries) in [(shard, &entries[..]), (0, &[])] {
+        let plan =
+            ListPlan { issuer: "chancery", shard, number: 300, this_update: NOW, next_update: NOW + DAY, entries };
+        let tbs = test.ca.prepare_list(&plan).unwrap().tbs().to_vec();
+        test.ca.lint_list(&tbs, &plan).unwrap();
+        for place in 0..tbs.len() {
+            for flip in [0x01, 0x20, 0x80] {
+                let mut other = tbs.clone();
+                other[place] ^= flip;
+                assert!(test.ca.lint_list(&other, &plan).is_err(), "octet {place} of {tbs:02x?} with {flip:#x}");
+            }
+        }
+        for other in [&tbs[..tbs.len() - 1], &[&tbs[..], &[0]].concat()] {
+            assert!(test.ca.lint_list(other, &plan).is_err());
+        }
+        let number = ListPlan { number: 301, ..plan };
+        assert!(test.ca.lint_list(&tbs, &number).is_err());
+    }
+    // Twice the same, not in order, on a shard of others.
+    let plan = |entries| ListPlan {
+        issuer: "chancery",
+        shard: 0,
+        number: 1,
+        this_update: NOW,
+        next_update: NOW + DAY,
+        entries,
+    };
+    let [first, second, _] = entries[..] else { unreachable!("three were made") };
+    assert!(test.ca.prepare_list(&plan(&[first, second])).is_ok());
+    assert!(test.ca.prepare_list(&plan(&[first, first])).is_err());
+    assert!(test.ca.prepare_list(&plan(&[second, first])).is_err());
+    let other_shard = if shard == 3 { 4 } else { 3 };
+    assert!(test.ca.prepare_list(&ListPlan { shard: other_shard, ..plan(&[first]) }).is_err());
 }

@@ -263,6 +263,11 @@ fn settings_that_make_no_ca_are_refused_by_their_key() {
         (Settings { crl_shards: 0, ..good() }, "crl_shards"),
         (Settings { crl_shards: 3, ..good() }, "crl_shards"),
         (Settings { crl_shards: 2048, ..good() }, "crl_shards"),
+        (Settings { crl_hours: 0, ..good() }, "crl_hours"),
+        (Settings { crl_hours: 97, ..good() }, "crl_hours"),
+        (Settings { crl_days: 0, ..good() }, "crl_days"),
+        (Settings { crl_days: 11, ..good() }, "crl_days"),
+        (Settings { crl_hours: 25, crl_days: 2, ..good() }, "crl_days"),
         (Settings { rsa_bits: 1024, ..good() }, "rsa_bits"),
         (Settings { alternate_roots: 9, ..good() }, "alternate_roots"),
     ] {

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use chancery::domain::Error;
 use chancery::pki::{Source, router};
+use chancery::ra::CurrentList;
 use tower::ServiceExt as _;
 
 use crate::ca_tools::{DAY, NOW, TestCa};
@@ -20,7 +21,7 @@ async fn get(test: &Arc<TestCa>, path: &str, tag: Option<&str>) -> Response<Body
             Box::pin(async move {
                 match shard {
                     7 => Err(Error::unavailable("busy", Duration::from_secs(5))),
-                    _ => test.ca.crl(&issuer, shard, 1, NOW, NOW + DAY, &[]),
+                    _ => test.ca.crl(&issuer, shard, 1, NOW, NOW + DAY, &[]).map(list),
                 }
             })
         }),
@@ -31,6 +32,18 @@ async fn get(test: &Arc<TestCa>, path: &str, tag: Option<&str>) -> Response<Body
         None => request,
     };
     router(Arc::new(source)).oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+}
+
+fn list(der: Vec<u8>) -> CurrentList {
+    CurrentList {
+        der: der.into(),
+        tag: "tag".to_owned(),
+        this_update: NOW,
+        next_update: NOW + DAY,
+        datable: true,
+        now: NOW,
+        fresh: Duration::from_secs(300),
+    }
 }
 
 async fn body(response: Response<Body>) -> Vec<u8> {

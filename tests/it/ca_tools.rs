@@ -18,7 +18,7 @@ pub const DAY: Duration = Duration::from_secs(86_400);
 
 /// The usual settings with a single issuer.
 pub fn one_issuer() -> Settings {
-    Settings { issuers: vec!["chancery".to_owned()], ..Settings::default() }
+    Settings { issuers: vec!["chancery".to_owned()], crl_shards: 1, ..Settings::default() }
 }
 
 pub struct TestCa {

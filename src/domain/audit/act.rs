@@ -450,4 +450,23 @@ pub enum Act {
         account: AccountId,
         names: usize,
     },
+
+    // Revocation lists.
+    /// A list is signed, with that number and so many entries.
+    CrlSigned {
+        issuer: String,
+        shard: u16,
+        number: u64,
+        entries: usize,
+    },
+    /// The lists of an issuer show what was revoked until then.
+    CrlPublished {
+        issuer: String,
+    },
+    /// A key that was reported compromised is the reason now of a revocation that had another one before.
+    RevocationReasonChanged {
+        serial: Serial,
+        from: RevocationReason,
+        authority: String,
+    },
 }

@@ -98,6 +98,8 @@ pub enum Index<'a> {
     Paused(&'a AccountId, &'a str),
     /// The same by the customer that the account is bound to.
     PausedOf(&'a CustomerId, &'a AccountId, &'a str),
+    /// An issuer's revocations, and changes of their reasons, by when they were recorded, to what its lists say of them.
+    RevokedAt(&'a str, Timestamp, &'a Serial),
 }
 
 /// Where index rows of one kind begin.
@@ -165,6 +167,8 @@ pub enum Rows<'a> {
     Paused(Option<&'a AccountId>),
     /// Names that are paused for a customer's accounts.
     PausedOf(&'a CustomerId),
+    /// An issuer's revocations by when they were recorded.
+    RevokedOf(&'a str),
 }
 
 impl Rows<'_> {
@@ -203,6 +207,7 @@ impl Rows<'_> {
             Self::Paused(None) => (185, Vec::new()),
             Self::Paused(Some(account)) => (185, format!("{account}/").into()),
             Self::PausedOf(customer) => (186, customer.as_str().into()),
+            Self::RevokedOf(issuer) => (170, [issuer.as_bytes(), b"/"].concat()),
         };
         Key { space, id }
     }
@@ -292,6 +297,9 @@ impl Index<'_> {
             Self::ReissueIn(holder, domain) => (151, [holder.as_key().as_bytes(), b"/", domain.as_bytes()].concat()),
             Self::Paused(account, name) => (185, format!("{account}/{name}").into()),
             Self::PausedOf(customer, account, name) => (186, format!("{customer}{account}/{name}").into()),
+            Self::RevokedAt(issuer, at, serial) => {
+                (170, [issuer.as_bytes(), b"/", &at.as_millis().to_be_bytes(), serial.as_bytes()].concat())
+            }
         };
         Key { space, id }
     }

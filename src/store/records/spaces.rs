@@ -97,6 +97,7 @@ records! {
     Streak = 51, |r| Streak::key(&r.account, &r.name);
     Subscription = 52, |r| r.customer.as_str().into();
     Template = 53, |r| r.id.as_str().into();
+    ListState = 41, |r| r.issuer.as_bytes().into();
     DocumentPart = 142, |r| document_part_id(&r.document, r.number);
 }
 
@@ -134,6 +135,20 @@ pub struct Revocation {
     pub reason: RevocationReason,
     /// When the certificate would have ended.
     pub not_after: Timestamp,
+}
+
+/// Where an issuer's revocation lists stand. Whoever signs one takes its number here first, guarded by the version, so that
+/// no number is used twice and none falls, whatever the clock does.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ListState {
+    /// The issuer's name.
+    pub issuer: String,
+    /// The number of the list that was signed last.
+    pub number: u64,
+    /// When all of its lists were made together last, as far as is known.
+    pub regular: Timestamp,
+    /// Every number of shards that its certificates were ever issued with.
+    pub shards: Vec<u16>,
 }
 
 impl Revocation {

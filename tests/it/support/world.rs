@@ -113,6 +113,7 @@ impl World {
         config.server.data_dir = directory.path().join("data");
         config.catalog.products = catalog;
         config.ca.issuers = vec!["chancery".to_owned()];
+        config.ca.crl_shards = 1;
         config.acme.default_product = "any".to_owned();
         config.acme.validation_tries = 1;
         // A test that must see the outcome of a job drains it; none should depend on how quick this machine is.
