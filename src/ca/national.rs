@@ -50,9 +50,6 @@ const AUTHORITY_INFORMATION_ACCESS: ObjectIdentifier = ObjectIdentifier::new_unw
 const CA_ISSUERS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.2");
 const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
 const EXTENSION_REQUEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.14");
-const CRL_NUMBER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.20");
-const ISSUING_DISTRIBUTION_POINT: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.28");
-const REASON_CODE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.21");
 
 /// Which of the two certificates of a pair it is (KEY-11).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -303,70 +300,4 @@ pub(super) fn request(names: &[Identifier]) -> Result<Generated> {
     let version = [der::INTEGER, 1, 0];
     let info = der::encode(der::SEQUENCE, &[&version, &subject, &key.spki(), &der::encode(0xa0, &[&asked])]);
     Ok(Generated { csr: key.signed(&info)?, key: private })
-}
-
-/// A revocation list of an SM2 issuer: what it says is settled by `crl`.
-pub(super) struct List<'a> {
-    /// Who signs it.
-    pub(super) authority: &'a Authority,
-    /// Its number.
-    pub(super) number: u64,
-    /// When it is made, and until when it holds.
-    pub(super) updates: [Timestamp; 2],
-    /// The URL of its shard, where it is a part.
-    pub(super) part: Option<String>,
-    /// What is revoked.
-    pub(super) entries: Vec<&'a crl::Revoked>,
-}
-
-impl List<'_> {
-    /// The list, DER (RFC 5280 section 5).
-    pub(super) fn signed(&self) -> Result<Vec<u8>> {
-        let [this, next] = self.updates;
-        let version = [der::INTEGER, 1, 1];
-        let algorithm = Scheme::Sm2WithSm3.identifier();
-        let (this, next) = (time(this.whole_second())?, time(next.whole_second())?);
-        let entries = self.entries.iter().map(|entry| revoked(entry)).collect::<Result<Vec<_>>>()?.concat();
-        let mut revoked = Vec::new();
-        if !entries.is_empty() {
-            revoked = der::encode(der::SEQUENCE, &[&entries]);
-        }
-        let mut extensions = vec![
-            authority_key_identifier(&self.authority.key_identifier)?,
-            extension(CRL_NUMBER, false, &self.number)?,
-        ];
-        if let Some(url) = &self.part {
-            let point = x509_cert::ext::pkix::IssuingDistributionPoint {
-                distribution_point: Some(DistributionPointName::FullName(vec![uri(url)?])),
-                only_contains_user_certs: false,
-                only_contains_ca_certs: false,
-                only_some_reasons: None,
-                indirect_crl: false,
-                only_contains_attribute_certs: false,
-            };
-            extensions.push(extension(ISSUING_DISTRIBUTION_POINT, true, &point)?);
-        }
-        let extensions = der::encode(0xa0, &[&octets(&extensions)?]);
-        let issuer = &self.authority.subject;
-        let tbs = [&version[..], algorithm, issuer, &this, &next, &revoked, &extensions];
-        self.authority.key.signed(&der::encode(der::SEQUENCE, &tbs))
-    }
-}
-
-fn revoked(entry: &crl::Revoked) -> Result<Vec<u8>> {
-    use crate::domain::certificate::RevocationReason;
-    let code = match entry.reason {
-        RevocationReason::Unspecified => None,
-        RevocationReason::KeyCompromise => Some(1),
-        RevocationReason::AffiliationChanged => Some(3),
-        RevocationReason::Superseded => Some(4),
-        RevocationReason::CessationOfOperation => Some(5),
-    };
-    let mut reason = Vec::new();
-    if let Some(code) = code {
-        let code = Any::new(Tag::Enumerated, [code]).map_err(Error::internal)?;
-        reason = octets(&vec![extension(REASON_CODE, false, &code)?])?;
-    }
-    let serial = der::encode(der::INTEGER, &[entry.serial.as_bytes()]);
-    Ok(der::encode(der::SEQUENCE, &[&serial, &time(entry.at.whole_second())?, &reason]))
 }
