@@ -157,8 +157,9 @@ fn follow<'c, 'd>(
 
 /// Whether one signed the other. A build without SM2 compares only the names of such certificates.
 fn check_signature(below: &X509Certificate<'_>, above: &X509Certificate<'_>) -> Result<()> {
-    let refused =
-        || unparseable(&format!("The certificate of \"{}\" was not signed by \"{}\"", below.subject(), above.subject()));
+    let refused = || {
+        unparseable(&format!("The certificate of \"{}\" was not signed by \"{}\"", below.subject(), above.subject()))
+    };
     if below.signature_algorithm.algorithm.to_id_string() == SM2_SIGNATURE {
         let (message, signature) = (below.tbs_certificate.as_ref(), &below.signature_value.data);
         let is_of = |identifier: &&str| ca::sm2::verify(bits(above), identifier, message, signature);

@@ -253,11 +253,15 @@ fn subject_key_identifier(identifier: &[u8]) -> Result<Extension> {
 fn pointers(list: &str, issuer: &str) -> Result<[Extension; 2]> {
     let access = AccessDescription { access_method: CA_ISSUERS, access_location: uri(issuer)? };
     Ok([
-        extension(CRL_DISTRIBUTION_POINTS, false, &CrlDistributionPoints(vec![DistributionPoint {
-            distribution_point: Some(DistributionPointName::FullName(vec![uri(list)?])),
-            reasons: None,
-            crl_issuer: None,
-        }]))?,
+        extension(
+            CRL_DISTRIBUTION_POINTS,
+            false,
+            &CrlDistributionPoints(vec![DistributionPoint {
+                distribution_point: Some(DistributionPointName::FullName(vec![uri(list)?])),
+                reasons: None,
+                crl_issuer: None,
+            }]),
+        )?,
         extension(AUTHORITY_INFORMATION_ACCESS, false, &AuthorityInfoAccessSyntax(vec![access]))?,
     ])
 }

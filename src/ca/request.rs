@@ -3,9 +3,9 @@
 use rcgen::{CertificateParams, DistinguishedName, DnType, SanType};
 use zeroize::Zeroizing;
 
-use super::{MAX_COMMON_NAME, national};
 use super::signer::{Key, KeyKind};
 use super::spki::PublicKey;
+use super::{MAX_COMMON_NAME, national};
 use crate::domain::csr::SubjectKey;
 use crate::domain::{Error, Identifier, Result};
 

@@ -66,7 +66,7 @@ fn check_kind(csr: &Csr, product: &Product) -> Result<()> {
         return Ok(());
     }
     let taken: Vec<String> = product.keys.iter().map(ToString::to_string).collect();
-    if csr.key == SubjectKey::Sm2 {
+    if csr.key == SubjectKey::Sm2 && product.keys != [SubjectKey::Rsa2048] {
         return refuse(format!(
             "The key is SM2. SM2 keys need a DNSPod GM product; \"{}\" takes {}. (CAT-13)",
             product.id,

@@ -21,7 +21,8 @@ impl Opening<'_> {
             return Ok(());
         }
         if !begun && present.iter().any(|name| is_sm2_name(name)) {
-            let told = "the key directory holds keys of SM2 intermediates but not root-sm2.key; restore it from a back-up";
+            let told =
+                "the key directory holds keys of SM2 intermediates but not root-sm2.key; restore it from a back-up";
             return Err(told.into());
         }
         let root = self.national_root()?;

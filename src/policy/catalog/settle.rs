@@ -143,7 +143,11 @@ impl Sections {
         let listed = form.keys.as_ref().or(self.types.get(&form.class).map(|kind| &kind.keys));
         let sm2 = listed.is_some_and(|keys| keys.contains(&SubjectKey::Sm2));
         let national = brand.is_some_and(|brand| brand.national_standard);
-        demand(!sm2 || national || !whole, "keys", "SM2 keys are for brands of the national standard (CAT-13)".to_owned());
+        demand(
+            !sm2 || national || !whole,
+            "keys",
+            "SM2 keys are for brands of the national standard (CAT-13)".to_owned(),
+        );
         if !documented {
             demand(form.shape == Shape::Any, "shape", "a product with a shape needs a type".to_owned());
             demand(form.names.is_some(), "names", "say what names it takes, as in { max = 1 }".to_owned());

@@ -190,7 +190,8 @@ fn a_file_can_only_tighten_what_the_code_says() {
 fn what_the_server_demands_of_its_catalogue_is_told_too() {
     let issuers = ["chancery", "chancery-s", "chancery-d"].map(str::to_owned);
     let keys = |default_product: &str| {
-        let faults = Catalog::parse_for(SHIPPED, Demands { issuers: &issuers, sm2_issuers: &[], default_product }).unwrap_err();
+        let faults =
+            Catalog::parse_for(SHIPPED, Demands { issuers: &issuers, sm2_issuers: &[], default_product }).unwrap_err();
         faults.into_iter().map(|fault| (fault.key, fault.reason)).collect::<Vec<_>>()
     };
     let issuer = ("brands[3].issuer".to_owned(), "\"chancery-g\" is not one of ca.issuers".to_owned());
