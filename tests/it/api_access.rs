@@ -413,7 +413,10 @@ async fn the_table_of_operations_is_complete() {
         .map(|(method, path, ..)| (method.to_string(), *path))
         .chain(SIGNED.iter().map(|(method, path)| (method.to_string(), *path)))
         .map(|(method, path)| {
-            let path = path.replace("/DIAG-14", "/{id}").replace("/zone-one.cn", "/{domain}").replace("/a.zone-one.cn", "/{name}");
+            let path = path
+                .replace("/DIAG-14", "/{id}")
+                .replace("/zone-one.cn", "/{domain}")
+                .replace("/a.zone-one.cn", "/{name}");
             (method, bare(&path))
         })
         .collect();

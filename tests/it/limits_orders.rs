@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::acme_tools::{cert_id, leaf, order_of};
 use crate::support::client::{Client, Response, challenge};
+use crate::support::dns::Failure;
 use crate::support::operator::Operator;
 use crate::support::world::{BASE, World};
 
@@ -128,7 +129,8 @@ async fn orders_are_counted_by_account_and_what_makes_no_order_takes_nothing() {
         assert!(client.new_order(&["not a name"]).await.status.is_client_error());
     }
     client.new_order(&["b.example.com"]).await.expect(201);
-    let wait = refused(&client.new_order(&["c.example.com"]).await, "orders_per_account", "2 new orders in 1 h for account");
+    let wait =
+        refused(&client.new_order(&["c.example.com"]).await, "orders_per_account", "2 new orders in 1 h for account");
     assert_eq!(wait, 1800);
     let identifier = json!({ "identifier": { "type": "dns", "value": "d.example.com" } });
     let authz = client.post(&client.resource("newAuthz").await, &identifier).await;
@@ -230,6 +232,24 @@ async fn failed_validations_are_counted_by_account_and_name() {
 }
 
 #[tokio::test]
+async fn what_fails_because_of_the_resolver_is_no_failure_of_the_client() {
+    let world = World::with(|config| {
+        config.limits.failed_validations = rate(1, HOUR);
+        config.validation.dns_timeout_ms = 200;
+    })
+    .await;
+    let client = unserved(&world).await;
+    world.dns.fail("a.example.com", Failure::Drop);
+    for _ in 0..3 {
+        let answer = fail(&client, "a.example.com").await.expect(200).json();
+        assert!(answer["error"]["detail"].as_str().unwrap().contains("the resolver did not answer"), "{answer}");
+    }
+    world.dns.fail("b.example.com", Failure::ServFail);
+    fail(&client, "b.example.com").await.expect(200);
+    refused(&fail(&client, "b.example.com").await, "failed_validations", "1 failed validations");
+}
+
+#[tokio::test]
 async fn pending_authorizations_are_given_back_when_they_are_settled() {
     let world = World::with(|config| config.limits.pending_authorizations = rate(3, 7 * 24 * HOUR)).await;
     let client = world.client().await;
@@ -318,7 +338,8 @@ async fn the_shipped_presets_have_no_limits_and_bad_ones_are_found() {
     for file in ["config/pebble.toml", "config/internal-pki.toml"] {
         assert!(!Config::load(Some(file.as_ref())).unwrap().limits.enabled, "{file}");
     }
-    let text = "[limits]\norders_per_account = { count = 300, per = \"3h\" }\naccounts_per_hour = 7\napi_requests = 9\n";
+    let text =
+        "[limits]\norders_per_account = { count = 300, per = \"3h\" }\naccounts_per_hour = 7\napi_requests = 9\n";
     let limits = Config::parse(text, "x.toml").unwrap().limits;
     use chancery::domain::limit::Limit;
     assert_eq!(limits.rate(Limit::OrdersPerAccount), Rate::of(300, 10_800));

@@ -94,7 +94,10 @@ async fn a_name_that_always_fails_is_paused_and_unpaused_by_the_link_in_the_refu
     let policy = page.header("content-security-policy").unwrap();
     assert!(policy.contains("default-src 'none'") && policy.contains("form-action 'self'"), "{policy}");
     let text = page.text();
-    assert!(text.contains("<li>a.example.com</li><li>b.example.com</li>") && text.contains("method=\"post\""), "{text}");
+    assert!(
+        text.contains("<li>a.example.com</li><li>b.example.com</li>") && text.contains("method=\"post\""),
+        "{text}"
+    );
     // Looking changes nothing.
     link(&client.new_order(&["a.example.com"]).await);
     let done = person.raw(&url, "", "application/x-www-form-urlencoded").await.expect(200).text();
