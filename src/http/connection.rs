@@ -40,6 +40,8 @@ const MAX_SEND_BUFFER: usize = 32_768;
 const MAX_PENDING_RESETS: usize = 20;
 /// The same for streams that this server resets because of the client's faults.
 const MAX_FAULTY_STREAMS: usize = 128;
+/// Octets of an answer that TLS keeps, encrypted, for a client that does not take them.
+const MAX_TLS_BUFFER: usize = 16_384;
 /// How long a connection that must make room for another may take to end in good order.
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
@@ -102,7 +104,8 @@ impl Server {
         activity: &Activity,
     ) -> Option<TlsStream<TcpStream>> {
         let mut stop = self.stop.clone();
-        let handshake = timeout(self.limits.tls_timeout, acceptor.accept(stream));
+        let bounded = |tls: &mut rustls::ServerConnection| tls.set_buffer_limit(Some(MAX_TLS_BUFFER));
+        let handshake = timeout(self.limits.tls_timeout, acceptor.accept_with(stream, bounded));
         let outcome = tokio::select! {
             () = stopped(&mut stop) => return None,
             () = activity.told_to_leave() => return None,

@@ -154,11 +154,11 @@ impl Drop for Seat {
 mod tests {
     use super::*;
 
-    fn places(most: usize, most_of_one: usize) -> Arc<Places> {
+    fn places(most: usize, most_of_one: usize, spare_after: Duration) -> Arc<Places> {
         Places::new(&Limits {
             max_connections: most,
             max_connections_per_address: most_of_one,
-            spare_after: Duration::from_secs(1),
+            spare_after,
             ..Limits::default()
         })
     }
@@ -167,46 +167,55 @@ mod tests {
         IpAddr::from([192, 0, 2, last])
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn one_address_has_so_many_places_and_its_quiet_connections_make_room() {
-        let places = places(10, 2);
+    #[test]
+    fn one_address_has_so_many_places_and_its_quiet_connections_make_room() {
+        let places = places(10, 2, Duration::ZERO);
         let (first, second) = (places.sit(address(1)).unwrap(), places.sit(address(1)).unwrap());
+        let (one, two) = (first.activity.running(), second.activity.running());
         assert!(places.sit(address(1)).is_none());
         let other = places.sit(address(2)).unwrap();
-        tokio::time::advance(Duration::from_secs(2)).await;
-        let running = first.activity.running();
+        drop(two);
         let third = places.sit(address(1)).unwrap();
+        let three = third.activity.running();
         assert_eq!([&first, &second, &other].map(|seat| seat.activity.is_leaving()), [false, true, false]);
-        assert!(places.sit(address(1)).is_none(), "the first has a request under way, the third came just now");
-        drop((running, second, third));
+        assert!(places.sit(address(1)).is_none(), "the first and the third have requests under way");
+        drop((one, three));
+        drop((second, third));
         drop(places.sit(address(1)).unwrap());
         drop((first, other));
         let taken = places.taken.lock();
         assert!(taken.seats.is_empty() && taken.of.is_empty());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[test]
+    fn a_connection_that_was_quiet_for_a_moment_only_stays() {
+        let places = places(1, 1, Duration::from_secs(3600));
+        let only = places.sit(address(1)).unwrap();
+        assert!(places.sit(address(1)).is_none() && !only.activity.is_leaving());
+    }
+
+    #[tokio::test]
     async fn when_all_places_are_taken_the_address_with_the_most_gives_way() {
-        let places = places(6, 0);
+        let places = places(6, 0, Duration::ZERO);
         let honest = places.sit(address(1)).unwrap();
-        let flood: Vec<Seat> = (0..5).map(|_| places.sit(address(2)).unwrap()).collect();
-        assert!(timeout(Duration::from_millis(500), places.room()).await.is_err(), "nobody has been quiet for long");
-        tokio::time::advance(Duration::from_secs(2)).await;
+        let mut flood: Vec<Seat> = (0..5).map(|_| places.sit(address(2)).unwrap()).collect();
+        let seats = || std::iter::once(&honest).chain(&flood);
+        let under_way: Vec<_> = seats().map(|seat| seat.activity.running()).collect();
+        tokio::select! {
+            biased;
+            () = places.room() => panic!("everybody has a request under way"),
+            () = std::future::ready(()) => {}
+        }
+        drop(under_way);
         let waiting = tokio::spawn({
             let places = places.clone();
             async move { places.room().await }
         });
-        let left = async {
-            let mut flood = flood;
-            loop {
-                tokio::task::yield_now().await;
-                flood.retain(|seat| !seat.activity.is_leaving());
-                if flood.len() < 5 {
-                    return flood;
-                }
-            }
-        };
-        assert_eq!(left.await.len(), 4);
+        while flood.len() == 5 {
+            tokio::task::yield_now().await;
+            flood.retain(|seat| !seat.activity.is_leaving());
+        }
+        assert_eq!(flood.len(), 4);
         waiting.await.unwrap();
         assert!(!honest.activity.is_leaving());
     }

@@ -16,7 +16,7 @@ use crate::policy::admission::{self, Request};
 use crate::policy::catalog::days;
 use crate::store::records::{Batch, Index, Stored, target};
 use crate::telemetry;
-use crate::va::{CaaTerms, Outcome, Task};
+use crate::va::{self, CaaTerms, Outcome, Task};
 
 /// An authorization at a moment.
 #[derive(Debug)]
@@ -313,7 +313,7 @@ fn count(method: Method, outcome: &'static str) {
 
 /// Whether a validation failed because of this server, not because of what it looked at.
 fn is_ours(problem: &Problem) -> bool {
-    matches!(problem.kind, Kind::ServerInternal | Kind::Unavailable)
+    matches!(problem.kind, Kind::ServerInternal | Kind::Unavailable) || va::resolver_failed(problem)
 }
 
 /// Whether the authorization has a challenge of that type.

@@ -24,6 +24,9 @@ use crate::domain::{Kind, Problem};
 
 /// A chain of aliases longer than this is taken for a loop.
 const MAX_ALIASES: usize = 8;
+/// What is told where a resolver of this server failed, whatever the name.
+pub(super) const NO_ANSWER: &str = "the resolver did not answer";
+pub(super) const NO_WAY: &str = "the resolver can't be reached";
 
 /// A stub resolver without a cache: a validation must see what is there now.
 pub(super) struct Dns {
@@ -351,8 +354,8 @@ fn negative(error: NetError) -> Result<DnsResponse, Failure> {
         NetError::Dns(DnsError::Nsec { response, proof: Proof::Insecure, .. }) => return Ok(*response),
         NetError::Dns(DnsError::Nsec { .. } | DnsError::DnssecBogus) => "DNSSEC validation failed".to_owned(),
         NetError::Dns(DnsError::ResponseCode(code)) => return Err(Failure::answered(code)),
-        NetError::Timeout => "the resolver did not answer".to_owned(),
-        NetError::Io(error) => format!("the resolver can't be reached: {}", root_cause(&*error)),
+        NetError::Timeout => NO_ANSWER.to_owned(),
+        NetError::Io(error) => format!("{NO_WAY}: {}", root_cause(&*error)),
         other => clean(other.to_string().as_bytes()).trim_matches('"').to_owned(),
     };
     Err(Failure::passing(why))

@@ -121,6 +121,11 @@ pub struct Outcome {
     pub evidence: Vec<String>,
 }
 
+/// Whether a validation failed because a resolver of this server did not answer, which says nothing of the name.
+pub fn resolver_failed(problem: &Problem) -> bool {
+    problem.kind == Kind::Dns && [dns::NO_ANSWER, dns::NO_WAY].iter().any(|told| problem.detail.contains(told))
+}
+
 /// The validator.
 pub struct Va {
     dns: dns::Dns,

@@ -100,6 +100,7 @@ const OPERATIONS: &[(&str, &str, Who, &str)] = &[
     ),
     ("DELETE", "/limits/overrides?limit=orders_per_customer&subject=customer:{customer}", Operators, ""),
     ("GET", "/paused", Customers, ""),
+    ("DELETE", "/paused/{order}/a.zone-one.cn", Owners, ""),
     ("GET", "/reviews", Reviewers, ""),
     ("GET", "/reviews/{organisation}", Reviewers, ""),
     ("POST", "/reviews/{organisation}/notes", Reviewers, r#"{"text":"n"}"#),
@@ -394,8 +395,8 @@ async fn every_operation_is_for_those_whom_it_is_for_and_for_nobody_else() {
 
 /// Whether a path names something that the owner does not have.
 fn absent(path: &str) -> bool {
-    // The order is of a free product, and nothing is deployed.
-    path.contains("{order}/letter") || path.ends_with("{certificate}/deployments")
+    // The order is of a free product, nothing is deployed, and nothing is paused.
+    path.contains("{order}/letter") || path.starts_with("/paused/") || path.ends_with("{certificate}/deployments")
 }
 
 #[tokio::test]
@@ -412,7 +413,10 @@ async fn the_table_of_operations_is_complete() {
         .map(|(method, path, ..)| (method.to_string(), *path))
         .chain(SIGNED.iter().map(|(method, path)| (method.to_string(), *path)))
         .map(|(method, path)| {
-            let path = path.replace("/DIAG-14", "/{id}").replace("/zone-one.cn", "/{domain}");
+            let path = path
+                .replace("/DIAG-14", "/{id}")
+                .replace("/zone-one.cn", "/{domain}")
+                .replace("/a.zone-one.cn", "/{name}");
             (method, bare(&path))
         })
         .collect();

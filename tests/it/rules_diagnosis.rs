@@ -279,6 +279,7 @@ async fn help_texts_are_there_for_everybody() {
         numbered("DIAG", &mut (1..=28)),
         numbered("FAQ", &mut (1..=10)),
         numbered("INSTALL", &mut [7].into_iter().chain(9..=13)),
+        vec!["LIMITS".to_owned()],
     ];
     assert_eq!(ids, wanted.concat());
     // Rule, and what its text must say.

@@ -107,7 +107,11 @@ mod tests {
     proptest! {
         // Rates whose interval is a whole number of microseconds, so that the model needs no rounding.
         #[test]
-        fn it_does_what_a_leaking_bucket_does(steps in steps(), count in prop::sample::select(vec![1_u32, 2, 4, 5, 8, 10, 20]), per_s in prop::sample::select(vec![1_u32, 10, 100])) {
+        fn it_does_what_a_leaking_bucket_does(
+            steps in steps(),
+            count in prop::sample::select(vec![1_u32, 2, 4, 5, 8, 10, 20]),
+            per_s in prop::sample::select(vec![1_u32, 10, 100]),
+        ) {
             let rate = Rate::of(count, per_s);
             let mut now = 1_000_000_u64;
             let mut cell = Cell::at_rest(Timestamp::from_millis(now));
@@ -160,7 +164,10 @@ mod tests {
         }
 
         #[test]
-        fn a_clock_set_back_locks_nobody_out_for_longer_than_the_period(count in 1_u32..100, back in 0_u64..10_000_000) {
+        fn a_clock_set_back_locks_nobody_out_for_longer_than_the_period(
+            count in 1_u32..100,
+            back in 0_u64..10_000_000,
+        ) {
             let rate = Rate::hourly(count);
             let now = Timestamp::from_secs(20_000_000);
             let mut cell = Cell::at_rest(now);

@@ -1,3 +1,5 @@
+//! Limits counted against a clock that stands: what fits, what is refused, what comes back, and for whom another rate holds.
+
 use super::*;
 use crate::domain::limit::Subject;
 
