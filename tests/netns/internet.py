@@ -29,13 +29,14 @@ def obstacle():
     if made.code != 0:
         return f"network namespaces can't be made here: {made.output.strip()}"
     try:
-        # A host needs a wire, which not every kernel that has namespaces gives.
+        # A host runs commands and needs a wire, which not every machine that has namespaces gives.
+        entered = run("ip", "netns", "exec", name, "true")
         wired = run("ip", "-n", name, "link", "add", "eth0", "type", "veth", "peer", "name", "eth1")
         bridged = run("ip", "-n", name, "link", "add", "bridge", "type", "bridge")
     finally:
         run("ip", "netns", "del", name)
-    missing = [made.output.strip() for made in (wired, bridged) if made.code != 0]
-    return f"there are namespaces, but no wires between them: {' '.join(missing)}" if missing else None
+    missing = [tried.output.strip() for tried in (entered, wired, bridged) if tried.code != 0]
+    return f"there are namespaces, but no use of them: {' '.join(missing)}" if missing else None
 
 
 class Internet(ExitStack):
