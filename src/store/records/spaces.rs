@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::account::{Account, Holder};
 use crate::domain::alarm::{AlarmPolicy, Template};
 use crate::domain::application::Application;
+use crate::domain::audit::Observation;
 use crate::domain::authz::Authorization;
 use crate::domain::certificate::{Certificate, RevocationReason};
 use crate::domain::channel::{Channel, Subscription};
@@ -91,6 +92,7 @@ records! {
     Coupon = 35, |r| [r.customer.as_str(), r.id.as_str()].concat().into();
     Subscription = 52, |r| r.customer.as_str().into();
     Template = 53, |r| r.id.as_str().into();
+    Observed = 47, |r| r.node.to_be_bytes().into();
     DocumentPart = 142, |r| document_part_id(&r.document, r.number);
 }
 
@@ -128,6 +130,15 @@ pub struct Revocation {
     pub reason: RevocationReason,
     /// When the certificate would have ended.
     pub not_after: Timestamp,
+}
+
+/// What a node was started with last, of which the audit log was told: what differs at the next start is a change.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Observed {
+    /// The node.
+    pub node: u16,
+    /// Its configuration as it was last.
+    pub state: Observation,
 }
 
 impl Revocation {
