@@ -1,5 +1,6 @@
 //! Putting it all together: from the configuration to listeners and workers, and a graceful stop.
 
+pub mod audit;
 pub mod perspective;
 
 use std::io;
@@ -18,7 +19,8 @@ use crate::acme::{self, Acme, Links};
 use crate::api::{self, Api, OperatorToken, WebhookSecret};
 use crate::ca::Ca;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Fault};
+use crate::config::{Config, Fault, ReadCatalog};
+use crate::domain::audit::Observation;
 use crate::domain::{DnsName, Identifier};
 use crate::http::{self, Dress, ServerCertificate, Site};
 use crate::post::Post;
@@ -41,6 +43,8 @@ pub struct App {
     pub dress: Dress,
     /// Everything behind the PKI listener.
     pub pki: Router,
+    /// What it runs on, for the audit log.
+    pub observed: Observation,
 }
 
 /// A server that accepts connections.
@@ -63,8 +67,8 @@ impl App {
     pub fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
         let data_dir = &config.server.data_dir;
         create_private_directory(data_dir)?;
-        let catalog = config.load_catalog().map_err(told)?.catalog;
-        let records = Records::new(store::open(&config.store_settings())?);
+        let ReadCatalog { catalog, digests, .. } = config.load_catalog().map_err(told)?;
+        let records = Records::new(store::open(&config.store_settings())?).on(config.server.node);
         if let Some(shortfall) = config.validation.perspectives.shortfall(clock.now()) {
             tracing::warn!(shortfall, "too few remote perspectives for a public CA");
         }
@@ -86,11 +90,11 @@ impl App {
             account_url: links.account_prefix(),
         });
         let token = OperatorToken::load_or_create(&data_dir.join("operator.token"))?;
-        let acme = Acme::new(ra.clone(), links, config.website.clone(), 0);
+        let acme = Acme::new(ra.clone(), links, config.website.clone(), config.server.node);
         let dress = acme::dresser(acme.clone());
         let main =
             acme::router(acme).nest("/api/v1", api::router(Api::new(ra.clone(), token, webhook_secret(config)?)));
-        Ok(Self { main, dress, pki: pki::router(published(&ra)), ra })
+        Ok(Self { main, dress, pki: pki::router(published(&ra)), observed: ra.observation(digests), ra })
     }
 }
 
@@ -114,6 +118,7 @@ pub async fn start(mut config: Config, clock: Arc<dyn Clock>) -> Result<Running,
     telemetry::recorder();
     let built_in = config.built_in_catalog();
     let app = App::build(&config, clock)?;
+    app.ra.started(app.observed).await?;
     let (certificate, renew) = server_certificate(&config, &app.ra).await?;
     let (stop, stopped) = watch::channel(false);
     let limits = config.http_limits();
@@ -168,7 +173,7 @@ impl Running {
                 return Err(error.into());
             }
         }
-        Ok(())
+        Ok(self.ra.observe(self.ra.observation(read.digests)).await?)
     }
 
     /// Stops accepting, lets requests that have begun end, and waits for it.
@@ -179,7 +184,7 @@ impl Running {
         }
         // They stay in the store, and the next start takes them up.
         self.ra.abandon_jobs();
-        Ok(())
+        Ok(self.ra.stopped().await?)
     }
 }
 
@@ -228,13 +233,17 @@ async fn keep_jobs(ra: Arc<Ra>) {
     }
 }
 
-/// Writes the end of the operation log to the server's log at the start and once an hour.
+/// Writes the end of the operation log to the server's log at the start and once an hour, and anchors the chains of other
+/// nodes.
 async fn tell_operations(ra: Arc<Ra>) {
     loop {
         if let Err(error) = ra.tell_operations_head().await {
             tracing::error!(error = ?error, "the end of the operation log could not be read");
         }
         tokio::time::sleep(Duration::from_secs(3600)).await;
+        if let Err(error) = ra.anchor().await {
+            tracing::error!(error = ?error, "the chains of other nodes could not be anchored");
+        }
     }
 }
 

@@ -59,12 +59,17 @@ pub struct Config {
     pub notices: post::Settings,
     /// The log.
     pub log: telemetry::Settings,
+    /// The file that this was read from and its SHA-256, for the audit log; none for what no file says.
+    #[serde(skip)]
+    pub digest: Option<(String, String)>,
 }
 
 /// `[server]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
+    /// Which of the nodes over one store this is; the only one is 0.
+    pub node: u16,
     /// Where to listen.
     pub listen: SocketAddr,
     /// What clients put before every path: scheme, host, port if it is not 443.
@@ -189,6 +194,7 @@ impl Config {
         if let Some(url) = environment("CHANCERY_STORE_URL") {
             config.store.url = Some(url);
         }
+        config.digest = Some((name.to_owned(), files::sha256(text)));
         let faults = config.check().into_iter().map(|fault| document.locate(fault)).collect::<Vec<_>>();
         if faults.is_empty() { Ok(config) } else { Err(faults) }
     }
@@ -297,6 +303,7 @@ impl Default for Server {
     fn default() -> Self {
         let limits = http::Limits::default();
         Self {
+            node: 0,
             listen: loopback(14000),
             public_url: "https://localhost:14000".to_owned(),
             data_dir: PathBuf::from("chancery-data"),

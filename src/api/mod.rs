@@ -3,6 +3,7 @@
 mod access;
 mod alarms;
 mod applications;
+mod audit;
 mod billing;
 mod certificates;
 mod channels;
@@ -156,6 +157,8 @@ fn closed() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(orders::validate))
         .routes(routes!(operations::of_order))
         .routes(routes!(operations::list))
+        .routes(routes!(audit::export))
+        .routes(routes!(audit::evidence))
         .routes(routes!(diagnoses::create))
         .routes(routes!(reviews::list))
         .routes(routes!(reviews::show))

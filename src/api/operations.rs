@@ -22,6 +22,8 @@ pub(super) struct OperationObject {
     /// The address that the request came from.
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<String>,
+    /// The node that wrote it.
+    node: u16,
     /// What was done, as in `order-created`.
     act: String,
     /// What it was done to, and how.
@@ -38,6 +40,7 @@ impl OperationObject {
             at: event.at.to_string(),
             who: event.who,
             from: event.from.map(|address| address.to_string()),
+            node: event.node,
             act: act.and_then(|act| act.as_str().map(str::to_owned)).unwrap_or_default(),
             about,
         }
@@ -123,7 +126,7 @@ pub(super) async fn of_order(
     Ok(Json(List { items, next: None }))
 }
 
-fn moment(name: &str, text: &str) -> Result<Timestamp, Error> {
+pub(super) fn moment(name: &str, text: &str) -> Result<Timestamp, Error> {
     Timestamp::parse_rfc3339(text).ok_or_else(|| {
         let shown: String = text.chars().take(40).collect();
         Error::malformed(format!(

@@ -1,5 +1,6 @@
 //! The command line: what each command takes, and who carries it out.
 
+mod audit;
 mod local;
 mod perspective;
 mod remote;
@@ -38,6 +39,9 @@ enum Command {
     /// Move records between engines, and verify them
     #[command(subcommand)]
     Store(StoreCommand),
+    /// The audit log: export it, and see what allowed each certificate
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Customers of the service
     #[command(subcommand)]
     Customer(CustomerCommand),
@@ -435,6 +439,7 @@ pub fn main() -> ExitCode {
         Some(Command::CheckConfig(files)) => local::check_config(&files),
         Some(Command::Perspective(asked)) => perspective::perspective(asked),
         Some(Command::Store(command)) => storage::store(command),
+        Some(Command::Audit(command)) => audit::audit(command),
         Some(Command::Customer(command)) => service::customer(command),
         Some(Command::Eab(command)) => service::eab(command),
         Some(Command::Token(command)) => service::token(command),

@@ -1,8 +1,12 @@
 //! The files that the configuration names: read and judged, so that a server and `check-config` see the same faults.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::digest::{SHA256, digest};
+
 use super::{Catalog as Files, Config, Fault};
+use crate::domain::certificate::hex32;
 use crate::http::ServerCertificate;
 use crate::policy::catalog::{Catalog, Demands};
 use crate::policy::names::Names;
@@ -20,6 +24,8 @@ pub struct ReadCatalog {
     pub catalog: Catalog,
     /// The texts of all its files, one behind the other, of which the audit log keeps the digest.
     pub text: String,
+    /// SHA-256 of each of them, and of the configuration, by its name, in hexadecimal digits.
+    pub digests: BTreeMap<String, String>,
 }
 
 impl Config {
@@ -48,10 +54,15 @@ impl Config {
         let weak_keys: Vec<Source> = self.catalog.weak_keys.iter().map(|path| Source::read(path, None)).collect();
         let catalog = products.parse(|text| Catalog::parse_for(text, demands));
         match (catalog, names.parse(Names::parse), all_weak_keys(&weak_keys)) {
-            (Ok(catalog), Ok(listed), Ok(weak)) => Ok(ReadCatalog {
-                catalog: catalog.with_names(listed).with_weak_keys(weak),
-                text: [products, names].into_iter().chain(weak_keys).flat_map(|source| source.text).collect(),
-            }),
+            (Ok(catalog), Ok(listed), Ok(weak)) => {
+                let sources: Vec<Source> = [products, names].into_iter().chain(weak_keys).collect();
+                let digest = |source: &Source| Some((source.name.clone(), sha256(source.text.as_ref().ok()?)));
+                Ok(ReadCatalog {
+                    catalog: catalog.with_names(listed).with_weak_keys(weak),
+                    digests: sources.iter().filter_map(digest).chain(self.digest.clone()).collect(),
+                    text: sources.into_iter().flat_map(|source| source.text).collect(),
+                })
+            }
             (catalog, names, weak_keys) => {
                 let faults = [catalog.err(), names.err(), weak_keys.err()];
                 Err(faults.into_iter().flatten().flatten().collect())
@@ -140,6 +151,11 @@ impl crate::policy::fault::Fault {
     pub(super) fn in_file(self, file: &str) -> Fault {
         Fault { file: file.to_owned(), line: self.line, key: self.key, reason: self.reason }
     }
+}
+
+/// SHA-256 of a text, in hexadecimal digits.
+pub(super) fn sha256(text: &str) -> String {
+    hex32::encode(digest(&SHA256, text.as_bytes()).as_ref())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

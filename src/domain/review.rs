@@ -153,7 +153,7 @@ impl CaseFile {
 
 /// Whether two names are of one person, as far as names tell. A person may hold several tokens, so ids say nothing, and the
 /// operators' tokens may all be in one hand.
-fn is_same_person(one: &str, other: &str) -> bool {
+pub fn is_same_person(one: &str, other: &str) -> bool {
     let is_operator = |name: &str| name.split(' ').next() == Some("operator");
     (is_operator(one) && is_operator(other)) || person(one) == person(other)
 }

@@ -97,7 +97,7 @@ pub fn span(
 }
 
 /// Whether the public calendar of shrinking lifetimes holds for a product.
-fn follows_calendar(settings: &Settings, product: &Product) -> bool {
+pub fn follows_calendar(settings: &Settings, product: &Product) -> bool {
     product.is_documented() && settings.validity_schedule == Schedule::BaselineRequirements
 }
 
@@ -126,6 +126,11 @@ const PUBLIC_CALENDAR: [PublicLimits; 4] = [
 fn public_limits(now: Timestamp) -> &'static PublicLimits {
     let begun = PUBLIC_CALENDAR.iter().rev().find(|limits| limits.since <= now.as_secs());
     begun.unwrap_or(&PUBLIC_CALENDAR[0])
+}
+
+/// Most days that a validation may be old by the public calendar (Baseline Requirements 4.2.1).
+pub fn public_reuse_days(now: Timestamp) -> u32 {
+    public_limits(now).validation
 }
 
 /// Most days that a validation may be old when a certificate rests on it (Baseline Requirements 4.2.1, where the public

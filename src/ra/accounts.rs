@@ -113,6 +113,7 @@ impl Ra {
             account: account.id.clone(),
             thumbprint: account.key.thumbprint().to_owned(),
             customer: account.external.as_ref().map(|external| external.customer.clone()),
+            terms_agreed: account.terms_agreed.is_some(),
         };
         let mut batch = Batch::of(act, now)
             .insert(&account)

@@ -360,6 +360,8 @@ impl Ra {
             decided: decides,
             by: verdict.by.clone(),
             note: verdict.note.clone(),
+            evidence: verdict.evidence.clone(),
+            approvers,
         };
         Ok(Judged { read, file, act, decides })
     }

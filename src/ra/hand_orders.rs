@@ -207,6 +207,7 @@ impl Ra {
             account: account.id.clone(),
             thumbprint: account.key.thumbprint().to_owned(),
             customer: Some(customer.clone()),
+            terms_agreed: false,
         };
         let batch = Batch::of(act, now)
             .insert(&account)

@@ -21,7 +21,7 @@ use crate::store::records::{Batch, BlockedKey, Index, SerialEntry, Stored, clear
 use crate::telemetry;
 
 /// How long a CAA answer may be used (Baseline Requirements 4.2.2.1: 8 hours).
-const CAA_LASTS: Duration = Duration::from_secs(8 * 3600);
+pub(super) const CAA_LASTS: Duration = Duration::from_secs(8 * 3600);
 
 /// How often the issuing job looks again when CAA can't be looked up, and how long it rests between.
 const ISSUE_TRIES: u32 = 3;
@@ -254,7 +254,9 @@ impl Ra {
             }
             let terms = self.caa_terms(authz, &product.caa_identities, product.caa_mode, *method);
             let outcome = self.va.check_caa(&authz.identifier, authz.wildcard, &terms).await;
-            let act = Act::CaaChecked { order: view.order.id.clone(), evidence: outcome.evidence };
+            let problem = outcome.result.as_ref().err().cloned();
+            let (order, name) = (view.order.id.clone(), authz.ordered_name());
+            let act = Act::CaaChecked { order, name, problem, evidence: outcome.evidence };
             self.records.commit(Batch::of(act, view.now)).await?;
             if let Err(problem) = outcome.result {
                 return Ok(Err((problem.of(&authz.identifier), outcome.may_heal)));
@@ -317,7 +319,10 @@ impl Ra {
             standing: CertificateStanding::Good,
         };
         let fulfilled = (*order).clone().fulfil(serial)?;
-        let batch = Batch::of(Act::CertificateIssued { serial, order: order.id.clone() }, now)
+        let organisation = vetted.as_ref().map(|(application, _)| &**application);
+        let signature = self.signature(&order, &certificate, &account, &view.authzs, organisation, &product);
+        let act = Act::CertificateIssued { serial, order: order.id.clone(), signature: Some(Box::new(signature)) };
+        let batch = Batch::of(act, now)
             .replace(&order, &fulfilled)
             .insert(&certificate)
             .index(&Index::CertificateOfKey(&certificate.spki_sha256, &serial), &serial.to_string())

@@ -1,5 +1,7 @@
 //! The operation log: who did what, when and from where, and whether anybody has tampered with it since.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use super::Ra;
@@ -127,6 +129,11 @@ fn is_about(act: &Value, object: &str) -> bool {
         Value::Object(fields) => fields.iter().any(|(key, field)| key != "act" && is_about(field, object)),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
+}
+
+/// The id of an event as exports and answers write it.
+pub(super) fn shown_id(id: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(id)
 }
 
 /// Behind this name the events of a moment begin.

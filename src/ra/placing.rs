@@ -162,6 +162,7 @@ impl Ra {
             account: account.id.clone(),
             product: order.product.clone(),
             names: order.identifiers.iter().map(ToString::to_string).collect(),
+            reuse_days: Some(prior.reuse_days()),
         };
         let mut batch = Batch::of(act, now)
             .check(account)

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Ra, Stop};
 use crate::domain::account::{Account, Holder};
+use crate::domain::audit::Act;
 use crate::domain::authz::{Authorization, AuthzState};
 use crate::domain::certificate::Certificate;
 use crate::domain::id::random_token;
@@ -25,6 +26,13 @@ pub(super) struct Prior {
     days: u32,
     /// The method that a new proof of a name is bound to (REISSUE-15).
     methods: HashMap<String, Method>,
+}
+
+impl Prior {
+    /// Days for which they serve; 0: all names are validated anew.
+    pub(super) fn reuse_days(&self) -> u32 {
+        self.days
+    }
 }
 
 /// Where an order's proof of a name comes from.
@@ -68,7 +76,9 @@ impl Proof {
             Self::Taken(taken) => {
                 let Taken { of, own, .. } = &**taken;
                 let name = own.ordered_name();
-                batch.check(of).insert(own).index(&Index::Proven(&own.account, &name), own.id.as_str())
+                let batch = batch.check(of).insert(own).index(&Index::Proven(&own.account, &name), own.id.as_str());
+                let (authz, of, account) = (own.id.clone(), of.id.clone(), own.account.clone());
+                batch.and(Act::AuthorizationTaken { authz, of, account, name }, own.created)
             }
             Self::Opened(authz) => batch.insert(authz),
         }

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::engine::{Engine, Fault, View, guarded};
 use super::group::{Group, Refusal};
 use super::journal::Journal;
-use super::oplog::Tip;
+use super::oplog::Tips;
 use super::recovery::{self, Opened};
 use super::row::{self, Meta, Name};
 use super::snapshot::Compaction;
@@ -47,7 +47,7 @@ impl<E: Engine> Embedded<E> {
         let Opened { engine, meta, journal, snapshot_bytes, incomplete, lock } = recovery::open::<E>(path)?;
         let (requests, waiting) = channel();
         let limit = if incomplete { 0 } else { journal_limit.max(2 * snapshot_bytes) };
-        let operations = guarded(|| Tip::load(&*engine.view()?));
+        let operations = guarded(|| Tips::load(&*engine.view()?));
         let operations = operations.map_err(|fault| OpenError::Failed(path.to_owned(), Box::new(fault)))?;
         let mut committer = Committer {
             engine: engine.clone(),
@@ -179,8 +179,8 @@ struct Committer<E> {
     engine: Arc<E>,
     journal: Journal,
     meta: Meta,
-    /// The end of the operation log.
-    operations: Tip,
+    /// The ends of the operation log's chains.
+    operations: Tips,
     /// The engine has been given more than it was told to sync.
     unsynced: bool,
     /// Set by the first fault: from then on the store takes no commit, because the state of its files is not known.

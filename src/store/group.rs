@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::engine::{Fault, Rows, View};
 use super::journal::{Frame, Op};
-use super::oplog::{self, Tip};
+use super::oplog::{self, Tips};
 use super::row::{self, Head, Meta};
 use super::{Guard, Key, StoreError, WriteSet};
 
@@ -17,8 +17,8 @@ pub(super) struct Group<'v> {
     sequence: u64,
     records: BTreeMap<Key, RecordSlot>,
     counters: BTreeMap<Key, CounterSlot>,
-    /// The audit events of all sets, which one link will hold.
-    events: Vec<(Vec<u8>, Bytes)>,
+    /// The audit events of all sets by their nodes: one link of the node's chain will hold them.
+    events: BTreeMap<u16, Vec<(Vec<u8>, Bytes)>>,
 }
 
 /// Why a set is not in the group.
@@ -73,7 +73,7 @@ impl<'v> Group<'v> {
     /// An empty group on top of `meta`, which `view` is at.
     pub(super) fn new(view: &'v dyn View, meta: Meta) -> Self {
         let (records, counters) = (BTreeMap::new(), BTreeMap::new());
-        Self { view, before: meta, sequence: meta.sequence, records, counters, events: Vec::new() }
+        Self { view, before: meta, sequence: meta.sequence, records, counters, events: BTreeMap::new() }
     }
 
     /// Takes a set in if its guards and floors hold, and else leaves the group as it was.
@@ -98,7 +98,7 @@ impl<'v> Group<'v> {
         }
         for (key, value) in set.puts {
             if key.space == oplog::EVENTS {
-                self.events.push((key.id.clone(), value.clone()));
+                self.events.entry(set.node).or_default().push((key.id.clone(), value.clone()));
             }
             self.record(&key)?.change = Change::Put(self.sequence, value);
         }
@@ -141,13 +141,12 @@ impl<'v> Group<'v> {
         Ok(())
     }
 
-    /// Adds the link over the audit events of the group, behind `tip`.
-    pub(super) fn link(&mut self, tip: &mut Tip) -> Result<(), Fault> {
-        if self.events.is_empty() {
-            return Ok(());
-        }
-        for (key, value) in tip.extend(&self.events) {
-            self.record(&key)?.change = Change::Put(self.sequence, value);
+    /// Adds for each node the link over its audit events in the group, behind the end of its chain.
+    pub(super) fn link(&mut self, tips: &mut Tips) -> Result<(), Fault> {
+        for (node, events) in std::mem::take(&mut self.events) {
+            for (key, value) in tips.of(self.view, node)?.extend(node, &events) {
+                self.record(&key)?.change = Change::Put(self.sequence, value);
+            }
         }
         Ok(())
     }

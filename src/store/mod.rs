@@ -86,6 +86,8 @@ pub struct WriteSet {
     pub puts: Vec<(Key, Bytes)>,
     /// Records to remove.
     pub deletes: Vec<Key>,
+    /// The node that writes: its audit events go on that node's chain.
+    pub node: u16,
 }
 
 /// A stretch of a space: the records whose id begins with `prefix`, in order.

@@ -4,8 +4,14 @@
 //! SHA-256 of each, and a hash over the link before it and all of that. A head row says where the chain ends, so that a
 //! cut end shows too. Whoever rewrites events, links and head alike is found out by a copy of the head that was kept
 //! outside: the server writes it to its log. Events from before the first link stand unlinked, and stay as they are.
+//!
+//! Each node has a chain of its own, with links and a head that no other node writes, so that nodes never wait for one
+//! another. What holds the chains together are anchors: events of one node that tell the heads of all others.
+
+mod check;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Place;
 use std::ops::ControlFlow;
 
 use aws_lc_rs::digest;
@@ -17,18 +23,15 @@ use serde::{Deserialize, Serialize};
 use super::engine::{Fault, View};
 use super::row::{self, Name};
 use super::{Entry, Key};
-use crate::domain::Timestamp;
+
+pub(super) use check::Audit;
 
 /// The space of audit events, ordered by time.
 pub(super) const EVENTS: u8 = 90;
 /// The space of links: node and sequence.
-const LINKS: u8 = 91;
+pub(super) const LINKS: u8 = 91;
 /// The space of heads: one for each node.
-const HEADS: u8 = 92;
-/// The node of an embedded engine, which has one process alone.
-const NODE: u16 = 0;
-/// No more faults are told one by one.
-const FAULTS_TOLD: usize = 100;
+pub(super) const HEADS: u8 = 92;
 
 type Hash = [u8; 32];
 
@@ -56,27 +59,82 @@ pub(super) struct Tip {
     hash: Hash,
 }
 
-/// The row of the head that this process writes.
-pub(super) fn head_key() -> Key {
-    Key { space: HEADS, id: NODE.to_be_bytes().to_vec() }
+/// The ends of all chains in memory.
+#[derive(Debug, Default)]
+pub(super) struct Tips(BTreeMap<u16, Tip>);
+
+/// A link of a chain as readers want it.
+#[derive(Debug, Clone)]
+pub(super) struct ReadLink {
+    pub node: u16,
+    pub sequence: u64,
+    pub hash: String,
+    /// The names of its events' rows, in their order.
+    pub events: Vec<Vec<u8>>,
 }
 
-fn link_key(sequence: u64) -> Key {
-    Key { space: LINKS, id: [&NODE.to_be_bytes()[..], &sequence.to_be_bytes()].concat() }
+/// The row of a node's head.
+pub(super) fn head_key(node: u16) -> Key {
+    Key { space: HEADS, id: node.to_be_bytes().to_vec() }
+}
+
+/// The row of a link.
+pub(super) fn link_key(node: u16, sequence: u64) -> Key {
+    Key { space: LINKS, id: [&node.to_be_bytes()[..], &sequence.to_be_bytes()].concat() }
+}
+
+/// A head as it stands in its row, with its node.
+pub(super) fn read_head_row(entry: &Entry) -> Option<(u16, OperationsHead)> {
+    Some((node_of(&entry.key)?, serde_json::from_slice(&entry.value).ok()?))
+}
+
+/// A link as it stands in its row.
+pub(super) fn read_link_row(entry: &Entry) -> Option<ReadLink> {
+    let (node, sequence) = place_of(&entry.key)?;
+    let link: Link = serde_json::from_slice(&entry.value).ok()?;
+    let events = link.events.iter().map(|text| Some(parse(text)?.0)).collect::<Option<_>>()?;
+    Some(ReadLink { node, sequence, hash: link.hash, events })
+}
+
+impl Tips {
+    /// The ends of all chains that have a head.
+    pub(super) fn load(view: &dyn View) -> Result<Self, Fault> {
+        let mut nodes = Vec::new();
+        view.rows(&row::record_start(HEADS, &[]), &mut |name, _| {
+            let Name::Record(key) = row::parse_name(name)? else { return Ok(ControlFlow::Break(())) };
+            if key.space != HEADS {
+                return Ok(ControlFlow::Break(()));
+            }
+            nodes.extend(node_of(&key));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let loaded = nodes.into_iter().map(|node| Ok((node, Tip::load(view, node)?)));
+        Ok(Self(loaded.collect::<Result<_, Fault>>()?))
+    }
+
+    /// The end of a node's chain; looked for in the store at the node's first event.
+    pub(super) fn of(&mut self, view: &dyn View, node: u16) -> Result<&mut Tip, Fault> {
+        Ok(match self.0.entry(node) {
+            Place::Occupied(place) => place.into_mut(),
+            Place::Vacant(place) => place.insert(Tip::load(view, node)?),
+        })
+    }
 }
 
 impl Tip {
     /// Where the chain goes on. A head that lags behind the links, which no crash leaves, is told, and does not lead to
     /// links being written over.
-    pub(super) fn load(view: &dyn View) -> Result<Self, Fault> {
-        let head = match view.row(&row::record_name(&head_key()))? {
-            Some(row) => Self::read_head(&row::decode_record(view, head_key(), &row)?.1.value)?,
+    fn load(view: &dyn View, node: u16) -> Result<Self, Fault> {
+        let key = head_key(node);
+        let head = match view.row(&row::record_name(&key))? {
+            Some(row) => Self::read_head(&row::decode_record(view, key, &row)?.1.value)?,
             None => Self::default(),
         };
-        let last = Self::last_link(view, head.sequence)?.unwrap_or(head);
+        let last = Self::last_link(view, node, head.sequence)?.unwrap_or(head);
         if last.sequence != head.sequence {
             let (head, links) = (head.sequence, last.sequence);
             tracing::error!(
+                node,
                 head,
                 links,
                 "the head of the operation log does not tell its last link: look at `store check`"
@@ -92,13 +150,15 @@ impl Tip {
     }
 
     /// The last link behind the one of this number.
-    fn last_link(view: &dyn View, behind: u64) -> Result<Option<Self>, Fault> {
-        let mut from = row::record_start(LINKS, &link_key(behind).id);
+    fn last_link(view: &dyn View, node: u16, behind: u64) -> Result<Option<Self>, Fault> {
+        let mut from = row::record_start(LINKS, &link_key(node, behind).id);
         from.push(0);
         let mut last = None;
         view.rows(&from, &mut |name, row| {
             let Name::Record(key) = row::parse_name(name)? else { return Ok(ControlFlow::Break(())) };
-            let Some(sequence) = sequence_of(&key) else { return Ok(ControlFlow::Break(())) };
+            let Some((_, sequence)) = place_of(&key).filter(|(of, _)| *of == node) else {
+                return Ok(ControlFlow::Break(()));
+            };
             let (_, entry) = row::decode_record(view, key, &Bytes::copy_from_slice(row))?;
             let link: Option<Link> = serde_json::from_slice(&entry.value).ok();
             let hash = link.and_then(|link| from_hex(&link.hash));
@@ -111,14 +171,14 @@ impl Tip {
     }
 
     /// Goes on by a link over these events, each the name of its row and its content: the rows of link and head.
-    pub(super) fn extend(&mut self, events: &[(Vec<u8>, Bytes)]) -> [(Key, Bytes); 2] {
+    pub(super) fn extend(&mut self, node: u16, events: &[(Vec<u8>, Bytes)]) -> [(Key, Bytes); 2] {
         let sums: Vec<(&[u8], Hash)> = events.iter().map(|(id, value)| (id.as_slice(), sum(value))).collect();
         self.sequence += 1;
         self.hash = chained(self, &sums);
         let hash = to_hex(&self.hash);
         let events = sums.iter().map(|(id, sum)| format!("{}.{}", encode(id), encode(sum))).collect();
         let head = OperationsHead { sequence: self.sequence, hash: hash.clone() };
-        [(link_key(self.sequence), written(&Link { hash, events })), (head_key(), written(&head))]
+        [(link_key(node, self.sequence), written(&Link { hash, events })), (head_key(node), written(&head))]
     }
 }
 
@@ -163,150 +223,19 @@ fn from_hex(text: &str) -> Option<Hash> {
     octets.try_into().ok()
 }
 
-/// The number of a link of this node.
-fn sequence_of(key: &Key) -> Option<u64> {
-    let number = key.id.strip_prefix(&NODE.to_be_bytes()[..])?;
-    if key.space == LINKS { number.try_into().ok().map(u64::from_be_bytes) } else { None }
+/// The node of a head.
+fn node_of(key: &Key) -> Option<u16> {
+    key.id.as_slice().try_into().ok().map(u16::from_be_bytes)
 }
 
-/// The operation log of a store that is being checked: fed all records, it tells what is wrong with the chain.
-#[derive(Default)]
-pub(super) struct Audit {
-    events: BTreeMap<Vec<u8>, Event>,
-    links: Vec<(u64, u64, Option<Link>)>,
-    head: Option<Result<Tip, Fault>>,
-    faults: Vec<String>,
-}
-
-struct Event {
-    version: u64,
-    sum: Hash,
-    linked: bool,
-}
-
-impl Audit {
-    /// Takes in a record, in the order of their names.
-    pub(super) fn see(&mut self, entry: &Entry) {
-        let Entry { key, value, version } = entry;
-        match key.space {
-            EVENTS => {
-                let event = Event { version: *version, sum: sum(value), linked: false };
-                self.events.insert(key.id.clone(), event);
-            }
-            LINKS => match sequence_of(key) {
-                Some(sequence) => self.links.push((sequence, *version, serde_json::from_slice(value).ok())),
-                None => self.faults.push(format!("a link with the unknown name {:02x?}", key.id)),
-            },
-            HEADS if *key == head_key() => self.head = Some(Tip::read_head(value)),
-            _ => {}
-        }
-    }
-
-    /// The head, and what is wrong.
-    pub(super) fn verdict(mut self) -> (Option<OperationsHead>, Vec<String>) {
-        let links = std::mem::take(&mut self.links);
-        let mut tip = Some(Tip::default());
-        let mut last = 0;
-        for (sequence, _, link) in &links {
-            if *sequence != last + 1 {
-                self.faults.push(format!("{} missing", stretch(last + 1, sequence - 1)));
-                tip = None;
-            }
-            tip = self.follow(tip, *sequence, link.as_ref());
-            last = *sequence;
-        }
-        let head = self.judge_head(tip, last);
-        if let Some((_, version, link)) = links.first() {
-            self.find_unlinked(self.first_version(link.as_ref()).unwrap_or(*version));
-        }
-        let more = self.faults.len().saturating_sub(FAULTS_TOLD);
-        self.faults.truncate(FAULTS_TOLD);
-        if more > 0 {
-            self.faults.push(format!("and {more} more"));
-        }
-        (head, self.faults.into_iter().map(|fault| format!("operation log: {fault}")).collect())
-    }
-
-    /// Looks at a link and its events. `tip` is the link before, none if that is not known; gives this one.
-    fn follow(&mut self, tip: Option<Tip>, sequence: u64, link: Option<&Link>) -> Option<Tip> {
-        let sums: Option<Vec<(Vec<u8>, Hash)>> =
-            link.and_then(|link| link.events.iter().map(|text| parse(text)).collect());
-        let hash = link.and_then(|link| from_hex(&link.hash));
-        let (Some(sums), Some(hash)) = (sums, hash) else {
-            self.faults.push(format!("link {sequence} can't be read"));
-            return None;
-        };
-        for (id, sum) in &sums {
-            let place = || format!("event {} of link {sequence}", shown(id));
-            match self.events.get_mut(id) {
-                None => self.faults.push(format!("{} was removed", place())),
-                Some(event) => {
-                    event.linked = true;
-                    if event.sum != *sum {
-                        self.faults.push(format!("{} was changed", place()));
-                    }
-                }
-            }
-        }
-        let named: Vec<(&[u8], Hash)> = sums.iter().map(|(id, sum)| (id.as_slice(), *sum)).collect();
-        if let Some(before) = tip
-            && chained(&Tip { sequence, ..before }, &named) != hash
-        {
-            self.faults.push(format!("link {sequence} does not follow from the one before it and its events"));
-        }
-        Some(Tip { sequence, hash })
-    }
-
-    fn judge_head(&mut self, tip: Option<Tip>, last: u64) -> Option<OperationsHead> {
-        let head = match self.head.take() {
-            None if last == 0 => return None,
-            None => {
-                self.faults.push(format!("the head is missing; the last link is {last}"));
-                return None;
-            }
-            Some(Err(fault)) => {
-                self.faults.push(fault.to_string());
-                return None;
-            }
-            Some(Ok(head)) => head,
-        };
-        if head.sequence > last {
-            self.faults.push(format!("{} missing: the end was cut off", stretch(last + 1, head.sequence)));
-        } else if head.sequence < last {
-            self.faults.push(format!("the head says that {} is the last link; it is {last}", head.sequence));
-        } else if tip.is_some_and(|tip| tip.hash != head.hash) {
-            self.faults.push(format!("the head has another hash than link {last}"));
-        }
-        Some(OperationsHead { sequence: head.sequence, hash: to_hex(&head.hash) })
-    }
-
-    /// The version of the first event that was ever linked.
-    fn first_version(&self, link: Option<&Link>) -> Option<u64> {
-        let events = link?.events.iter().filter_map(|text| self.events.get(&parse(text)?.0));
-        events.map(|event| event.version).min()
-    }
-
-    /// Events of an older program have no link: those alone that were written before the first one.
-    fn find_unlinked(&mut self, first: u64) {
-        let unlinked = self.events.iter().filter(|(_, event)| !event.linked && event.version >= first);
-        self.faults.extend(unlinked.map(|(id, _)| format!("event {} has no link", shown(id))));
-    }
+/// The node and the number of a link.
+fn place_of(key: &Key) -> Option<(u16, u64)> {
+    let (node, number) = key.id.split_first_chunk::<2>().filter(|_| key.space == LINKS)?;
+    Some((u16::from_be_bytes(*node), number.try_into().ok().map(u64::from_be_bytes)?))
 }
 
 fn parse(text: &str) -> Option<(Vec<u8>, Hash)> {
     let (id, sum) = text.split_once('.')?;
     let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).ok();
     Some((decode(id)?, decode(sum)?.try_into().ok()?))
-}
-
-fn stretch(first: u64, last: u64) -> String {
-    if first == last { format!("link {first} is") } else { format!("links {first} to {last} are") }
-}
-
-/// An event by its moment and the name of its row.
-fn shown(id: &[u8]) -> String {
-    match id.first_chunk::<8>() {
-        Some(millis) => format!("{} ({})", Timestamp::from_millis(u64::from_be_bytes(*millis)), encode(id)),
-        None => encode(id),
-    }
 }

@@ -2,6 +2,7 @@
 //! what, `index` which rows lead to it.
 
 mod index;
+mod log;
 mod spaces;
 
 use std::ops::Deref;
@@ -11,12 +12,13 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use index::{Index, Rows};
+pub use log::{ChainEvent, ChainLink};
 pub use spaces::{
-    BlockedKey, ListState, Record, Revocation, SerialEntry, clearance_id, document_part_id, hosting_target_id,
+    BlockedKey, ListState, Observed, Record, Revocation, SerialEntry, clearance_id, document_part_id, hosting_target_id,
 };
 
-use super::oplog::{EVENTS, head_key};
-use super::{Entry, Guard, Key, Kv, OperationsHead, Range, StoreError, WriteSet};
+use super::oplog::EVENTS;
+use super::{Entry, Guard, Key, Kv, Range, StoreError, WriteSet};
 use crate::actor::{self, Actor};
 use crate::domain::audit::{Act, AuditEvent};
 use crate::domain::id::random_bytes;
@@ -78,12 +80,24 @@ fn decode<T: Record>(entry: Entry) -> Result<Stored<T>, StoreError> {
 #[derive(Clone)]
 pub struct Records {
     kv: Arc<dyn Kv>,
+    node: u16,
 }
 
 impl Records {
-    /// Over this engine.
+    /// Over this engine, as node 0.
     pub fn new(kv: Arc<dyn Kv>) -> Self {
-        Self { kv }
+        Self { kv, node: 0 }
+    }
+
+    /// The same for another node: its audit events say so, and go on a chain of their own.
+    #[must_use]
+    pub fn on(self, node: u16) -> Self {
+        Self { node, ..self }
+    }
+
+    /// The node that commits here.
+    pub fn node(&self) -> u16 {
+        self.node
     }
 
     /// The record of that name.
@@ -168,13 +182,6 @@ impl Records {
         rows.into_iter().map(read_event).collect()
     }
 
-    /// Where the chain over the audit events ends; none if it has no link yet.
-    pub async fn operations_head(&self) -> Result<Option<OperationsHead>, StoreError> {
-        let row = self.kv.read(&[head_key()]).await?.pop().flatten();
-        let read = |row: Entry| serde_json::from_slice(&row.value).map_err(|fault| StoreError::Failed(fault.into()));
-        row.map(read).transpose()
-    }
-
     /// Whether the engine takes commits: carries out an empty set.
     pub async fn probe(&self) -> Result<(), StoreError> {
         self.kv.commit(WriteSet::default()).await
@@ -182,7 +189,14 @@ impl Records {
 
     /// Commits a batch: all of it or nothing, durable when this returns.
     pub async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
-        self.kv.commit(batch.set).await
+        let Batch { mut set, events } = batch;
+        set.node = self.node;
+        set.puts.extend(events.into_iter().map(|(id, event)| {
+            let event = AuditEvent { node: self.node, ..event };
+            let text = serde_json::to_vec(&event).expect("audit events hold no maps with keys that are not strings");
+            (Key { space: EVENTS, id }, text.into())
+        }));
+        self.kv.commit(set).await
     }
 }
 
@@ -201,24 +215,27 @@ fn decode_row(entry: Entry) -> Result<Stored<String>, StoreError> {
 #[must_use]
 pub struct Batch {
     set: WriteSet,
+    events: Vec<(Vec<u8>, AuditEvent)>,
 }
 
 impl Batch {
     /// A batch for one act.
     pub fn of(act: Act, now: Timestamp) -> Self {
-        Self { set: WriteSet::default() }.and(act, now)
+        Self { set: WriteSet::default(), events: Vec::new() }.and(act, now)
     }
 
     /// One more act in the same batch.
     pub fn and(mut self, act: Act, now: Timestamp) -> Self {
         let Actor { who, from } = actor::current();
-        let event = AuditEvent { at: now, act, who, from };
-        let text = serde_json::to_vec(&event).expect("audit events hold no maps with keys that are not strings");
+        let event = AuditEvent { at: now, act: act.bounded(), who, from, node: 0 };
         let id = [&now.as_millis().to_be_bytes()[..], &random_bytes::<8>()].concat();
         if let Some(subject) = event.act.subject() {
             self = self.index(&Index::EventOf(subject, &id), "");
         }
-        self.set.puts.push((Key { space: EVENTS, id }, text.into()));
+        for about in event.act.about() {
+            self = self.index(&Index::EventAbout(&about, &id), "");
+        }
+        self.events.push((id, event));
         self
     }
 

@@ -45,9 +45,12 @@ pub struct Report {
     pub records: BTreeMap<u8, u64>,
     /// How many counters each space has.
     pub counters: BTreeMap<u8, u64>,
-    /// Where the chain over the audit events ends; none if it has no link yet.
+    /// Where the chain over the audit events ends, that of the first node where there are several; none if it has no link
+    /// yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operations: Option<OperationsHead>,
+    /// Where the chains end, by their nodes.
+    pub chains: BTreeMap<u16, OperationsHead>,
     /// What is wrong; empty if the store is sound.
     pub faults: Vec<String>,
 }
@@ -214,7 +217,8 @@ fn check_files<E: Engine>(path: &Path) -> Result<Report, OpenError> {
     match opened {
         Ok((_, meta)) => {
             report.sequence = meta.sequence;
-            (report.operations, report.faults) = operations.verdict();
+            (report.chains, report.faults) = operations.verdict();
+            report.operations = report.chains.values().next().cloned();
         }
         Err(fault) => report.faults.push(format!("{}: {fault}", E::NAME)),
     }

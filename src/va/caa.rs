@@ -29,14 +29,17 @@ pub(super) async fn look(dns: &Dns, name: &str, wildcard: bool, terms: &CaaTerms
         // CAA-07: a lookup that fails ends the search, for no one knows what the records would have said.
         let answer = dns.caa(domain, trail).await?;
         if !answer.records.is_empty() {
-            return judge(&answer.records, wildcard, terms).map_err(|why| {
-                trail.note(format!("CAA at {domain} {why}"));
-                refusal(domain, &format!("{}{name}", if wildcard { "*." } else { "" }), &why, terms)
-            });
+            return judge(&answer.records, wildcard, terms)
+                .map_err(|why| {
+                    trail.note(format!("CAA at {domain} {why}"));
+                    refusal(domain, &format!("{}{name}", if wildcard { "*." } else { "" }), &why, terms)
+                })
+                .map(|()| trail.note(format!("CAA at {domain} permits; {}", dns.assurance())));
         }
         at = domain.split_once('.').map(|(_, parent)| parent);
     }
     // CAA-01
+    trail.note(format!("CAA permits: no records at {name} and above; {}", dns.assurance()));
     Ok(())
 }
 

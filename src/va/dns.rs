@@ -34,6 +34,7 @@ pub(super) struct Dns {
     options: DnsRequestOptions,
     limit: Duration,
     static_names: BTreeMap<String, IpAddr>,
+    dnssec: bool,
 }
 
 /// The records of one type that a name has, aliases followed.
@@ -95,7 +96,7 @@ impl Dns {
         options.case_randomization = settings.randomize_case;
         let key = |name: &str| name.trim_matches('.').to_ascii_lowercase();
         let static_names = settings.static_names.iter().map(|(name, ip)| (key(name), *ip)).collect();
-        Ok(Self { handle, options, limit, static_names })
+        Ok(Self { handle, options, limit, static_names, dnssec: settings.dnssec })
     }
 
     /// The TXT records of a name, the character-strings of each joined (RFC 1035 section 3.3.14).
@@ -125,6 +126,11 @@ impl Dns {
         let (v4, v6) = (v4?, v6?);
         let what = if v4.exists || v6.exists { "no A or AAAA record" } else { "no such name (NXDOMAIN)" };
         Err(Fault::passing(Kind::Dns, format!("There is {what} for {name}{}.", v4.via())))
+    }
+
+    /// What answers are worth, for the evidence.
+    pub fn assurance(&self) -> &'static str {
+        if self.dnssec { "answers passed DNSSEC validation" } else { "DNSSEC is not validated" }
     }
 
     /// Whether the configuration says where this name is.
@@ -311,7 +317,7 @@ impl<T> Answer<T> {
 
 impl<T: Held> Answer<T> {
     fn summary(&self) -> String {
-        const SHOWN: usize = 5;
+        const SHOWN: usize = 50;
         let shown: Vec<String> = self.records.iter().take(SHOWN).map(Held::shown).collect();
         match self.records.len() {
             0 if self.exists => "none".to_owned(),

@@ -116,6 +116,7 @@ async fn write_next(store: &Arc<dyn Kv>, w: u8) -> u64 {
         deltas: [add(key(w, "n"), 1, 0).deltas, add(key(WRITERS, "all"), 1, 0).deltas].concat(),
         puts: vec![(key(w, "last"), n.to_string().into()), (slot(w, n), content(w, n).into())],
         deletes: vec![slot(w, n + SLOTS / 2)],
+        ..WriteSet::default()
     };
     store.commit(set).await.expect("committed");
     n

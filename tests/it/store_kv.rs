@@ -100,6 +100,7 @@ fn a_refused_set_leaves_nothing_behind() {
             deltas: add(key(2, "n"), 1, 0).deltas,
             puts: put(key(1, "new"), "y").puts,
             deletes: vec![key(1, "there")],
+            ..WriteSet::default()
         };
         let mut floor = whole();
         floor.deltas.extend(add(key(2, "m"), -1, 0).deltas);

@@ -150,6 +150,7 @@ fn write_set(set: &Set, values: &BTreeMap<u8, Vec<u8>>, read: &BTreeMap<u8, u64>
         deltas: set.deltas.iter().flat_map(|(n, by, floor)| add(key(0, [*n]), *by, *floor).deltas).collect(),
         puts: values.iter().map(|(n, value)| (record(*n), value.clone().into())).collect(),
         deletes: set.deletes.iter().map(|n| record(*n)).collect(),
+        ..WriteSet::default()
     }
 }
 

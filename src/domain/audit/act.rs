@@ -13,6 +13,7 @@ use super::super::{
     OrderId, OrganisationId, PackageId, PersonId, Problem, PurchaseId, RevocationId, Serial, TemplateId, TimerId,
     Timestamp, TokenId, UploadId,
 };
+use super::evidence::{ChainHead, Changed, Observation, Signature};
 
 /// What was done.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -22,6 +23,9 @@ pub enum Act {
         account: AccountId,
         thumbprint: String,
         customer: Option<CustomerId>,
+        /// Whether it agreed to the terms of service.
+        #[serde(default)]
+        terms_agreed: bool,
     },
     AccountUpdated {
         account: AccountId,
@@ -67,6 +71,9 @@ pub enum Act {
         account: AccountId,
         product: String,
         names: Vec<String>,
+        /// Days that earlier proofs served it; 0 where all names are validated anew.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reuse_days: Option<u32>,
     },
     PurchaseCreated {
         purchase: PurchaseId,
@@ -165,6 +172,11 @@ pub enum Act {
         decided: bool,
         by: String,
         note: String,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        evidence: Vec<String>,
+        /// How many must approve.
+        #[serde(default)]
+        approvers: usize,
     },
     MatterNoted {
         matter: String,
@@ -223,8 +235,13 @@ pub enum Act {
     AuthorizationDeactivated {
         authz: AuthzId,
     },
+    /// CAA was looked at once more just before a signature; without a problem it permits.
     CaaChecked {
         order: OrderId,
+        #[serde(default)]
+        name: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        problem: Option<Problem>,
         evidence: Vec<String>,
     },
     IssuancePutOff {
@@ -315,6 +332,8 @@ pub enum Act {
     CertificateIssued {
         serial: Serial,
         order: OrderId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signature: Option<Box<Signature>>,
     },
     CertificateRevoked {
         serial: Serial,
@@ -468,5 +487,28 @@ pub enum Act {
         serial: Serial,
         from: RevocationReason,
         authority: String,
+    },
+    // The audit log itself.
+    /// A node tells where the chains of all others end.
+    Anchored {
+        heads: Vec<ChainHead>,
+    },
+    ServerStarted(Box<Observation>),
+    ServerStopped {},
+    /// What the server runs on is not what it ran on when the log was told last.
+    ConfigurationChanged {
+        what: Vec<Changed>,
+    },
+    /// An account's authorization rests on what another account of the same customer has proven (VAL-32).
+    AuthorizationTaken {
+        authz: AuthzId,
+        of: AuthzId,
+        account: AccountId,
+        name: String,
+    },
+    ServerCertificateSigned {
+        serial: Serial,
+        issuer: String,
+        sha256: String,
     },
 }

@@ -1,12 +1,14 @@
 //! Legal acts, as the audit log keeps them (Baseline Requirements 5.4.1): one event for each, in the batch of the change.
 
 mod act;
+mod evidence;
 
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 pub use act::Act;
+pub use evidence::{ChainHead, Changed, Observation, Proof, Signature, Vetting};
 
 use super::Timestamp;
 
@@ -23,6 +25,9 @@ pub struct AuditEvent {
     /// The address that the request came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<IpAddr>,
+    /// The node that wrote it, on whose chain it is.
+    #[serde(default)]
+    pub node: u16,
 }
 
 impl Act {
@@ -45,8 +50,45 @@ impl Act {
             | Self::CertificateIssued { order, .. } => Some(order.as_str()),
             Self::ValidationRetried { authz, .. }
             | Self::ValidationSettled { authz, .. }
+            | Self::AuthorizationTaken { authz, .. }
             | Self::AuthorizationDeactivated { authz } => Some(authz.as_str()),
             _ => None,
         }
+    }
+
+    /// What else the act is about, as the index of events has it: `certificate:serial`, `application:id`, `purchase:id`.
+    pub fn about(&self) -> Vec<String> {
+        match self {
+            Self::CertificateIssued { serial, .. }
+            | Self::CertificateRevoked { serial, .. }
+            | Self::RevocationRequested { serial, .. }
+            | Self::ReissueRequested { serial, .. }
+            | Self::ServerCertificateIssued { serial, .. }
+            | Self::ServerCertificateSigned { serial, .. } => vec![format!("certificate:{serial}")],
+            Self::MatterJudged { matter, .. } | Self::MatterNoted { matter, .. } => vec![matter.clone()],
+            Self::ApplicationSubmitted { application, purchase, .. } => {
+                vec![format!("application:{application}"), format!("purchase:{purchase}")]
+            }
+            Self::ApplicationReopened { application } | Self::LetterUploaded { application } => {
+                vec![format!("application:{application}")]
+            }
+            Self::PurchaseCreated { purchase, .. } => vec![format!("purchase:{purchase}")],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The act with evidence of a bounded length.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        match &mut self {
+            Self::ValidationRetried { evidence, .. }
+            | Self::ValidationSettled { evidence, .. }
+            | Self::CaaChecked { evidence, .. }
+            | Self::MatterJudged { evidence, .. }
+            | Self::RevocationLookedAt { evidence, .. } => evidence::cut(evidence),
+            Self::OrderLookedAt { findings, .. } => evidence::cut(findings),
+            _ => {}
+        }
+        self
     }
 }

@@ -59,6 +59,8 @@ pub enum Index<'a> {
     CertificateOfKey(&'a [u8; 32], &'a Serial),
     /// An order or an authorization and each audit event of its history; leads to nothing more.
     EventOf(&'a str, &'a [u8]),
+    /// Something else that audit events are about, as in `certificate:serial`, and each such event.
+    EventAbout(&'a str, &'a [u8]),
     /// A customer's ACME accounts.
     AccountOfCustomer(&'a CustomerId, &'a AccountId),
     /// A customer's certificates, issued and uploaded, by their age.
@@ -139,6 +141,8 @@ pub enum Rows<'a> {
     HostedFor(&'a CustomerId, &'a [u8; 32]),
     /// The audit events in the history of an order or an authorization.
     EventsOf(&'a str),
+    /// The audit events about something else, as in `certificate:serial`.
+    EventsAbout(&'a str),
     /// A customer's ACME accounts.
     AccountsOfCustomer(&'a CustomerId),
     /// The orders that reissue a certificate.
@@ -195,6 +199,7 @@ impl Rows<'_> {
             Self::TokensOfCustomer(customer) => (162, customer.as_str().into()),
             Self::KeysOfCustomer(customer) => (163, customer.as_str().into()),
             Self::EventsOf(subject) => (157, subject.as_bytes().to_vec()),
+            Self::EventsAbout(what) => (180, what.as_bytes().to_vec()),
             Self::AccountsOfCustomer(customer) => (160, customer.as_str().into()),
             Self::ReissuesOf(serial) => (150, serial.as_bytes().to_vec()),
             Self::NoticesOfCustomer(customer) => (152, customer.as_str().into()),
@@ -271,6 +276,7 @@ impl Index<'_> {
             Self::TokenOfCustomer(customer, id) => (162, [customer.as_str(), id.as_str()].concat().into()),
             Self::KeyOfCustomer(customer, kid) => (163, [customer.as_str(), kid].concat().into()),
             Self::EventOf(subject, event) => (157, [subject.as_bytes(), event].concat()),
+            Self::EventAbout(what, event) => (180, [what.as_bytes(), event].concat()),
             Self::AccountOfCustomer(customer, account) => {
                 (160, [customer.as_str().as_bytes(), account.as_str().as_bytes()].concat())
             }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::account::{Account, Holder};
 use crate::domain::alarm::{AlarmPolicy, Template};
 use crate::domain::application::Application;
+use crate::domain::audit::Observation;
 use crate::domain::authz::Authorization;
 use crate::domain::certificate::{Certificate, RevocationReason};
 use crate::domain::channel::{Channel, Subscription};
@@ -98,6 +99,7 @@ records! {
     Subscription = 52, |r| r.customer.as_str().into();
     Template = 53, |r| r.id.as_str().into();
     ListState = 41, |r| r.issuer.as_bytes().into();
+    Observed = 47, |r| r.node.to_be_bytes().into();
     DocumentPart = 142, |r| document_part_id(&r.document, r.number);
 }
 
@@ -149,6 +151,15 @@ pub struct ListState {
     pub regular: Timestamp,
     /// Every number of shards that its certificates were ever issued with.
     pub shards: Vec<u16>,
+}
+
+/// What a node was started with last, of which the audit log was told: what differs at the next start is a change.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Observed {
+    /// The node.
+    pub node: u16,
+    /// Its configuration as it was last.
+    pub state: Observation,
 }
 
 impl Revocation {

@@ -82,7 +82,7 @@ impl Ruins {
     /// process died over it, and every certificate has its one entry in the audit log.
     pub fn serials_were_used_once(&self, suspended: &[Serial]) {
         let mut issued = self.acts(|act| match act {
-            Act::CertificateIssued { serial, order } => Some((*serial, order.clone())),
+            Act::CertificateIssued { serial, order, .. } => Some((*serial, order.clone())),
             _ => None,
         });
         let mut orders = BTreeSet::new();

@@ -102,7 +102,7 @@ impl Cluster {
             // It makes the directory that the vault's key is in too.
             let ca = Ca::open(&config.server.data_dir.join("keys"), &config.ca, &config.pki.public_url, now).unwrap();
             let ra = Ra::new(Parts {
-                records: records.clone(),
+                records: records.clone().on(number as u16),
                 vault: Vault::open(&config.server.data_dir.join("keys").join("vault.key")).unwrap(),
                 va: Va::new(config.validation_settings()).unwrap(),
                 post: Post::new(config.post_settings(), "").unwrap(),

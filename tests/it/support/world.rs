@@ -20,8 +20,8 @@ use chancery::domain::purchase::Purchase;
 use chancery::domain::{CustomerId, Timestamp};
 use chancery::policy::status::Status;
 use chancery::ra::{ApplicationRequest, Decision, NewCustomer, NewExternalKey, NewPurchase, Pick, Ra, Verdict};
-use chancery::store::OpenError;
 use chancery::store::records::{Records, Stored};
+use chancery::store::{Kv, OpenError};
 use parking_lot::Mutex;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -257,6 +257,25 @@ impl World {
         let report = unlocked(|| chancery::store::check(&settings).map_err(Into::into)).await;
         self.start().await;
         report
+    }
+
+    /// Does something with the store of the stopped server, which then starts again.
+    pub async fn with_store<T>(&mut self, work: impl AsyncFnOnce(Arc<dyn Kv>) -> T) -> T {
+        self.stop().await;
+        let settings = self.config.store_settings();
+        let done = work(unlocked(|| chancery::store::open(&settings).map_err(Into::into)).await).await;
+        self.start().await;
+        done
+    }
+
+    /// Does something while the server does not run.
+    pub async fn while_stopped<T>(&mut self, work: impl FnOnce(&Path) -> T) -> T {
+        self.stop().await;
+        let settings = self.config.store_settings();
+        drop(unlocked(|| chancery::store::open(&settings).map_err(Into::into)).await);
+        let done = work(&self.config.server.data_dir);
+        self.start().await;
+        done
     }
 
     async fn stop(&mut self) {

@@ -1,0 +1,106 @@
+//! What the audit log says of the server itself: when it started and stopped, what it ran on, and what changed.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use chancery::app;
+use chancery::clock::SystemClock;
+use chancery::config::Config;
+use chancery::domain::audit::Act;
+use chancery::store::records::Records;
+
+use crate::documents::{CATALOG, NAMES};
+
+fn configuration(directory: &Path, more: &str) -> Config {
+    let at = |name: &str| directory.join(name).display().to_string();
+    let text = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\npublic_url = \"https://localhost:0\"\ndata_dir = \"{}\"\n[pki]\n\
+         listen = \"127.0.0.1:0\"\npublic_url = \"http://localhost:0\"\n[monitor]\nlisten = \"127.0.0.1:0\"\n[ca]\n\
+         rsa_issuers = false\n[catalog]\nproducts = \"{}\"\nnames = \"{}\"\n{more}",
+        at("data"),
+        at("catalog.toml"),
+        at("names.toml")
+    );
+    Config::parse(&text, "chancery.toml").unwrap()
+}
+
+fn sha256(text: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    digest.as_ref().iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+/// The acts that concern the server itself, in the order in which they were committed.
+async fn acts(config: &Config) -> Vec<Act> {
+    let kv = loop {
+        match chancery::store::open(&config.store_settings()) {
+            Ok(kv) => break kv,
+            Err(chancery::store::OpenError::Locked(_)) => tokio::task::yield_now().await,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let records = Records::new(kv);
+    let ids: Vec<Vec<u8>> = records.audit(None, 10_000).await.unwrap().into_iter().map(|(id, _)| id).collect();
+    let events = records.audit_rows(ids).await.unwrap();
+    events.into_iter().map(|(_, event)| event.act).collect()
+}
+
+/// What was told of changes: the thing, and whether it was there before and is now.
+fn changes(acts: &[Act]) -> Vec<Vec<(String, bool, bool)>> {
+    let told = acts.iter().filter_map(|act| match act {
+        Act::ConfigurationChanged { what } => Some(what),
+        _ => None,
+    });
+    told.map(|what| {
+        what.iter().map(|one| (one.what.clone(), one.before.is_some(), one.after.is_some())).collect::<Vec<_>>()
+    })
+    .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn start_and_stop_and_every_change_of_what_the_server_runs_on_are_logged() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    let name = |name: &str| directory.path().join(name).display().to_string();
+    write("catalog.toml", CATALOG);
+    write("names.toml", NAMES);
+    let config = configuration(directory.path(), "");
+    for _ in 0..2 {
+        app::start(config.clone(), Arc::new(SystemClock)).await.unwrap().stop().await.unwrap();
+    }
+    let told = acts(&config).await;
+    let started: Vec<_> = told
+        .iter()
+        .filter_map(|act| match act {
+            Act::ServerStarted(state) => Some(state),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(started.len(), 2);
+    assert_eq!(started[0], started[1]);
+    assert_eq!(started[0].version, env!("CARGO_PKG_VERSION"));
+    let digests = &started[0].digests;
+    assert_eq!(digests[&name("catalog.toml")], sha256(CATALOG));
+    assert_eq!(digests[&name("names.toml")], sha256(NAMES));
+    assert_eq!(digests["chancery.toml"].len(), 64);
+    assert_eq!(digests["key chancery"].len(), 40);
+    assert!(matches!(told.last(), Some(Act::ServerStopped {})), "{told:?}");
+    assert_eq!(told.iter().filter(|act| matches!(act, Act::ServerStopped {})).count(), 2);
+    assert!(told.iter().any(|act| matches!(act, Act::ServerCertificateSigned { sha256, .. } if sha256.len() == 64)));
+    assert!(changes(&told).is_empty(), "nothing changed");
+
+    // While it runs, and while it does not.
+    let running = app::start(config.clone(), Arc::new(SystemClock)).await.unwrap();
+    let changed = NAMES.replacen("words = [", "words = [\n  \"zebra\",", 1);
+    write("names.toml", &changed);
+    running.reload().await.unwrap();
+    running.reload().await.unwrap();
+    running.stop().await.unwrap();
+    let other = configuration(directory.path(), "weak_keys = []\n");
+    write("names.toml", NAMES);
+    app::start(other.clone(), Arc::new(SystemClock)).await.unwrap().stop().await.unwrap();
+    let told = acts(&other).await;
+    let of = |what: &str| (what.to_owned(), true, true);
+    assert_eq!(changes(&told), [vec![of(&name("names.toml"))], vec![of(&name("names.toml")), of("chancery.toml")]]);
+    let text = format!("{told:?}");
+    assert!(text.contains(&sha256(&changed)), "the digest of what was in force is told");
+}
