@@ -458,4 +458,15 @@ pub enum Act {
         serial: Serial,
         names: Vec<String>,
     },
+    // The status of certificates (OCSP).
+    /// A responder of this process is to speak for an issuer; its key lives in memory alone.
+    ResponderCertified {
+        serial: Serial,
+        issuer: String,
+    },
+    /// A certificate of the server's own, for its HTTPS or for a responder, was signed.
+    OwnCertificateSigned {
+        serial: Serial,
+        issuer: String,
+    },
 }

@@ -51,6 +51,7 @@ mod revocation_proofs;
 mod revocation_requests;
 mod revocation_reviews;
 mod server_certificate;
+mod statuses;
 mod telling;
 mod tokens;
 mod turns;
@@ -100,6 +101,7 @@ pub use revocation::Authority;
 pub use revocation_letters::SentLetter;
 pub use revocation_requests::{NewRevocation, RevocationView};
 pub use server_certificate::ServerIdentity;
+pub use statuses::{Caching, MAX_STATUS_REQUEST, StatusAnswer};
 pub use tokens::NewToken;
 pub use upgrades::{Proposal, Upgrade, UpgradeWish};
 pub use uploads::{NewUpload, UploadedText};
@@ -202,6 +204,7 @@ pub struct Ra {
     account_url: String,
     worker: Worker,
     lists: publication::SignedLists,
+    statuses: statuses::Statuses,
     limits: limits::Limits,
     turns: turns::Turns,
     /// The hour in which certificates that end were looked at last.
@@ -212,6 +215,7 @@ impl Ra {
     /// Puts the parts together. Stored jobs are taken up by `resume`.
     pub fn new(parts: Parts) -> Arc<Self> {
         Arc::new(Self {
+            statuses: statuses::Statuses::of(&parts.ca),
             records: parts.records,
             vault: parts.vault,
             va: parts.va,

@@ -58,6 +58,7 @@ impl Ra {
             not_after,
         };
         let Signed { der, issuer } = self.ca.sign(self.ca.prepare(&plan)?)?;
+        self.note_signed(entry, &issuer).await?;
         let above = self.ca.chains(&issuer).and_then(|chains| chains.first()).cloned().unwrap_or_default();
         let chain = std::iter::once(der).chain(above).collect();
         Ok(ServerIdentity {
