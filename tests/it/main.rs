@@ -68,6 +68,7 @@ mod paper_keystores;
 mod paper_letters;
 mod pki_ocsp;
 mod pki_ocsp_octets;
+mod pki_ocsp_times;
 mod portfolio_tools;
 mod post_mail;
 mod post_webhook;

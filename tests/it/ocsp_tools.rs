@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use chancery::domain::Timestamp;
 use http_body_util::BodyExt as _;
 use rcgen::KeyPair;
 use serde_json::Value;
@@ -312,4 +313,14 @@ impl RelyingParty {
         arguments.extend(["-CAfile", &root, "-verify_other", &issuer, "-attime", &self.at]);
         openssl(&arguments).unwrap()
     }
+}
+
+/// A world without RSA issuers, whose keys take their time.
+pub async fn world() -> World {
+    World::with(|config| config.ca.rsa_issuers = false).await
+}
+
+/// A moment as OCSP writes it.
+pub fn generalized(moment: Timestamp) -> String {
+    moment.to_string().replace(['-', ':', 'T'], "")
 }

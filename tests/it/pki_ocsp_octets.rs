@@ -61,7 +61,10 @@ proptest! {
 
     #[test]
     fn random_elements_are_answered(
-        tags in proptest::collection::vec(prop_oneof![Just(0x30_u8), Just(0xa0), Just(0xa2), Just(0x04), Just(0x02), any::<u8>()], 0..60),
+        tags in proptest::collection::vec(
+            prop_oneof![Just(0x30_u8), Just(0xa0), Just(0xa2), Just(0x04), Just(0x02), any::<u8>()],
+            0..60,
+        ),
         inner in proptest::collection::vec(any::<u8>(), 0..40),
     ) {
         let octets = tags.into_iter().fold(inner, |inner, tag| der(tag, &[&inner]));
@@ -73,7 +76,9 @@ proptest! {
     #[test]
     fn random_paths_are_answered(path in "[!-~&&[^?#]]{0,200}") {
         let place = place();
-        let (_, body) = place.runtime.block_on(get_path(&place.router, &path.replace(['"', '<', '>', '\\', '^', '`', '{', '|', '}'], "%2F")));
+        // What no URI may hold is another slash.
+        let path = path.replace(['"', '<', '>', '\\', '^', '`', '{', '|', '}'], "%2F");
+        let (_, body) = place.runtime.block_on(get_path(&place.router, &path));
         Answer::read(&body);
     }
 }
