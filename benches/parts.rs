@@ -5,18 +5,26 @@
 
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::digest::{self, SHA1_FOR_LEGACY_USE_ONLY};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chancery::acme::jws::{Jws, KeyRef, Verifiers};
+use chancery::app::App;
+use chancery::ca::ocsp::{Request, Span, Status};
+use chancery::ca::responders::ResponderPlan;
 use chancery::ca::{Ca, LeafPlan, Settings, csr};
+use chancery::clock::TestClock;
+use chancery::config::Config;
 use chancery::domain::{Identifier, Serial, Timestamp};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 fn main() {
     println!("{:<44} {:>10}", "part", "CPU");
     requests();
     certificates();
+    statuses();
 }
 
 /// Times a piece of work done again and again for a while on this thread.
@@ -85,4 +93,55 @@ fn certificates() {
     };
     time("certificate, P-256: build and lint", || ca.prepare(&plan()).unwrap());
     time("certificate, P-256: build, lint and sign", || ca.sign(ca.prepare(&plan()).unwrap()).unwrap());
+}
+
+/// Answers about a certificate: signed for the ask, for both kinds of issuer, and kept from an earlier one.
+fn statuses() {
+    let directory = tempfile::tempdir().unwrap();
+    let now = Timestamp::from_secs(1_795_262_400);
+    let ca = Ca::open(&directory.path().join("keys"), &Settings::default(), "http://ca.test", now).unwrap();
+    for (issuer, kind) in [("chancery", "P-256"), ("chancery-rsa", "RSA 2048")] {
+        let plan = ResponderPlan {
+            issuer: issuer.to_owned(),
+            serial: Serial::random(),
+            key: ca.responder_key_kind(issuer).unwrap().generate().unwrap(),
+            not_before: now,
+            not_after: now + Duration::from_secs(14 * 86_400),
+        };
+        let responder = ca.certify_responder(ca.prepare_responder(plan).unwrap()).unwrap();
+        let octets = status_request(ca.issuer_der(issuer).unwrap(), Serial::random().as_bytes());
+        let span = Span { this_update: now, next_update: now + Duration::from_secs(86_400) };
+        time(&format!("OCSP, {kind}: parse, build and sign"), || {
+            let request = Request::parse(&octets).unwrap();
+            assert!(ca.status_issuer(&request.certificates[0]).is_some());
+            responder.answer(&[(&request.certificates[0], Status::Good)], None, span).unwrap()
+        });
+    }
+    let mut config = Config::default();
+    config.server.data_dir = directory.path().join("data");
+    config.ca.rsa_issuers = false;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let app = App::build(&config, std::sync::Arc::new(TestClock::at(now))).unwrap();
+    let names = vec![Identifier::parse("dns", "ca.test").unwrap()];
+    let own = runtime.block_on(app.ra.issue_server_certificate(names, "chancery")).unwrap().chain.swap_remove(0);
+    let (_, own) = X509Certificate::from_der(&own).unwrap();
+    let octets = status_request(&app.ra.issuer_certificate("chancery").unwrap(), own.raw_serial());
+    time("OCSP: a kept answer, with its look at the store", || {
+        assert!(runtime.block_on(app.ra.certificate_status(&octets)).is_signed);
+    });
+}
+
+/// An OCSPRequest for a serial of an issuer, by SHA-1, as clients send it.
+fn status_request(issuer: &[u8], serial: &[u8]) -> Vec<u8> {
+    let (_, issuer) = X509Certificate::from_der(issuer).unwrap();
+    let element = |tag: u8, parts: &[&[u8]]| {
+        let content = parts.concat();
+        assert!(content.len() < 128, "lengths of one octet are all that is needed here");
+        [&[tag, content.len() as u8], &content[..]].concat()
+    };
+    let hashed = |octets: &[u8]| element(4, &[digest::digest(&SHA1_FOR_LEGACY_USE_ONLY, octets).as_ref()]);
+    let algorithm = [0x30, 0x09, 0x06, 0x05, 0x2b, 0x0e, 0x03, 0x02, 0x1a, 0x05, 0x00];
+    let (name, key) = (issuer.subject().as_raw(), &issuer.public_key().subject_public_key.data);
+    let id = element(0x30, &[&algorithm, &hashed(name), &hashed(key), &element(2, &[serial])]);
+    (0..4).fold(id, |inner, _| element(0x30, &[&inner]))
 }

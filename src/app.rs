@@ -139,6 +139,7 @@ pub async fn start(mut config: Config, clock: Arc<dyn Clock>) -> Result<Running,
     tasks.spawn(until_stopped(telemetry::keep_up(), stopped.clone()));
     let resumed = app.ra.resume().await?;
     tasks.spawn(until_stopped(tell_operations(app.ra.clone()), stopped.clone()));
+    tasks.spawn(until_stopped(keep_statuses(app.ra.clone()), stopped.clone()));
     tasks.spawn(until_stopped(keep_jobs(app.ra.clone()), stopped));
     let directory_url = Links::new(&config.server.public_url).directory();
     tracing::info!(directory = %directory_url, jobs = resumed, "ready");
@@ -230,6 +231,16 @@ async fn keep_jobs(ra: Arc<Ra>) {
         if let Err(error) = ra.resume().await {
             tracing::error!(error = ?error, "stored jobs could not be looked through");
         }
+    }
+}
+
+/// Makes the OCSP responders, and renews them and the answers that are kept, for as long as the server runs.
+async fn keep_statuses(ra: Arc<Ra>) {
+    loop {
+        if let Err(error) = ra.keep_statuses().await {
+            tracing::error!(error = ?error, "answers about the status of certificates could not be made anew");
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
     }
 }
 
@@ -366,12 +377,16 @@ async fn renew(config: &Config, ra: &Ra, certificate: &ServerCertificate) -> Res
 
 /// What the PKI listener publishes.
 fn published(ra: &Arc<Ra>) -> Arc<pki::Source> {
-    let (certificates, lists) = (ra.clone(), ra.clone());
+    let (certificates, lists, statuses) = (ra.clone(), ra.clone(), ra.clone());
     Arc::new(pki::Source {
         issuer_certificate: Box::new(move |name| certificates.issuer_certificate(name)),
         crl: Box::new(move |issuer, shard| {
             let ra = lists.clone();
             Box::pin(async move { ra.crl(&issuer, shard).await })
+        }),
+        ocsp: Box::new(move |request| {
+            let ra = statuses.clone();
+            Box::pin(async move { ra.certificate_status(&request).await })
         }),
     })
 }

@@ -114,6 +114,8 @@ metrics! {
     CERTIFICATES_ISSUED = Counter "chancery_certificates_issued_total" "Certificates issued, by product and issuer.";
     CERTIFICATES_REVOKED = Counter "chancery_certificates_revoked_total" "Certificates revoked.";
     CRLS_SIGNED = Counter "chancery_crls_signed_total" "Revocation lists signed, by issuer.";
+    OCSP_ANSWERS = Counter "chancery_ocsp_answers_total"
+        "Answers about the status of certificates, by kind (good, revoked, unknown, several, malformed_request, unauthorized, try_later, internal_error) and how they were made (kept, signed, unsigned).";
     DELIVERIES = Counter "chancery_notice_deliveries_total"
         "Messages handed to recipients, by outcome (delivered, put_off, given_up). Those given up need an operator's look.";
     DELIVERIES_WAITING = Gauge "chancery_notice_deliveries_waiting" "Messages that are on their way to a recipient.";

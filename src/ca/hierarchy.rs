@@ -180,8 +180,10 @@ impl Opening<'_> {
         params.not_after = params.not_after.min(root.not_after.to_offset());
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.crl_distribution_points = vec![CrlDistributionPoint { uris: vec![self.urls.crl(&root.name, 0)] }];
-        params.custom_extensions =
-            vec![authority_information_access(&self.urls.certificate(&root.name)), certificate_policies(&ANY_POLICY)];
+        params.custom_extensions = vec![
+            authority_information_access(None, &self.urls.certificate(&root.name)),
+            certificate_policies(&ANY_POLICY),
+        ];
         params
     }
 

@@ -25,6 +25,7 @@ const JURISDICTION_STATE: &[u64] = &[1, 3, 6, 1, 4, 1, 311, 60, 2, 1, 2];
 const JURISDICTION_COUNTRY: &[u64] = &[1, 3, 6, 1, 4, 1, 311, 60, 2, 1, 3];
 
 const AUTHORITY_INFORMATION_ACCESS: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 1, 1];
+const OCSP: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 48, 1];
 const CA_ISSUERS: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 48, 2];
 const CERTIFICATE_POLICIES: [u64; 4] = [2, 5, 29, 32];
 
@@ -60,8 +61,8 @@ fn params(plan: &LeafPlan, authority: &Authority, urls: &Urls, shards: u16) -> R
     params.key_identifier_method = KeyIdMethod::PreSpecified(identifier);
     let crl = urls.crl(&authority.name, crl::shard_of(&plan.serial, shards));
     params.crl_distribution_points = vec![CrlDistributionPoint { uris: vec![crl] }];
-    params.custom_extensions =
-        vec![authority_information_access(&urls.certificate(&authority.name)), certificate_policies(policy(plan))];
+    let access = authority_information_access(urls.ocsp().as_deref(), &urls.certificate(&authority.name));
+    params.custom_extensions = vec![access, certificate_policies(policy(plan))];
     Ok(params)
 }
 
@@ -123,15 +124,17 @@ fn alternative_name(name: &Identifier) -> Result<SanType> {
     })
 }
 
-/// authorityInfoAccess with `caIssuers` alone (CABF-SUB-17).
-pub(super) fn authority_information_access(url: &str) -> CustomExtension {
+/// authorityInfoAccess with `ocsp`, where that is said, and `caIssuers` (CABF-SUB-17).
+pub(super) fn authority_information_access(ocsp: Option<&str>, issuer: &str) -> CustomExtension {
     let content = yasna::construct_der(|writer| {
         writer.write_sequence(|writer| {
-            writer.next().write_sequence(|writer| {
-                writer.next().write_oid(&yasna::models::ObjectIdentifier::from_slice(&CA_ISSUERS));
-                let uri = yasna::Tag::context(6);
-                writer.next().write_tagged_implicit(uri, |writer| writer.write_ia5_string(url));
-            });
+            for (method, url) in ocsp.map(|url| (&OCSP, url)).into_iter().chain([(&CA_ISSUERS, issuer)]) {
+                writer.next().write_sequence(|writer| {
+                    writer.next().write_oid(&yasna::models::ObjectIdentifier::from_slice(method));
+                    let uri = yasna::Tag::context(6);
+                    writer.next().write_tagged_implicit(uri, |writer| writer.write_ia5_string(url));
+                });
+            }
         });
     });
     CustomExtension::from_oid_content(&AUTHORITY_INFORMATION_ACCESS, content)

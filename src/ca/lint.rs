@@ -4,6 +4,7 @@
 //! neither a fault of that library nor one of `leaf` reaches a signature (CABF-LNT-01).
 
 pub(super) mod crl;
+pub(super) mod responder;
 pub(super) mod sm2;
 
 mod subject;
@@ -43,6 +44,7 @@ const SERVER_AUTH: [u8; 12] = [0x30, 0x0a, 0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0
 const DOMAIN_VALIDATED: &[u8] = &[0x30, 0x0a, 0x30, 0x08, 0x06, 0x06, 0x67, 0x81, 0x0c, 0x01, 0x02, 0x01];
 const ORGANIZATION_VALIDATED: &[u8] = &[0x30, 0x0a, 0x30, 0x08, 0x06, 0x06, 0x67, 0x81, 0x0c, 0x01, 0x02, 0x02];
 const EXTENDED_VALIDATED: &[u8] = &[0x30, 0x09, 0x30, 0x07, 0x06, 0x05, 0x67, 0x81, 0x0c, 0x01, 0x01];
+const OCSP: [u8; 10] = [0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01];
 const CA_ISSUERS: [u8; 10] = [0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x02];
 /// BIT STRING digitalSignature, and the same with keyEncipherment.
 const DIGITAL_SIGNATURE: [u8; 4] = [0x03, 0x02, 0x07, 0x80];
@@ -213,8 +215,9 @@ fn extensions(plan: &LeafPlan, key: PublicKey<'_>, authority: &Authority, urls: 
     let names: Vec<u8> = plan.names.iter().flat_map(general_name).collect();
     let crl = urls.crl(&authority.name, super::crl::shard_of(&plan.serial, shards));
     let point = der::encode(0xa0, &[&der::encode(0xa0, &[&der::encode(0x86, &[crl.as_bytes()])])]);
-    let issuer = der::encode(0x86, &[urls.certificate(&authority.name).as_bytes()]);
-    let access = sequence(&[&CA_ISSUERS[..], &issuer].concat());
+    let described = |method: &[u8], url: String| sequence(&[method, &der::encode(0x86, &[url.as_bytes()])].concat());
+    let responder = urls.ocsp().map(|url| described(&OCSP, url)).unwrap_or_default();
+    let access = [responder, described(&CA_ISSUERS, urls.certificate(&authority.name))].concat();
     let expected = |lint, name, critical, value| Expected { lint, name, critical, value };
     [
         expected(

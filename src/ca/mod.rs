@@ -13,7 +13,9 @@ pub mod certificate;
 pub mod crl;
 pub mod csr;
 pub mod foreign;
+pub mod ocsp;
 pub mod request;
+pub mod responders;
 
 mod der;
 mod hierarchy;
@@ -76,6 +78,8 @@ pub struct Settings {
     /// Bits of the keys of RSA intermediates: 2048, 3072 or 4096. A signature costs about 0.2 ms of CPU with 2048, 1.2 ms with
     /// 4096.
     pub rsa_bits: u16,
+    /// Whether leaves say where their status can be asked for (`id-ad-ocsp`). The answers are given either way.
+    pub ocsp: bool,
 }
 
 /// What is to be certified.
@@ -123,11 +127,15 @@ pub struct Ca {
     settings: Settings,
     urls: Urls,
     root_pem: String,
+    /// How requests for a status name the intermediates.
+    status_issuers: ocsp::Issuers,
 }
 
 /// The URLs that certificates point to.
 struct Urls {
     base: String,
+    /// Whether leaves name the OCSP responder.
+    with_ocsp: bool,
 }
 
 impl Default for Settings {
@@ -145,6 +153,7 @@ impl Default for Settings {
             crl_hours: 24,
             crl_days: 7,
             rsa_bits: 2048,
+            ocsp: true,
         }
     }
 }
@@ -271,13 +280,13 @@ fn is_sm2_name(name: &str) -> bool {
 }
 
 impl Urls {
-    fn new(pki_url: &str) -> std::result::Result<Self, Refusal> {
+    fn new(pki_url: &str, with_ocsp: bool) -> std::result::Result<Self, Refusal> {
         let base = pki_url.trim_end_matches('/');
         // CABF-SUB-17, -18: plain HTTP, as fetching over TLS would need the very certificates that are looked for.
         let fits = base.strip_prefix("http://").is_some_and(|host| !host.is_empty())
             && base.bytes().all(|b| b.is_ascii_graphic());
         if fits {
-            Ok(Self { base: base.to_owned() })
+            Ok(Self { base: base.to_owned(), with_ocsp })
         } else {
             Err(format!("\"{pki_url}\" is not an http:// URL").into())
         }
@@ -287,9 +296,9 @@ impl Urls {
         format!("{}/issuer/{name}.cer", self.base)
     }
 
-    /// Where OCSP answers are given, for every issuer.
-    fn ocsp(&self) -> String {
-        format!("{}/ocsp", self.base)
+    /// Where OCSP answers are given, for every issuer; none where leaves are not to say so.
+    fn ocsp(&self) -> Option<String> {
+        self.with_ocsp.then(|| format!("{}/ocsp", self.base))
     }
 
     fn crl(&self, name: &str, shard: u16) -> String {
@@ -323,11 +332,12 @@ impl Ca {
         if let [fault, ..] = settings.faults().as_slice() {
             return Err(fault.as_str().into());
         }
-        let urls = Urls::new(pki_url)?;
+        let urls = Urls::new(pki_url, settings.ocsp)?;
         let vault = keys::Vault::open(directory)?;
         let Hierarchy { roots, intermediates } = Opening { vault: &vault, settings, urls: &urls, now }.hierarchy()?;
         let root_pem = keys::certificate_pem(&roots[0].der);
-        Ok(Self { roots, intermediates, settings: settings.clone(), urls, root_pem })
+        let status_issuers = ocsp::Issuers::of(&intermediates);
+        Ok(Self { roots, intermediates, settings: settings.clone(), urls, root_pem, status_issuers })
     }
 
     /// Builds the to-be-signed certificate and lints it by an independent parse against its profile.

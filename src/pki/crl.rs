@@ -10,7 +10,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::{Source, matches};
+use super::{Source, is_known};
 use crate::domain::{Error, Kind, Timestamp};
 use crate::ra::CurrentList;
 
@@ -41,7 +41,7 @@ fn answer(list: CurrentList, headers: &HeaderMap) -> Response {
         (CACHE_CONTROL, format!("public, max-age={}", list.fresh.as_secs())),
         (EXPIRES, http_date(list.now + list.fresh)),
     ];
-    let fresh = is_known(&list, &tag, headers);
+    let fresh = has(&list, &tag, headers);
     let caching = ([(ETAG, tag)], caching);
     match fresh {
         true => (StatusCode::NOT_MODIFIED, caching).into_response(),
@@ -50,9 +50,9 @@ fn answer(list: CurrentList, headers: &HeaderMap) -> Response {
 }
 
 /// Whether the client has this very list. RFC 9110 section 13.2.2: a tag speaks before a date.
-fn is_known(list: &CurrentList, tag: &str, headers: &HeaderMap) -> bool {
+fn has(list: &CurrentList, tag: &str, headers: &HeaderMap) -> bool {
     if headers.contains_key(IF_NONE_MATCH) {
-        return matches(headers, tag);
+        return is_known(tag, headers);
     }
     let since = headers.get(IF_MODIFIED_SINCE).and_then(|value| value.to_str().ok()).and_then(read_http_date);
     let made = list.this_update.as_secs();

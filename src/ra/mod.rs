@@ -59,6 +59,7 @@ mod revocation_requests;
 mod revocation_reviews;
 mod server_certificate;
 mod signatures;
+mod statuses;
 mod telling;
 mod tokens;
 mod turns;
@@ -112,6 +113,7 @@ pub use revocation::Authority;
 pub use revocation_letters::SentLetter;
 pub use revocation_requests::{NewRevocation, RevocationView};
 pub use server_certificate::ServerIdentity;
+pub use statuses::{Caching, MAX_STATUS_REQUEST, StatusAnswer};
 pub use tokens::NewToken;
 pub use upgrades::{Proposal, Upgrade, UpgradeWish};
 pub use uploads::{NewUpload, UploadedText};
@@ -216,6 +218,8 @@ pub struct Ra {
     lists: lists::Lists,
     /// Itself, for use cases that start a job and are not asked for by whoever holds it.
     own: Weak<Self>,
+    lists: publication::SignedLists,
+    statuses: statuses::Statuses,
     limits: limits::Limits,
     turns: turns::Turns,
     /// The hour in which certificates that end were looked at last.
@@ -227,6 +231,8 @@ impl Ra {
     pub fn new(parts: Parts) -> Arc<Self> {
         let lists = lists::Lists::of(&parts.ca);
         Arc::new_cyclic(|own| Self {
+        Arc::new(Self {
+            statuses: statuses::Statuses::of(&parts.ca),
             records: parts.records,
             vault: parts.vault,
             va: parts.va,

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
@@ -11,7 +10,6 @@ use zeroize::Zeroizing;
 use super::Ra;
 use crate::ca::{LeafPlan, Signed};
 use crate::domain::audit::Act;
-use crate::domain::certificate::hex32;
 use crate::domain::csr::SubjectKey;
 use crate::domain::{Error, Identifier, Result, Serial, Timestamp};
 use crate::policy::catalog::days;
@@ -60,9 +58,7 @@ impl Ra {
             not_after,
         };
         let Signed { der, issuer } = self.ca.sign(self.ca.prepare(&plan)?)?;
-        let sha256 = hex32::encode(digest(&SHA256, &der).as_ref());
-        let signed = Act::ServerCertificateSigned { serial, issuer: issuer.clone(), sha256 };
-        self.records.commit(Batch::of(signed, self.now())).await?;
+        self.note_signed(entry, &issuer, &der).await?;
         let above = self.ca.chains(&issuer).and_then(|chains| chains.first()).cloned().unwrap_or_default();
         let chain = std::iter::once(der).chain(above).collect();
         Ok(ServerIdentity {

@@ -85,7 +85,7 @@ async fn start_and_stop_and_every_change_of_what_the_server_runs_on_are_logged()
     assert_eq!(digests["key chancery"].len(), 40);
     assert!(matches!(told.last(), Some(Act::ServerStopped {})), "{told:?}");
     assert_eq!(told.iter().filter(|act| matches!(act, Act::ServerStopped {})).count(), 2);
-    assert!(told.iter().any(|act| matches!(act, Act::ServerCertificateSigned { sha256, .. } if sha256.len() == 64)));
+    assert!(told.iter().any(|act| matches!(act, Act::OwnCertificateSigned { sha256, .. } if sha256.len() == 64)));
     assert!(changes(&told).is_empty(), "nothing changed");
 
     // While it runs, and while it does not.

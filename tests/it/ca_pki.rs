@@ -25,6 +25,7 @@ async fn get(test: &Arc<TestCa>, path: &str, tag: Option<&str>) -> Response<Body
                 }
             })
         }),
+        ocsp: Box::new(|_| unreachable!("nobody asks for a status")),
     };
     let request = Request::get(path);
     let request = match tag {

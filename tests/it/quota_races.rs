@@ -3,7 +3,7 @@
 
 mod acts;
 mod book;
-mod cluster;
+pub mod cluster;
 mod model;
 
 use std::collections::BTreeMap;

@@ -506,7 +506,14 @@ pub enum Act {
         account: AccountId,
         name: String,
     },
-    ServerCertificateSigned {
+    // The status of certificates (OCSP).
+    /// A responder of this process is to speak for an issuer; its key lives in memory alone.
+    ResponderCertified {
+        serial: Serial,
+        issuer: String,
+    },
+    /// A certificate of the server's own, for its HTTPS or for a responder, was signed.
+    OwnCertificateSigned {
         serial: Serial,
         issuer: String,
         sha256: String,

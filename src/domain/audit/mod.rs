@@ -64,7 +64,7 @@ impl Act {
             | Self::RevocationRequested { serial, .. }
             | Self::ReissueRequested { serial, .. }
             | Self::ServerCertificateIssued { serial, .. }
-            | Self::ServerCertificateSigned { serial, .. } => vec![format!("certificate:{serial}")],
+            | Self::OwnCertificateSigned { serial, .. } => vec![format!("certificate:{serial}")],
             Self::MatterJudged { matter, .. } | Self::MatterNoted { matter, .. } => vec![matter.clone()],
             Self::ApplicationSubmitted { application, purchase, .. } => {
                 vec![format!("application:{application}"), format!("purchase:{purchase}")]

@@ -108,7 +108,8 @@ records! {
 pub struct SerialEntry {
     /// The serial.
     pub serial: Serial,
-    /// What it was given out for: an order's id, or `server`.
+    /// What it was given out for: an order's id, `server` or `responder`; for the latter two, once a certificate is signed with
+    /// it, a slash and the name of the issuer.
     pub purpose: String,
     /// When.
     pub at: Timestamp,

@@ -85,6 +85,11 @@ impl Cluster {
         &self.nodes[0]
     }
 
+    /// The use cases, as the node of that number has them.
+    pub fn node(&self, number: usize) -> &Arc<Ra> {
+        &self.nodes[number]
+    }
+
     async fn go_on(&mut self) {
         let config = &self.config;
         let kv = loop {
