@@ -1,13 +1,17 @@
 //! Certificate revocation lists (RFC 5280 section 5, Baseline Requirements 7.2).
 
+use std::path::Path;
 use std::time::Duration;
 
 use rcgen::{
     CertificateRevocationListParams, CrlDistributionPoint, CrlIssuingDistributionPoint, KeyIdMethod, RevokedCertParams,
 };
 
+use x509_parser::prelude::{ASN1Time, CertificateRevocationList, FromDer as _};
+use x509_parser::x509::SubjectPublicKeyInfo;
+
 use super::hierarchy::Authority;
-use super::{Ca, MAX_SHARDS};
+use super::{Ca, MAX_SHARDS, Refusal, Urls, der, hex};
 use crate::domain::certificate::RevocationReason;
 use crate::domain::{Error, Result, Serial, Timestamp};
 
@@ -82,25 +86,108 @@ impl Ca {
         entries: &[Revoked],
     ) -> Result<Vec<u8>> {
         let (authority, ahead) = self.crl_signer(issuer, shard)?;
+        if let Some(path) = &authority.list {
+            return presigned(authority, path, now);
+        }
         if next_update.since(now) > ahead {
             return Err(Error::internal(format!("a CRL of {issuer} may not hold until {next_update}")));
         }
-        let distribution_point = CrlDistributionPoint { uris: vec![self.urls.crl(issuer, shard)] };
-        let params = CertificateRevocationListParams {
-            this_update: now.whole_second().to_offset(),
-            next_update: next_update.whole_second().to_offset(),
-            crl_number: number.into(),
-            // CABF-CRL-06, -07: a part of a CRL names the URI under which it is fetched; the whole has no need to, and
-            // without it stays good for certificates from before a change of the URLs.
-            issuing_distribution_point: (shard > 0)
-                .then_some(CrlIssuingDistributionPoint { distribution_point, scope: None }),
-            revoked_certs: entries.iter().filter(|entry| shard_covers(shard, &entry.serial)).map(params).collect(),
-            key_identifier_method: KeyIdMethod::PreSpecified(authority.key_identifier.clone()),
-        };
-        let signer = rcgen::Issuer::from_ca_cert_der(&authority.der.as_slice().into(), &*authority.key);
-        let crl = signer.and_then(|signer| params.signed_by(&signer)).map_err(Error::internal)?;
-        Ok(crl.der().to_vec())
+        let issued = Issued { shard, number, at: now, next_update };
+        sign(authority, &self.urls, &issued, entries)
     }
+
+    /// The lists that offline roots signed ahead: the root's name, and until when its list holds (none: it is gone, or not
+    /// of that root).
+    pub fn presigned_lists(&self) -> Vec<(String, Option<Timestamp>)> {
+        let away = self.roots.iter().filter_map(|root| Some((root, root.list.as_ref()?)));
+        away.map(|(root, path)| {
+            let read = std::fs::read(path).ok().and_then(|der| Presigned::read(&der, root).ok());
+            (root.name.clone(), read.map(|list| list.next_update))
+        })
+        .collect()
+    }
+}
+
+/// Which list it is, and when it is made.
+pub(super) struct Issued {
+    pub(super) shard: u16,
+    pub(super) number: u64,
+    pub(super) at: Timestamp,
+    pub(super) next_update: Timestamp,
+}
+
+/// Builds and signs a list.
+pub(super) fn sign(authority: &Authority, urls: &Urls, list: &Issued, entries: &[Revoked]) -> Result<Vec<u8>> {
+    let shard = list.shard;
+    let distribution_point = CrlDistributionPoint { uris: vec![urls.crl(&authority.name, shard)] };
+    let params = CertificateRevocationListParams {
+        this_update: list.at.whole_second().to_offset(),
+        next_update: list.next_update.whole_second().to_offset(),
+        crl_number: list.number.into(),
+        // CABF-CRL-06, -07: a part of a CRL names the URI under which it is fetched; the whole has no need to, and
+        // without it stays good for certificates from before a change of the URLs.
+        issuing_distribution_point: (shard > 0)
+            .then_some(CrlIssuingDistributionPoint { distribution_point, scope: None }),
+        revoked_certs: entries.iter().filter(|entry| shard_covers(shard, &entry.serial)).map(params).collect(),
+        key_identifier_method: KeyIdMethod::PreSpecified(authority.key_identifier.clone()),
+    };
+    let crl = params.signed_by(&authority.unsigned).map_err(Error::internal)?;
+    let tbs = der::only(crl.der(), der::SEQUENCE).and_then(der::take).map(|(tbs, _)| tbs.whole);
+    authority.key.signed(tbs.ok_or_else(|| Error::internal("the builder of lists wrote none"))?)
+}
+
+/// The list that an offline root signed ahead. An old one is given out too: it still tells what was revoked.
+fn presigned(authority: &Authority, path: &Path, now: Timestamp) -> Result<Vec<u8>> {
+    let name = &authority.name;
+    let der = std::fs::read(path).map_err(|error| Error::internal(format!("{}: {error}", path.display())))?;
+    let list = Presigned::read(&der, authority).map_err(Error::internal)?;
+    if now >= list.next_update {
+        tracing::error!(root = %name, ended = %list.next_update, "the revocation list of an offline root is out of date");
+    }
+    Ok(der)
+}
+
+/// What a root's list says.
+pub(super) struct Presigned {
+    pub(super) number: num_bigint::BigUint,
+    pub(super) next_update: Timestamp,
+    pub(super) entries: Vec<Revoked>,
+}
+
+impl Presigned {
+    /// Reads a list and checks that this root signed it.
+    pub(super) fn read(der: &[u8], root: &Authority) -> std::result::Result<Self, Refusal> {
+        let file = format!("{}.crl", root.name);
+        let (rest, list) =
+            CertificateRevocationList::from_der(der).map_err(|_| format!("{file} is not a revocation list in DER"))?;
+        let (_, key) = SubjectPublicKeyInfo::from_der(&root.spki)?;
+        if !rest.is_empty() || list.issuer().as_raw() != root.subject || list.verify_signature(&key).is_err() {
+            return Err(format!("{file} was not signed by {}.pem", root.name).into());
+        }
+        let number = list.crl_number().cloned().ok_or_else(|| format!("{file} has no number"))?;
+        let next_update = list.next_update().ok_or_else(|| format!("{file} does not say when the next comes"))?;
+        let entries = list.iter_revoked_certificates().map(|entry| {
+            let serial = hex(entry.raw_serial()).parse().map_err(|()| format!("{file} has a serial of another CA"))?;
+            let reason = match entry.reason_code().map(|(_, reason)| reason.0) {
+                Some(1 | 2) => RevocationReason::KeyCompromise,
+                Some(3) => RevocationReason::AffiliationChanged,
+                Some(4) => RevocationReason::Superseded,
+                Some(5) => RevocationReason::CessationOfOperation,
+                _ => RevocationReason::Unspecified,
+            };
+            Ok(Revoked { serial, at: moment(entry.revocation_date), reason })
+        });
+        let entries = entries.collect::<std::result::Result<_, String>>()?;
+        Ok(Self {
+            number: num_bigint::BigUint::from_bytes_be(&number.to_bytes_be()),
+            next_update: moment(next_update),
+            entries,
+        })
+    }
+}
+
+fn moment(time: ASN1Time) -> Timestamp {
+    Timestamp::from_secs(u64::try_from(time.timestamp()).unwrap_or(0))
 }
 
 fn params(entry: &Revoked) -> RevokedCertParams {

@@ -3,6 +3,7 @@
 //! The expected octets are written down here a second time, without the library that built the certificate, so that
 //! neither a fault of that library nor one of `leaf` reaches a signature (CABF-LNT-01).
 
+pub(super) mod issuer;
 mod subject;
 
 use std::borrow::Cow;

@@ -3,18 +3,21 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use serde::Deserialize;
 
 use crate::domain::csr::SubjectKey;
 use crate::domain::organisation::Subject;
 use crate::domain::{Error, Identifier, Result, Serial, Timestamp};
 
+pub mod ceremony;
 pub mod certificate;
 pub mod crl;
 pub mod csr;
 pub mod foreign;
 pub mod request;
 
+mod chains;
 mod der;
 mod hierarchy;
 mod keys;
@@ -22,6 +25,7 @@ mod leaf;
 mod lint;
 mod signer;
 mod spki;
+pub mod token;
 mod weak;
 
 use hierarchy::{Authority, Hierarchy, Opening};
@@ -59,6 +63,8 @@ pub struct Settings {
     /// Bits of the keys of RSA intermediates: 2048, 3072 or 4096. A signature costs about 0.2 ms of CPU with 2048, 1.2 ms with
     /// 4096.
     pub rsa_bits: u16,
+    /// A token that keys live on, instead of files.
+    pub pkcs11: Option<token::Settings>,
 }
 
 /// What is to be certified.
@@ -99,10 +105,25 @@ pub struct Signed {
     pub issuer: String,
 }
 
+/// A key that the CA has opened, or knows to be away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedKey {
+    /// The name of the root or intermediate.
+    pub name: String,
+    /// `file`, `token <label>`, or `away`.
+    pub place: String,
+    /// The subject key identifier of its certificate, hexadecimal.
+    pub key_identifier: String,
+    /// The SHA-256 of its certificate, hexadecimal.
+    pub sha256: String,
+}
+
 /// The certificate authority: its roots, intermediates and their keys.
 pub struct Ca {
     roots: Vec<Authority>,
     intermediates: Vec<Arc<Authority>>,
+    /// Who issues now, by the name of the first generation.
+    issuing: Vec<(String, Arc<Authority>)>,
     settings: Settings,
     urls: Urls,
     root_pem: String,
@@ -125,6 +146,7 @@ impl Default for Settings {
             alternate_roots: 0,
             crl_shards: 1,
             rsa_bits: 2048,
+            pkcs11: None,
         }
     }
 }
@@ -168,6 +190,9 @@ impl Settings {
                 ),
             );
             demand(self.issuers.iter().filter(|other| *other == name).count() == 1, "issuers: each name once");
+            if let Some(family) = self.issuers.iter().find(|other| *other != name && is_of_family(name, other)) {
+                demand(false, &format!("issuers: \"{name}\" is what a later generation of \"{family}\" is called"));
+            }
         }
         for (name, _) in self.intermediates() {
             demand(
@@ -175,7 +200,13 @@ impl Settings {
                 &format!("organization, issuers: the common name of \"{name}\" would exceed 64 characters"),
             );
         }
+        faults.extend(self.pkcs11.iter().flat_map(|token| token.faults(&self.issuers)));
         faults
+    }
+
+    /// The issuer family, the kind of key and the generation (from 1) of an intermediate's name.
+    fn intermediate_of(&self, name: &str) -> Option<(String, KeyKind, u32)> {
+        self.intermediates().find_map(|(base, kind)| Some((base.clone(), kind, generation(name, &base)?)))
     }
 
     fn intermediates(&self) -> impl Iterator<Item = (String, KeyKind)> + '_ {
@@ -185,22 +216,38 @@ impl Settings {
         })
     }
 
-    /// `<organization> <Issuer> TLS CA 1`; the issuer is left out where it only repeats the organization.
+    /// `<organization> <Issuer> TLS CA <generation>`; the issuer is left out where it only repeats the organization.
     fn intermediate_common_name(&self, name: &str) -> String {
-        let (family, kind) = match name.strip_suffix("-rsa") {
-            Some(family) => (family, "TLS RSA CA 1"),
-            None => (name, "TLS CA 1"),
+        let known = self.intermediate_of(name);
+        let (base, generation) = known.as_ref().map_or((name, 1), |(base, _, number)| (base, *number));
+        let (family, kind) = match base.strip_suffix("-rsa") {
+            Some(family) => (family, "TLS RSA CA"),
+            None => (base, "TLS CA"),
         };
         if family.eq_ignore_ascii_case(&self.organization) {
-            return format!("{} {kind}", self.organization);
+            return format!("{} {kind} {generation}", self.organization);
         }
         let capital = |word: &str| match word.split_at_checked(1) {
             Some((first, rest)) => first.to_ascii_uppercase() + rest,
             None => String::new(),
         };
         let family: Vec<String> = family.split('-').map(capital).collect();
-        format!("{} {} {kind}", self.organization, family.join(" "))
+        format!("{} {} {kind} {generation}", self.organization, family.join(" "))
     }
+}
+
+/// Which generation of an intermediate has that name: `base` is the first, `base-2` the second.
+fn generation(name: &str, base: &str) -> Option<u32> {
+    if name == base {
+        return Some(1);
+    }
+    let digits = name.strip_prefix(base)?.strip_prefix('-')?;
+    digits.parse().ok().filter(|number: &u32| *number >= 2 && number.to_string() == digits)
+}
+
+/// Whether an intermediate belongs to an issuer family, whatever its kind of key and its generation.
+fn is_of_family(name: &str, family: &str) -> bool {
+    generation(name, family).is_some() || generation(name, &rsa_name(family)).is_some()
 }
 
 fn is_issuer_name(name: &str) -> bool {
@@ -211,6 +258,11 @@ fn is_issuer_name(name: &str) -> bool {
         && name.bytes().last().is_some_and(plain)
         && !name.starts_with("root")
         && !name.ends_with("-rsa")
+}
+
+/// Hexadecimal digits in lower case.
+fn hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 fn rsa_name(issuer: &str) -> String {
@@ -252,6 +304,11 @@ impl LeafPlan {
 }
 
 impl Prepared {
+    /// Whether the signature waits for a device: then it is made on a thread that nobody else waits for.
+    pub fn waits(&self) -> bool {
+        self.authority.key.waits()
+    }
+
     /// The octets that will be signed.
     pub fn tbs(&self) -> &[u8] {
         &self.tbs
@@ -271,10 +328,11 @@ impl Ca {
             return Err(fault.as_str().into());
         }
         let urls = Urls::new(pki_url)?;
-        let vault = keys::Vault::open(directory)?;
-        let Hierarchy { roots, intermediates } = Opening { vault: &vault, settings, urls: &urls, now }.hierarchy()?;
+        let vault = keys::Vault::open(directory)?.with_token(settings.pkcs11.as_ref())?;
+        let opening = Opening { vault: &vault, settings, urls: &urls, now };
+        let Hierarchy { roots, intermediates, issuing } = opening.hierarchy()?;
         let root_pem = keys::certificate_pem(&roots[0].der);
-        Ok(Self { roots, intermediates, settings: settings.clone(), urls, root_pem })
+        Ok(Self { roots, intermediates, issuing, settings: settings.clone(), urls, root_pem })
     }
 
     /// Builds the to-be-signed certificate and lints it by an independent parse against its profile.
@@ -331,6 +389,24 @@ impl Ca {
         self.intermediates.iter().map(|authority| authority.name.as_str())
     }
 
+    /// Whether signatures by that root or intermediate wait for a device (see `Prepared::waits`).
+    pub fn waits(&self, name: &str) -> bool {
+        let root = self.roots.iter().find(|authority| authority.name == name);
+        root.or_else(|| self.intermediate(name)).is_some_and(|authority| authority.key.waits())
+    }
+
+    /// Every root and intermediate with its key: for the audit log and for operators.
+    pub fn loaded(&self) -> Vec<LoadedKey> {
+        let all = self.roots.iter().chain(self.intermediates.iter().map(|authority| &**authority));
+        all.map(|authority| LoadedKey {
+            name: authority.name.clone(),
+            place: authority.key.place(),
+            key_identifier: hex(&authority.key_identifier),
+            sha256: hex(digest::digest(&digest::SHA256, &authority.der).as_ref()),
+        })
+        .collect()
+    }
+
     fn intermediate(&self, name: &str) -> Option<&Authority> {
         self.intermediates.iter().find(|authority| authority.name == name).map(|authority| &**authority)
     }
@@ -341,7 +417,7 @@ impl Ca {
             return Err(Error::internal(format!("the issuer \"{issuer}\" is not among those of the settings")));
         }
         let name = if key.is_rsa() && self.settings.rsa_issuers { rsa_name(issuer) } else { issuer.to_owned() };
-        let found = self.intermediates.iter().find(|authority| authority.name == name);
+        let found = self.issuing.iter().find(|(base, _)| *base == name).map(|(_, authority)| authority);
         found.ok_or_else(|| Error::internal(format!("there is no intermediate \"{name}\"")))
     }
 }

@@ -1,6 +1,7 @@
 //! The CA's private keys: made, read and used for signing; they live in the crypto library, which wipes them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use aws_lc_rs::encoding::AsDer;
@@ -12,8 +13,12 @@ use aws_lc_rs::signature::{
 use rcgen::{PublicKeyData, SignatureAlgorithm, SigningKey};
 use zeroize::Zeroizing;
 
-use super::der;
+use super::token::{Found, TokenKey};
+use super::{der, spki};
 use crate::domain::Error;
+
+/// When a token that did not answer may be asked again.
+const TOKEN_RETRY: Duration = Duration::from_secs(10);
 
 /// Kinds of keys that this CA makes for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +46,9 @@ pub(super) enum Scheme {
 enum Pair {
     Ecdsa(EcdsaKeyPair),
     Rsa(RsaKeyPair),
+    Token(TokenKey),
+    /// The key is kept elsewhere, as that of an offline root is.
+    Away,
 }
 
 /// A stand-in for a key that says which key it is and signs nothing: what is built with it can be linted before the
@@ -112,6 +120,55 @@ impl Key {
         Some(Self { pair: Pair::Rsa(pair), scheme: Scheme::RsaSha256, public })
     }
 
+    /// A key that a token holds.
+    pub(super) fn on_token(found: Found) -> Self {
+        Self { pair: Pair::Token(found.key), scheme: found.scheme, public: found.public }
+    }
+
+    /// The key of a certificate that is not here: all is known of it, and it signs nothing. None for a kind that is not
+    /// in use here.
+    pub(super) fn away(spki: &[u8]) -> Option<Self> {
+        use crate::domain::csr::SubjectKey;
+        let key = spki::PublicKey::read(spki).ok()?;
+        let scheme = match key.kind {
+            SubjectKey::P256 => Scheme::EcdsaSha256,
+            SubjectKey::P384 => Scheme::EcdsaSha384,
+            SubjectKey::Rsa2048 | SubjectKey::Rsa3072 | SubjectKey::Rsa4096 => Scheme::RsaSha256,
+        };
+        Some(Self { pair: Pair::Away, scheme, public: key.bits.to_vec() })
+    }
+
+    /// Whether it is of that kind.
+    pub(super) fn is_of(&self, kind: KeyKind) -> bool {
+        match kind {
+            KeyKind::P256 => self.scheme == Scheme::EcdsaSha256,
+            KeyKind::P384 => self.scheme == Scheme::EcdsaSha384,
+            // RSAPublicKey is the modulus and a few octets.
+            KeyKind::Rsa(bits) => {
+                self.scheme == Scheme::RsaSha256 && self.public.len().abs_diff(usize::from(bits) / 8) < 64
+            }
+        }
+    }
+
+    /// Whether the private key is not on this machine.
+    pub(super) fn is_away(&self) -> bool {
+        matches!(self.pair, Pair::Away)
+    }
+
+    /// Whether a signature waits for a device, so that no thread which others wait for may make it.
+    pub(super) fn waits(&self) -> bool {
+        matches!(self.pair, Pair::Token(_))
+    }
+
+    /// Where the key is, for people.
+    pub(super) fn place(&self) -> String {
+        match &self.pair {
+            Pair::Token(key) => key.place(),
+            Pair::Away => "away".to_owned(),
+            _ => "file".to_owned(),
+        }
+    }
+
     /// How it signs.
     pub(super) fn scheme(&self) -> Scheme {
         self.scheme
@@ -119,7 +176,14 @@ impl Key {
 
     /// A signature over a message: the content of `signatureValue`.
     pub(super) fn signature(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
-        self.sign(message).map_err(Error::internal)
+        match &self.pair {
+            // A token may come back: whoever can try again later, should.
+            Pair::Token(key) => key.sign(message).map_err(|cause| {
+                Error::unavailable("The certificates' signing keys cannot be reached just now.", TOKEN_RETRY)
+                    .because(cause)
+            }),
+            _ => self.sign(message).map_err(Error::internal),
+        }
     }
 
     /// A to-be-signed structure with its signature around it, DER: what certificates, CRLs and basic OCSP answers are
@@ -164,6 +228,11 @@ impl SigningKey for Key {
                     .map_err(|_| rcgen::Error::RemoteKeyError)?;
                 Ok(signature)
             }
+            Pair::Token(key) => key.sign(message).map_err(|error| {
+                tracing::error!(%error, "the token made no signature");
+                rcgen::Error::RemoteKeyError
+            }),
+            Pair::Away => Err(rcgen::Error::RemoteKeyError),
         }
     }
 }

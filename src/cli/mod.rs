@@ -1,5 +1,6 @@
 //! The command line: what each command takes, and who carries it out.
 
+mod ceremony;
 mod local;
 mod remote;
 mod service;
@@ -32,6 +33,9 @@ enum Command {
     Serve(Serve),
     /// Load every file and tell what is wrong, one line for each fault
     CheckConfig(Files),
+    /// Keep roots offline: make them, certify intermediates, roll over
+    #[command(subcommand)]
+    Ceremony(ceremony::CeremonyCommand),
     /// Move records between engines, and verify them
     #[command(subcommand)]
     Store(StoreCommand),
@@ -430,6 +434,7 @@ pub fn main() -> ExitCode {
         None => local::serve(cli.serve),
         Some(Command::Serve(serve)) => local::serve(serve),
         Some(Command::CheckConfig(files)) => local::check_config(&files),
+        Some(Command::Ceremony(command)) => ceremony::ceremony(command),
         Some(Command::Store(command)) => storage::store(command),
         Some(Command::Customer(command)) => service::customer(command),
         Some(Command::Eab(command)) => service::eab(command),

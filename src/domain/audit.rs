@@ -458,4 +458,9 @@ pub enum Act {
         serial: Serial,
         names: Vec<String>,
     },
+    // Keys of the CA.
+    /// The server opened its keys: of each the name, where it is, and its identifiers.
+    KeysLoaded {
+        keys: Vec<String>,
+    },
 }

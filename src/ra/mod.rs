@@ -7,6 +7,7 @@ mod authorizations;
 mod billing;
 mod bundles;
 mod buying;
+mod ca_keys;
 mod calendar;
 mod catalogs;
 mod channels;
@@ -194,7 +195,7 @@ pub struct Ra {
     records: Records,
     vault: Vault,
     va: Va,
-    ca: Ca,
+    ca: Arc<Ca>,
     post: Post,
     catalog: ArcSwap<Catalog>,
     clock: Arc<dyn Clock>,
@@ -215,7 +216,7 @@ impl Ra {
             records: parts.records,
             vault: parts.vault,
             va: parts.va,
-            ca: parts.ca,
+            ca: Arc::new(parts.ca),
             post: parts.post,
             catalog: ArcSwap::from_pointee(parts.catalog),
             clock: parts.clock,

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::Ra;
 use crate::ca::crl::{Revoked, shard_covers};
-use crate::domain::{Result, Timestamp};
+use crate::domain::{Error, Result, Timestamp};
 use crate::store::records::Revocation;
 
 /// How long a list is given out before it is signed anew.
@@ -75,7 +75,14 @@ impl Ra {
             lists.number = now.as_millis().max(lists.number + 1);
             lists.number
         };
-        let der = self.ca.crl(issuer, shard, number, now, now + NEXT_UPDATE, &entries)?;
+        let der = match self.ca.waits(issuer) {
+            false => self.ca.crl(issuer, shard, number, now, now + NEXT_UPDATE, &entries)?,
+            true => {
+                let (ca, issuer) = (self.ca.clone(), issuer.to_owned());
+                let sign = move || ca.crl(&issuer, shard, number, now, now + NEXT_UPDATE, &entries);
+                tokio::task::spawn_blocking(sign).await.map_err(Error::internal)??
+            }
+        };
         let mut lists = self.lists.lists.lock();
         if lists.forgotten == forgotten {
             lists.by_shard.insert(key, SignedList { at: now, der: der.clone() });

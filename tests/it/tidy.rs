@@ -192,7 +192,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "pki",
         ],
     ),
-    ("cli", &["app", "config", "store", "telemetry"]),
+    ("cli", &["app", "ca", "clock", "config", "domain", "store", "telemetry"]),
     ("main", &["cli"]),
     ("lib", &[]),
 ];
