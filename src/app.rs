@@ -137,6 +137,7 @@ pub async fn start(mut config: Config, clock: Arc<dyn Clock>) -> Result<Running,
     tasks.spawn(http::serve(pki, None, app.pki, limits.clone(), stopped.clone()));
     tasks.spawn(http::serve(monitor, None, telemetry::monitor(ready), limits, stopped.clone()));
     tasks.spawn(until_stopped(telemetry::keep_up(), stopped.clone()));
+    app.ra.record_keys().await?;
     let resumed = app.ra.resume().await?;
     tasks.spawn(until_stopped(tell_operations(app.ra.clone()), stopped.clone()));
     tasks.spawn(until_stopped(keep_statuses(app.ra.clone()), stopped.clone()));
@@ -244,10 +245,11 @@ async fn keep_statuses(ra: Arc<Ra>) {
     }
 }
 
-/// Writes the end of the operation log to the server's log at the start and once an hour, and anchors the chains of other
-/// nodes.
+/// Writes the end of the operation log to the server's log at the start and once an hour, anchors the chains of other nodes,
+/// and looks at the lists of offline roots.
 async fn tell_operations(ra: Arc<Ra>) {
     loop {
+        ra.watch_root_lists();
         if let Err(error) = ra.tell_operations_head().await {
             tracing::error!(error = ?error, "the end of the operation log could not be read");
         }
@@ -396,7 +398,7 @@ fn told(faults: Vec<Fault>) -> Failure {
     faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n").into()
 }
 
-fn create_private_directory(path: &Path) -> Result<(), Failure> {
+pub(crate) fn create_private_directory(path: &Path) -> Result<(), Failure> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new()
         .recursive(true)

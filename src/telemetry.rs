@@ -119,6 +119,8 @@ metrics! {
     DELIVERIES = Counter "chancery_notice_deliveries_total"
         "Messages handed to recipients, by outcome (delivered, put_off, given_up). Those given up need an operator's look.";
     DELIVERIES_WAITING = Gauge "chancery_notice_deliveries_waiting" "Messages that are on their way to a recipient.";
+    ROOT_CRL_SECONDS = Gauge "chancery_root_crl_seconds"
+        "Seconds that the revocation list is still good for which an offline root signed ahead, by root.";
     JOBS = Gauge "chancery_jobs" "Stored jobs that this process has in hand.";
     PERSPECTIVE_ANSWERS = Counter "chancery_perspective_answers_total"
         "Answers of remote perspectives, by perspective, question (validate, caa, prove) and result (corroborates, differs, none).";

@@ -11,6 +11,10 @@ use crate::domain::certificate::RevocationReason;
 use crate::domain::{Error, Result, Serial, Timestamp};
 
 mod encode;
+mod presigned;
+
+pub(super) use presigned::Presigned;
+pub use presigned::PresignedList;
 
 /// CABF-CRL-04: the latest next update, for CRLs of leaves and for those of intermediates.
 const MAX_AHEAD: Duration = Duration::from_secs(10 * 86_400);
@@ -93,9 +97,9 @@ impl Ca {
         Err(Error::not_found(format!("The CRL of \"{issuer}\" has no shard {shard}.")))
     }
 
-    /// Every issuer that owes lists: the roots, and all intermediates.
+    /// Every issuer whose lists are signed here: the roots that are not offline, and all intermediates.
     pub fn list_issuers(&self) -> impl Iterator<Item = &str> {
-        self.roots.iter().map(|authority| authority.name.as_str()).chain(self.issuer_names())
+        self.roots.iter().filter(|root| root.list.is_none()).map(|authority| authority.name.as_str()).chain(self.issuer_names())
     }
 
     /// Into how many shards the list of an issuer is cut for certificates that are issued now.
@@ -119,10 +123,7 @@ impl Ca {
         // CABF-CRL-06, -07: a part of a list names the URI under which it is fetched; the whole has no need to, and
         // without it stays good for certificates from before a change of the URLs.
         let url = (plan.shard > 0).then(|| self.urls.crl(plan.issuer, plan.shard));
-        let tbs = encode::tbs_cert_list(plan, authority, url.as_deref());
-        let frame = lint::crl::Frame { authority, url: url.as_deref(), ahead };
-        lint::crl::check(&tbs, plan, &frame).map_err(Error::internal)?;
-        Ok(PreparedList { tbs, key: authority.key.clone() })
+        prepare(authority, plan, url.as_deref(), ahead)
     }
 
     /// Checks the octets of a TBSCertList against a plan, as `prepare_list` does. The source of the error names the lint.
@@ -149,6 +150,18 @@ impl Ca {
         let plan = ListPlan { issuer, shard, number, this_update: now, next_update, entries: &covered };
         self.prepare_list(&plan)?.sign()
     }
+}
+
+/// Prepares and signs the list of a root, at the place where its key is. DER.
+pub(super) fn sign_as_root(root: &Authority, plan: &ListPlan<'_>) -> Result<Vec<u8>> {
+    prepare(root, plan, None, MAX_AHEAD_OF_ROOT)?.sign()
+}
+
+fn prepare(authority: &Authority, plan: &ListPlan<'_>, url: Option<&str>, ahead: Duration) -> Result<PreparedList> {
+    let tbs = encode::tbs_cert_list(plan, authority, url);
+    let frame = lint::crl::Frame { authority, url, ahead };
+    lint::crl::check(&tbs, plan, &frame).map_err(Error::internal)?;
+    Ok(PreparedList { tbs, key: authority.key.clone() })
 }
 
 impl PreparedList {

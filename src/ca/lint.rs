@@ -4,6 +4,7 @@
 //! neither a fault of that library nor one of `leaf` reaches a signature (CABF-LNT-01).
 
 pub(super) mod crl;
+pub(super) mod issuer;
 pub(super) mod responder;
 pub(super) mod sm2;
 

@@ -3,12 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use serde::Deserialize;
 
 use crate::domain::csr::SubjectKey;
 use crate::domain::organisation::Subject;
 use crate::domain::{Error, Identifier, Result, Serial, Timestamp};
 
+pub mod ceremony;
 pub mod certificate;
 pub mod crl;
 pub mod csr;
@@ -17,6 +19,7 @@ pub mod ocsp;
 pub mod request;
 pub mod responders;
 
+mod chains;
 mod der;
 mod hierarchy;
 mod keys;
@@ -27,6 +30,7 @@ mod signer;
 #[cfg_attr(not(feature = "sm2"), path = "sm2_absent.rs")]
 mod sm2;
 mod spki;
+pub mod token;
 mod weak;
 
 use hierarchy::{Authority, Hierarchy, Opening};
@@ -80,6 +84,8 @@ pub struct Settings {
     pub rsa_bits: u16,
     /// Whether leaves say where their status can be asked for (`id-ad-ocsp`). The answers are given either way.
     pub ocsp: bool,
+    /// A token that keys live on, instead of files.
+    pub pkcs11: Option<token::Settings>,
 }
 
 /// What is to be certified.
@@ -120,10 +126,25 @@ pub struct Signed {
     pub issuer: String,
 }
 
+/// A key that the CA has opened, or knows to be away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedKey {
+    /// The name of the root or intermediate.
+    pub name: String,
+    /// `file`, `token <label>`, or `away`.
+    pub place: String,
+    /// The subject key identifier of its certificate, hexadecimal.
+    pub key_identifier: String,
+    /// The SHA-256 of its certificate, hexadecimal.
+    pub sha256: String,
+}
+
 /// The certificate authority: its roots, intermediates and their keys.
 pub struct Ca {
     roots: Vec<Authority>,
     intermediates: Vec<Arc<Authority>>,
+    /// Who issues now, by the name of the first generation.
+    issuing: Vec<(String, Arc<Authority>)>,
     settings: Settings,
     urls: Urls,
     root_pem: String,
@@ -154,6 +175,7 @@ impl Default for Settings {
             crl_days: 7,
             rsa_bits: 2048,
             ocsp: true,
+            pkcs11: None,
         }
     }
 }
@@ -203,6 +225,9 @@ impl Settings {
                 ),
             );
             demand(self.issuers.iter().filter(|other| *other == name).count() == 1, "issuers: each name once");
+            if let Some(family) = self.issuers.iter().find(|other| *other != name && is_of_family(name, other)) {
+                demand(false, &format!("issuers: \"{name}\" is what a later generation of \"{family}\" is called"));
+            }
         }
         for name in &self.sm2_issuers {
             // The usual name may stand there although other families were named.
@@ -217,7 +242,13 @@ impl Settings {
                 &format!("organization, issuers: the common name of \"{name}\" would exceed 64 characters"),
             );
         }
+        faults.extend(self.pkcs11.iter().flat_map(|token| token.faults(&self.issuers)));
         faults
+    }
+
+    /// The issuer family, the kind of key and the generation (from 1) of an intermediate's name.
+    fn intermediate_of(&self, name: &str) -> Option<(String, KeyKind, u32)> {
+        self.intermediates().find_map(|(base, kind)| Some((base.clone(), kind, generation(name, &base)?)))
     }
 
     fn intermediates(&self) -> impl Iterator<Item = (String, KeyKind)> + '_ {
@@ -236,23 +267,39 @@ impl Settings {
         self.sm2_families().map(|name| sm2_name(name))
     }
 
-    /// `<organization> <Issuer> TLS CA 1`; the issuer is left out where it only repeats the organization.
+    /// `<organization> <Issuer> TLS CA <generation>`; the issuer is left out where it only repeats the organization.
     fn intermediate_common_name(&self, name: &str) -> String {
-        let (family, kind) = match (name.strip_suffix("-rsa"), name.strip_suffix("-sm2")) {
-            (Some(family), _) => (family, "TLS RSA CA 1"),
-            (_, Some(family)) => (family, "TLS SM2 CA 1"),
-            (None, None) => (name, "TLS CA 1"),
+        let known = self.intermediate_of(name);
+        let (base, generation) = known.as_ref().map_or((name, 1), |(base, _, number)| (base, *number));
+        let (family, kind) = match (base.strip_suffix("-rsa"), base.strip_suffix("-sm2")) {
+            (Some(family), _) => (family, "TLS RSA CA"),
+            (_, Some(family)) => (family, "TLS SM2 CA"),
+            (None, None) => (base, "TLS CA"),
         };
         if family.eq_ignore_ascii_case(&self.organization) {
-            return format!("{} {kind}", self.organization);
+            return format!("{} {kind} {generation}", self.organization);
         }
         let capital = |word: &str| match word.split_at_checked(1) {
             Some((first, rest)) => first.to_ascii_uppercase() + rest,
             None => String::new(),
         };
         let family: Vec<String> = family.split('-').map(capital).collect();
-        format!("{} {} {kind}", self.organization, family.join(" "))
+        format!("{} {} {kind} {generation}", self.organization, family.join(" "))
     }
+}
+
+/// Which generation of an intermediate has that name: `base` is the first, `base-2` the second.
+fn generation(name: &str, base: &str) -> Option<u32> {
+    if name == base {
+        return Some(1);
+    }
+    let digits = name.strip_prefix(base)?.strip_prefix('-')?;
+    digits.parse().ok().filter(|number: &u32| *number >= 2 && number.to_string() == digits)
+}
+
+/// Whether an intermediate belongs to an issuer family, whatever its kind of key and its generation.
+fn is_of_family(name: &str, family: &str) -> bool {
+    generation(name, family).is_some() || generation(name, &rsa_name(family)).is_some()
 }
 
 fn is_issuer_name(name: &str) -> bool {
@@ -264,6 +311,11 @@ fn is_issuer_name(name: &str) -> bool {
         && !name.starts_with("root")
         && !name.ends_with("-rsa")
         && !is_sm2_name(name)
+}
+
+/// Hexadecimal digits in lower case.
+fn hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 fn rsa_name(issuer: &str) -> String {
@@ -314,6 +366,11 @@ impl LeafPlan {
 }
 
 impl Prepared {
+    /// Whether the signature waits for a device: then it is made on a thread that nobody else waits for.
+    pub fn waits(&self) -> bool {
+        self.authority.key.waits()
+    }
+
     /// The octets that will be signed.
     pub fn tbs(&self) -> &[u8] {
         &self.tbs
@@ -333,11 +390,12 @@ impl Ca {
             return Err(fault.as_str().into());
         }
         let urls = Urls::new(pki_url, settings.ocsp)?;
-        let vault = keys::Vault::open(directory)?;
-        let Hierarchy { roots, intermediates } = Opening { vault: &vault, settings, urls: &urls, now }.hierarchy()?;
+        let vault = keys::Vault::open(directory)?.with_token(settings.pkcs11.as_ref())?;
+        let opening = Opening { vault: &vault, settings, urls: &urls, now };
+        let Hierarchy { roots, intermediates, issuing } = opening.hierarchy()?;
         let root_pem = keys::certificate_pem(&roots[0].der);
         let status_issuers = ocsp::Issuers::of(&intermediates);
-        Ok(Self { roots, intermediates, settings: settings.clone(), urls, root_pem, status_issuers })
+        Ok(Self { roots, intermediates, issuing, settings: settings.clone(), urls, root_pem, status_issuers })
     }
 
     /// Builds the to-be-signed certificate and lints it by an independent parse against its profile.
@@ -401,6 +459,24 @@ impl Ca {
         self.intermediates.iter().map(|authority| authority.name.as_str())
     }
 
+    /// Whether signatures by that root or intermediate wait for a device (see `Prepared::waits`).
+    pub fn waits(&self, name: &str) -> bool {
+        let root = self.roots.iter().find(|authority| authority.name == name);
+        root.or_else(|| self.intermediate(name)).is_some_and(|authority| authority.key.waits())
+    }
+
+    /// Every root and intermediate with its key: for the audit log and for operators.
+    pub fn loaded(&self) -> Vec<LoadedKey> {
+        let all = self.roots.iter().chain(self.intermediates.iter().map(|authority| &**authority));
+        all.map(|authority| LoadedKey {
+            name: authority.name.clone(),
+            place: authority.key.place(),
+            key_identifier: hex(&authority.key_identifier),
+            sha256: hex(digest::digest(&digest::SHA256, &authority.der).as_ref()),
+        })
+        .collect()
+    }
+
     fn intermediate(&self, name: &str) -> Option<&Authority> {
         self.intermediates.iter().find(|authority| authority.name == name).map(|authority| &**authority)
     }
@@ -410,16 +486,17 @@ impl Ca {
         if !self.settings.issuers.iter().any(|name| name == issuer) {
             return Err(Error::internal(format!("the issuer \"{issuer}\" is not among those of the settings")));
         }
-        let name = match key {
-            SubjectKey::Sm2 => sm2_name(issuer),
-            key if key.is_rsa() && self.settings.rsa_issuers => rsa_name(issuer),
-            _ => issuer.to_owned(),
-        };
         // One that only owes CRLs issues nothing any more.
-        if key == SubjectKey::Sm2 && !self.settings.sm2_families().any(|family| family == issuer) {
-            return Err(Error::internal(format!("SM2 keys are not certified under \"{issuer}\" (ca.sm2_issuers)")));
+        if key == SubjectKey::Sm2 {
+            if !self.settings.sm2_families().any(|family| family == issuer) {
+                return Err(Error::internal(format!("SM2 keys are not certified under \"{issuer}\" (ca.sm2_issuers)")));
+            }
+            let name = sm2_name(issuer);
+            let found = self.intermediates.iter().find(|authority| authority.name == name);
+            return found.ok_or_else(|| Error::internal(format!("there is no intermediate \"{name}\"")));
         }
-        let found = self.intermediates.iter().find(|authority| authority.name == name);
+        let name = if key.is_rsa() && self.settings.rsa_issuers { rsa_name(issuer) } else { issuer.to_owned() };
+        let found = self.issuing.iter().find(|(base, _)| *base == name).map(|(_, authority)| authority);
         found.ok_or_else(|| Error::internal(format!("there is no intermediate \"{name}\"")))
     }
 }

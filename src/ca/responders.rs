@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
-use rcgen::PublicKeyData as _;
 use time::OffsetDateTime;
 
 use super::hierarchy::Authority;
@@ -88,6 +87,7 @@ impl Ca {
             Scheme::EcdsaSha256 | Scheme::EcdsaSha384 => KeyKind::P256,
             // A key for two weeks needs no more, however long the issuer's is, and signs in a fifth of the time.
             Scheme::RsaSha256 => KeyKind::Rsa(2048),
+            Scheme::Sm2WithSm3 => KeyKind::Sm2,
         }))
     }
 
@@ -109,7 +109,7 @@ impl Ca {
         let PreparedResponder { tbs, plan, authority } = prepared;
         let certificate = authority.key.signed(&tbs)?;
         let key = plan.key.0;
-        let spki = key.subject_public_key_info();
+        let spki = key.spki();
         // RFC 6960 section 4.2.1: a KeyHash is SHA-1, whatever else is.
         let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, ocsp::key_bits(&spki));
         Ok(Responder { key, key_hash: hash.as_ref().to_vec(), certificate, not_after: plan.not_after })
@@ -124,7 +124,7 @@ impl Ca {
 impl ResponderPlan {
     /// Its SubjectPublicKeyInfo, DER.
     pub(super) fn spki(&self) -> Vec<u8> {
-        self.key.0.subject_public_key_info()
+        self.key.0.spki()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The CA's private keys: made, read and used for signing; they live in the crypto library, which wipes them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use aws_lc_rs::encoding::AsDer;
@@ -12,8 +13,12 @@ use aws_lc_rs::signature::{
 use rcgen::{PublicKeyData, SignatureAlgorithm, SigningKey};
 use zeroize::Zeroizing;
 
+use super::token::{Found, TokenKey};
 use super::{der, sm2, spki};
 use crate::domain::Error;
+
+/// When a token that did not answer may be asked again.
+const TOKEN_RETRY: Duration = Duration::from_secs(10);
 
 /// Kinds of keys that this CA makes for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +50,9 @@ enum Pair {
     Ecdsa(EcdsaKeyPair),
     Rsa(RsaKeyPair),
     Sm2(sm2::Pair),
+    Token(TokenKey),
+    /// The key is kept elsewhere, as that of an offline root is.
+    Away,
 }
 
 /// A stand-in for a key that says which key it is and signs nothing: what is built with it can be linted before the
@@ -123,6 +131,57 @@ impl Key {
         Some(Self { pair: Pair::Rsa(pair), scheme: Scheme::RsaSha256, public })
     }
 
+    /// A key that a token holds.
+    pub(super) fn on_token(found: Found) -> Self {
+        Self { pair: Pair::Token(found.key), scheme: found.scheme, public: found.public }
+    }
+
+    /// The key of a certificate that is not here: all is known of it, and it signs nothing. None for a kind that is not
+    /// in use here.
+    pub(super) fn away(spki: &[u8]) -> Option<Self> {
+        use crate::domain::csr::SubjectKey;
+        let key = spki::PublicKey::read(spki).ok()?;
+        let scheme = match key.kind {
+            SubjectKey::P256 => Scheme::EcdsaSha256,
+            SubjectKey::P384 => Scheme::EcdsaSha384,
+            SubjectKey::Rsa2048 | SubjectKey::Rsa3072 | SubjectKey::Rsa4096 => Scheme::RsaSha256,
+            SubjectKey::Sm2 => Scheme::Sm2WithSm3,
+        };
+        Some(Self { pair: Pair::Away, scheme, public: key.bits.to_vec() })
+    }
+
+    /// Whether it is of that kind.
+    pub(super) fn is_of(&self, kind: KeyKind) -> bool {
+        match kind {
+            KeyKind::P256 => self.scheme == Scheme::EcdsaSha256,
+            KeyKind::P384 => self.scheme == Scheme::EcdsaSha384,
+            KeyKind::Sm2 => self.scheme == Scheme::Sm2WithSm3,
+            // RSAPublicKey is the modulus and a few octets.
+            KeyKind::Rsa(bits) => {
+                self.scheme == Scheme::RsaSha256 && self.public.len().abs_diff(usize::from(bits) / 8) < 64
+            }
+        }
+    }
+
+    /// Whether the private key is not on this machine.
+    pub(super) fn is_away(&self) -> bool {
+        matches!(self.pair, Pair::Away)
+    }
+
+    /// Whether a signature waits for a device, so that no thread which others wait for may make it.
+    pub(super) fn waits(&self) -> bool {
+        matches!(self.pair, Pair::Token(_))
+    }
+
+    /// Where the key is, for people.
+    pub(super) fn place(&self) -> String {
+        match &self.pair {
+            Pair::Token(key) => key.place(),
+            Pair::Away => "away".to_owned(),
+            _ => "file".to_owned(),
+        }
+    }
+
     /// How it signs.
     pub(super) fn scheme(&self) -> Scheme {
         self.scheme
@@ -132,6 +191,11 @@ impl Key {
     pub(super) fn signature(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         match &self.pair {
             Pair::Sm2(pair) => pair.sign(message).ok_or_else(|| Error::internal("an SM2 key could not sign")),
+            // A token may come back: whoever can try again later, should.
+            Pair::Token(key) => key.sign(message).map_err(|cause| {
+                Error::unavailable("The certificates' signing keys cannot be reached just now.", TOKEN_RETRY)
+                    .because(cause)
+            }),
             _ => self.sign(message).map_err(Error::internal),
         }
     }
@@ -187,6 +251,11 @@ impl SigningKey for Key {
                 Ok(signature)
             }
             Pair::Sm2(_) => Err(rcgen::Error::UnsupportedSignatureAlgorithm),
+            Pair::Token(key) => key.sign(message).map_err(|error| {
+                tracing::error!(%error, "the token made no signature");
+                rcgen::Error::RemoteKeyError
+            }),
+            Pair::Away => Err(rcgen::Error::RemoteKeyError),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The command line: what each command takes, and who carries it out.
 
 mod audit;
+mod ceremony;
 mod local;
 mod perspective;
 mod remote;
@@ -36,6 +37,9 @@ enum Command {
     CheckConfig(Files),
     /// Run a remote perspective, from which the server has its validations corroborated
     Perspective(perspective::Perspective),
+    /// Keep roots offline: make them, certify intermediates, roll over
+    #[command(subcommand)]
+    Ceremony(ceremony::CeremonyCommand),
     /// Move records between engines, and verify them
     #[command(subcommand)]
     Store(StoreCommand),
@@ -438,6 +442,7 @@ pub fn main() -> ExitCode {
         Some(Command::Serve(serve)) => local::serve(serve),
         Some(Command::CheckConfig(files)) => local::check_config(&files),
         Some(Command::Perspective(asked)) => perspective::perspective(asked),
+        Some(Command::Ceremony(command)) => ceremony::ceremony(command),
         Some(Command::Store(command)) => storage::store(command),
         Some(Command::Audit(command)) => audit::audit(command),
         Some(Command::Customer(command)) => service::customer(command),

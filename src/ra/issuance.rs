@@ -27,6 +27,9 @@ pub(super) const CAA_LASTS: Duration = Duration::from_secs(8 * 3600);
 const ISSUE_TRIES: u32 = 3;
 const ISSUE_RETRY: Duration = Duration::from_secs(2);
 
+/// How long an order waits at first for keys that can't be reached; then longer and longer, up to about five minutes.
+const KEYS_RETRY: Duration = Duration::from_secs(10);
+
 /// What finalize hands to the first run of the issuing job: the CSR it has parsed, and with it the certainty that the
 /// recorded serial was never signed. It is not stored, so every later run takes a fresh serial.
 pub(super) struct Ticket {
@@ -191,6 +194,12 @@ impl Ra {
             Ok(()) => match self.sign(job, id, ticket).await {
                 Ok(next) => return Ok(next),
                 Err(Stop::Overtaken) => return Ok(Next::At(self.now())),
+                // Keys that can't be reached, as those of a token that was taken out: the order waits, until its own end.
+                Err(Stop::Refused(error)) if error.kind() == Kind::Unavailable => {
+                    tracing::error!(order = %id, error = ?error, "a certificate could not be made now and is tried again");
+                    let pause = KEYS_RETRY * 2_u32.pow(job.tries.min(5));
+                    return self.put_off(job, id, pause).await;
+                }
                 Err(Stop::Refused(error)) => {
                     if error.kind() == Kind::ServerInternal {
                         tracing::error!(order = %id, error = ?error, "a certificate could not be made");
@@ -198,7 +207,7 @@ impl Ra {
                     error.into_problem()
                 }
             },
-            Err((_, true)) if job.tries + 1 < ISSUE_TRIES => return self.put_off(job, id).await,
+            Err((_, true)) if job.tries + 1 < ISSUE_TRIES => return self.put_off(job, id, ISSUE_RETRY).await,
             Err((problem, _)) => problem,
         };
         settle(|| self.fail_order(job, id, refused.clone())).await
@@ -301,7 +310,7 @@ impl Ra {
         };
         let prepared = self.ca.prepare(&plan)?;
         let second = self.second(&order, &account.holder(), &plan, now).await?;
-        let Signed { der, issuer } = self.ca.sign(prepared)?;
+        let Signed { der, issuer } = self.signed(prepared).await?;
         let certificate = Certificate {
             serial,
             issuer,
@@ -321,7 +330,7 @@ impl Ra {
         let fulfilled = (*order).clone().fulfil(serial)?;
         let organisation = vetted.as_ref().map(|(application, _)| &**application);
         let signature = self.signature(&order, &certificate, &account, &view.authzs, organisation, &product);
-        let act = Act::CertificateIssued { serial, order: order.id.clone(), signature: Some(Box::new(signature)) };
+        let act = Act::CertificateIssued { serial, order: order.id.clone(), signature: Some(Box::new(signature.clone())) };
         let batch = Batch::of(act, now)
             .replace(&order, &fulfilled)
             .insert(&certificate)
@@ -349,7 +358,7 @@ impl Ra {
             None => batch,
         };
         let batch = match second {
-            Some(second) => self.pair(batch, second, &certificate, now)?,
+            Some(second) => self.pair(batch, second, (&certificate, signature), now)?,
             None => batch,
         };
         let batch = self.settle_purchase(&account.holder(), &fulfilled, &certificate, batch).await?;
@@ -411,9 +420,9 @@ impl Ra {
         Ok(self.order_view(&order.id).await?.order)
     }
 
-    async fn put_off(&self, job: &Stored<Job>, order: &OrderId) -> Result<Next> {
+    async fn put_off(&self, job: &Stored<Job>, order: &OrderId, pause: Duration) -> Result<Next> {
         let now = self.now();
-        let later = (**job).clone().put_off(now + ISSUE_RETRY);
+        let later = (**job).clone().put_off(now + pause);
         let act = Act::IssuancePutOff { order: order.clone(), until: later.due };
         self.records.commit(Batch::of(act, now).replace(job, &later)).await?;
         Ok(Next::At(later.due))

@@ -9,6 +9,7 @@ mod authorizations;
 mod billing;
 mod bundles;
 mod buying;
+mod ca_keys;
 mod calendar;
 mod catalogs;
 mod channels;
@@ -208,7 +209,7 @@ pub struct Ra {
     records: Records,
     vault: Vault,
     va: Va,
-    ca: Ca,
+    ca: Arc<Ca>,
     post: Post,
     catalog: ArcSwap<Catalog>,
     clock: Arc<dyn Clock>,
@@ -218,7 +219,6 @@ pub struct Ra {
     lists: lists::Lists,
     /// Itself, for use cases that start a job and are not asked for by whoever holds it.
     own: Weak<Self>,
-    lists: publication::SignedLists,
     statuses: statuses::Statuses,
     limits: limits::Limits,
     turns: turns::Turns,
@@ -231,12 +231,11 @@ impl Ra {
     pub fn new(parts: Parts) -> Arc<Self> {
         let lists = lists::Lists::of(&parts.ca);
         Arc::new_cyclic(|own| Self {
-        Arc::new(Self {
             statuses: statuses::Statuses::of(&parts.ca),
             records: parts.records,
             vault: parts.vault,
             va: parts.va,
-            ca: parts.ca,
+            ca: Arc::new(parts.ca),
             post: parts.post,
             catalog: ArcSwap::from_pointee(parts.catalog),
             clock: parts.clock,

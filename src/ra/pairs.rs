@@ -1,14 +1,15 @@
 //! SM2 certificates come in pairs (KEY-11): the second certificate of an order, with a key that is made here, and what becomes
 //! of both together.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use zeroize::Zeroizing;
 
 use super::documents::NewDocument;
 use super::{Ra, Stop};
 use crate::ca::{self, LeafPlan, Prepared, Signed};
 use crate::domain::account::Holder;
-use crate::domain::audit::Act;
-use crate::domain::certificate::Certificate;
+use crate::domain::audit::{Act, Signature};
+use crate::domain::certificate::{Certificate, hex32};
 use crate::domain::csr::SubjectKey;
 use crate::domain::document::DocumentKind;
 use crate::domain::order::Order;
@@ -79,10 +80,17 @@ impl Ra {
     }
 
     /// Signs the second certificate, and has the batch of the first one record both as a pair.
-    pub(super) fn pair(&self, batch: Batch, second: Second, first: &Certificate, now: Timestamp) -> Result<Batch> {
+    pub(super) fn pair(&self, batch: Batch, second: Second, first: (&Certificate, Signature), now: Timestamp) -> Result<Batch> {
+        let (first, signature) = first;
         let Second { prepared, serial, spki_sha256, private, customer } = second;
         let Signed { der, issuer } = self.ca.sign(prepared)?;
         let certificate = Certificate { serial, issuer, spki_sha256, der, ..first.clone() };
+        // It rests on the same evidence.
+        let signature = signature.of_second(
+            hex32::encode(digest(&SHA256, &certificate.der).as_ref()),
+            hex32::encode(&certificate.spki_sha256),
+        );
+        let act = Act::CertificateIssued { serial, order: first.order.clone(), signature: Some(Box::new(signature)) };
         let new = NewDocument {
             customer: &customer,
             kind: DocumentKind::PrivateKey,
@@ -93,7 +101,7 @@ impl Ra {
         let (batch, private_key) = self.keep_document(batch, &new, now);
         let pair = CertificatePair { signature: first.serial, encryption: serial, private_key };
         Ok(batch
-            .and(Act::CertificateIssued { serial, order: first.order.clone() }, now)
+            .and(act, now)
             .insert(&certificate)
             .insert(&pair)
             .claim(&Index::SignatureOf(&serial), &first.serial.to_string())

@@ -194,7 +194,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "perspective",
         ],
     ),
-    ("cli", &["app", "config", "store", "telemetry"]),
+    ("cli", &["app", "ca", "clock", "config", "domain", "store", "telemetry"]),
     ("main", &["cli"]),
     ("lib", &[]),
 ];

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Authority, Hierarchy, Opening};
 use crate::ca::national::NewAuthority;
-use crate::ca::signer::KeyKind;
+use crate::ca::signer::{Key, KeyKind};
 use crate::ca::{Refusal, SM2_ROOT, is_sm2_name, sm2};
 
 impl Opening<'_> {
@@ -30,7 +30,13 @@ impl Opening<'_> {
             hierarchy.intermediates.push(Arc::new(self.national_intermediate(name, &root)?));
         }
         for name in retired {
-            if let Some(retired) = self.retired(name, std::slice::from_ref(&root))? {
+            // Without its certificate it has signed nothing.
+            if self.vault.certificate(name)?.is_none() {
+                continue;
+            }
+            let retired = self.national_authority(name, self.national_key(name)?)?;
+            retired.check_signed_by(&root)?;
+            if retired.check_not_expired(self.now).is_ok() {
                 hierarchy.intermediates.push(Arc::new(retired));
             }
         }
@@ -39,7 +45,7 @@ impl Opening<'_> {
     }
 
     fn national_root(&self) -> Result<Authority, Refusal> {
-        let key = self.key(SM2_ROOT, KeyKind::Sm2)?;
+        let key = self.national_key(SM2_ROOT)?;
         if self.vault.certificate(SM2_ROOT)?.is_none() {
             let common = format!("{} SM2 Root R1", self.settings.organization);
             let not_before = self.now.whole_second();
@@ -48,14 +54,30 @@ impl Opening<'_> {
             let der = NewAuthority { name, key: &key, not_before, not_after }.self_signed()?;
             self.vault.store_certificate(SM2_ROOT, &der)?;
         }
-        let root = Authority::load(SM2_ROOT, key, self.stored_certificate(SM2_ROOT)?)?;
+        let root = self.national_authority(SM2_ROOT, key)?;
         root.check_signed_by(&root)?;
         root.check_not_expired(self.now)?;
         Ok(root)
     }
 
+    /// The key of that name, made if neither it nor its certificate exists.
+    fn national_key(&self, name: &str) -> Result<Key, Refusal> {
+        match self.vault.key(name)? {
+            Some(key) => Ok(key),
+            None if self.vault.certificate(name)?.is_some() => {
+                Err(format!("the key directory holds {name}.pem but not {name}.key; restore it from a back-up").into())
+            }
+            None => self.vault.create_key(name, KeyKind::Sm2),
+        }
+    }
+
+    fn national_authority(&self, name: &str, key: Key) -> Result<Authority, Refusal> {
+        let der = self.vault.certificate(name)?;
+        Authority::load(name, key, der.ok_or_else(|| format!("{name}.pem vanished while it was being used"))?)
+    }
+
     fn national_intermediate(&self, name: &str, root: &Authority) -> Result<Authority, Refusal> {
-        let key = self.key(name, KeyKind::Sm2)?;
+        let key = self.national_key(name)?;
         if self.vault.certificate(name)?.is_none() {
             let common = self.settings.intermediate_common_name(name);
             let not_before = self.now.whole_second();
@@ -64,7 +86,7 @@ impl Opening<'_> {
             let new = NewAuthority { name: subject, key: &key, not_before, not_after };
             self.vault.store_certificate(name, &new.signed_by(root, self.urls)?)?;
         }
-        let mut intermediate = Authority::load(name, key, self.stored_certificate(name)?)?;
+        let mut intermediate = self.national_authority(name, key)?;
         intermediate.check_signed_by(root)?;
         intermediate.not_after = intermediate.not_after.min(root.not_after);
         intermediate.check_not_expired(self.now)?;

@@ -518,4 +518,9 @@ pub enum Act {
         issuer: String,
         sha256: String,
     },
+    // Keys of the CA.
+    /// The server opened its keys: of each the name, where it is, and its identifiers.
+    KeysLoaded {
+        keys: Vec<String>,
+    },
 }

@@ -65,6 +65,13 @@ pub struct Signature {
     pub purchase: Option<PurchaseId>,
 }
 
+impl Signature {
+    /// The same for the second certificate of a pair (KEY-11), by its digest and that of its key: it rests on the same evidence.
+    pub fn of_second(self, sha256: String, spki_sha256: String) -> Self {
+        Self { sha256, spki_sha256, ..self }
+    }
+}
+
 /// What proved a name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
