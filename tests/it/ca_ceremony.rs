@@ -379,6 +379,8 @@ async fn offline_world() -> (World, Rite) {
 
 /// Issues, and gives the chains that are offered, the default one first.
 async fn chains(world: &World, client: &Client, name: &str) -> Vec<String> {
+    // The server may have been started again meanwhile.
+    client.forget_nonce();
     let (place, order) = world.ready_order(client, &[name]).await;
     client.finalize(&order, &csr(&[name]).0).await.expect(200);
     let order = look(client, &place).await;
