@@ -3,6 +3,7 @@
 //!
 //! Each figure is CPU time of one thread, the least of five rounds. `cargo bench --bench parts`.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{self, SHA1_FOR_LEGACY_USE_ONLY};
@@ -21,10 +22,14 @@ use chancery::domain::{Identifier, Serial, Timestamp};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 fn main() {
+    if std::env::var_os("SOFTHSM2_CONF").is_some() {
+        return token();
+    }
     println!("{:<44} {:>10}", "part", "CPU");
     requests();
     certificates();
     statuses();
+    token();
 }
 
 /// Times a piece of work done again and again for a while on this thread.
@@ -71,14 +76,18 @@ fn requests() {
 }
 
 fn certificates() {
+    issue(&Settings::default(), "");
+}
+
+/// `place` says where the issuer's key is.
+fn issue(settings: &Settings, place: &str) {
     let directory = tempfile::tempdir().unwrap();
     let now = Timestamp::from_secs(1_795_262_400);
-    let ca = Ca::open(&directory.path().join("keys"), &Settings::default(), "http://ca.test", now).unwrap();
+    let ca = Ca::open(&directory.path().join("keys"), settings, "http://ca.test", now).unwrap();
     let key = rcgen::KeyPair::generate().unwrap();
     let mut params = rcgen::CertificateParams::new(["www.example.com".to_owned()]).unwrap();
     params.distinguished_name = rcgen::DistinguishedName::new();
     let der = params.serialize_request(&key).unwrap().der().to_vec();
-    time("CSR, P-256: parse and verify", || csr::parse(&der).unwrap());
     let csr = csr::parse(&der).unwrap();
     let plan = || LeafPlan {
         subject: None,
@@ -91,8 +100,48 @@ fn certificates() {
         not_before: now,
         not_after: now + Duration::from_secs(90 * 86_400 - 1),
     };
-    time("certificate, P-256: build and lint", || ca.prepare(&plan()).unwrap());
-    time("certificate, P-256: build, lint and sign", || ca.sign(ca.prepare(&plan()).unwrap()).unwrap());
+    if place.is_empty() {
+        time("CSR, P-256: parse and verify", || csr::parse(&der).unwrap());
+        time("certificate, P-256: build and lint", || ca.prepare(&plan()).unwrap());
+    }
+    let label = format!("certificate, P-256{place}: build, lint and sign");
+    time(&label, || ca.sign(ca.prepare(&plan()).unwrap()).unwrap());
+}
+
+/// A certificate signed by a key on a software token, if there is one on this machine. SoftHSM works in this
+/// thread, so that its CPU time counts; a real token takes the time that its maker says, and next to no CPU.
+fn token() {
+    let module = std::path::Path::new("/usr/lib/softhsm/libsofthsm2.so");
+    let directory = tempfile::tempdir().unwrap();
+    let tokens = directory.path().join("tokens");
+    let (conf, pin) = (directory.path().join("softhsm2.conf"), directory.path().join("pin"));
+    // The library reads where its tokens are from the environment, which is set before the process begins.
+    if std::env::var_os("SOFTHSM2_CONF").is_none() {
+        std::fs::create_dir(&tokens).unwrap();
+        std::fs::write(&conf, format!("directories.tokendir = {}\n", tokens.display())).unwrap();
+        let arguments = ["--init-token", "--free", "--label", "bench", "--so-pin", "12345678", "--pin", "12345678"];
+        let made = Command::new("softhsm2-util").args(arguments).env("SOFTHSM2_CONF", &conf).output();
+        if !module.exists() || !made.is_ok_and(|made| made.status.success()) {
+            println!("{:<44} skipped: SoftHSM is not installed", "certificate, P-256 on a token");
+            return;
+        }
+        let again = Command::new(std::env::current_exe().unwrap()).env("SOFTHSM2_CONF", &conf).status();
+        assert!(again.unwrap().success());
+        return;
+    }
+    std::fs::write(&pin, "12345678").unwrap();
+    std::fs::set_permissions(&pin, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let settings = Settings {
+        pkcs11: Some(chancery::ca::token::Settings {
+            module: module.to_owned(),
+            token: "bench".to_owned(),
+            pin_file: pin,
+            sessions: 1,
+            keys: vec!["*".to_owned()],
+        }),
+        ..Settings::default()
+    };
+    issue(&settings, " on a token");
 }
 
 /// Answers about a certificate: signed for the ask, for both kinds of issuer, and kept from an earlier one.

@@ -4,7 +4,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
 use super::Refusal;
-use super::hierarchy::{Authority, check_signature, validity};
+use super::hierarchy::{Authority, check_signature, is_root_name, validity};
 use super::keys::Vault;
 use crate::domain::Timestamp;
 
@@ -25,7 +25,10 @@ pub(super) struct Certified {
 /// root that which ends last. Those of roots that are not known any more are passed over.
 pub(super) fn certificates(vault: &Vault, name: &str, roots: &[Authority]) -> Result<Vec<Certified>, Refusal> {
     let mut files = vault.further(name)?;
-    files.push((name.to_owned(), "root".to_owned()));
+    // What a root has signed for itself is no link.
+    if !is_root_name(name) {
+        files.push((name.to_owned(), "root".to_owned()));
+    }
     let mut found = Vec::new();
     for (file, signer) in files {
         let Some(root) = roots.iter().position(|root| root.name == signer) else { continue };
@@ -57,7 +60,7 @@ pub(super) fn chains(
     for one in certified.iter().filter(good) {
         for link in certificates(vault, &roots[one.root].name, roots)?.iter().filter(good) {
             let older = link.root < one.root && certified.iter().filter(good).all(|other| other.root != link.root);
-            if older && link.file != roots[one.root].name {
+            if older {
                 chains.push(vec![one.der.clone(), link.der.clone()]);
             }
         }

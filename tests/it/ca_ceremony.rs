@@ -28,6 +28,20 @@ const PASSPHRASE: &str = "a long phrase of several words";
 /// Noon of the day on which the worlds of the tests begin.
 const NOON: Timestamp = Timestamp::from_secs(1_795_262_400);
 
+/// One product, of the one issuer.
+const CATALOG: &str = r#"
+[[products]]
+id = "any"
+title = "Takes names below localhost"
+issuer = "chancery"
+names = { max = 2 }
+keys = ["p-256"]
+methods = ["http-01"]
+validity_days = 90
+validation_reuse_days = 30
+caa_identities = ["ca.test"]
+"#;
+
 fn chancery(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_chancery"))
         .args(arguments)
@@ -65,8 +79,13 @@ struct Place {
 impl Place {
     fn new(config: &str) -> Self {
         let place = Self { directory: TempDir::new().unwrap() };
-        let config = format!("[ca]\nissuers = [\"chancery\"]\nrsa_issuers = false\n{config}");
+        let catalog = place.text("catalog.toml");
+        let config = format!(
+            "[catalog]\nproducts = \"{catalog}\"\n[acme]\ndefault_product = \"any\"\n[ca]\nissuers = [\"chancery\"]\n\
+             rsa_issuers = false\n{config}"
+        );
         fs::write(place.path("chancery.toml"), config).unwrap();
+        fs::write(catalog, CATALOG).unwrap();
         private(&place.path("phrase"), &format!("{PASSPHRASE}\n"));
         place
     }
@@ -201,7 +220,14 @@ async fn the_commands_lead_to_a_server_that_never_had_the_roots_key() {
     // On the server, and back.
     said(&place.step("request --out @requests"));
     assert!(!place.path("data/keys/root.key").exists());
-    let early = chancery(&["--config", &place.text("chancery.toml"), "--data-dir", &place.text("data")]);
+    let early = chancery(&[
+        "--config",
+        &place.text("chancery.toml"),
+        "--data-dir",
+        &place.text("data"),
+        "--listen",
+        "127.0.0.1:0",
+    ]);
     assert!(refused(&early).contains("chancery ceremony install"));
     said(&place.step("sign --root @offline --passphrase-file @phrase --out @certificates @requests/chancery.csr"));
     let again = place.step("sign --root @offline --passphrase-file @phrase --out @certificates @requests/chancery.csr");
@@ -222,6 +248,14 @@ async fn the_commands_lead_to_a_server_that_never_had_the_roots_key() {
     assert!(refused(&place.step(next)).contains("revoked already"));
     let days = "crl --root @offline --passphrase-file @phrase --days 366";
     assert!(refused(&place.step(days)).contains("1 to 365 days"));
+    let check =
+        || chancery(&["check-config", "--config", &place.text("chancery.toml"), "--data-dir", &place.text("data")]);
+    assert_eq!(said(&check()), "");
+    said(&place.step("crl --root @offline --passphrase-file @phrase --days 10"));
+    said(&place.step("install @offline/root.crl"));
+    let near = check();
+    assert!(refused(&near).contains("1 fault"), "{near:?}");
+    assert!(String::from_utf8_lossy(&near.stdout).contains("root.crl is good until"), "{near:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -345,6 +379,8 @@ async fn offline_world() -> (World, Rite) {
 
 /// Issues, and gives the chains that are offered, the default one first.
 async fn chains(world: &World, client: &Client, name: &str) -> Vec<String> {
+    // The server may have been started again meanwhile.
+    client.forget_nonce();
     let (place, order) = world.ready_order(client, &[name]).await;
     client.finalize(&order, &csr(&[name]).0).await.expect(200);
     let order = look(client, &place).await;
@@ -379,7 +415,9 @@ async fn the_list_of_an_offline_root_is_served_watched_and_replaced_while_the_se
     assert!(list_faults(&keys, NOON + 366 * DAY)[0].contains("out of date"));
 
     world.clock.advance(340 * DAY);
+    let recorder = chancery::telemetry::recorder();
     world.ra().watch_root_lists();
+    assert!(recorder.render().contains("chancery_root_crl_seconds{root=\"root\"}"));
     let rite = rite.later(&world.config, world.now());
     let revoked = [rite.keys.join("chancery.pem")];
     let (roots, phrase) = (rite.path("roots"), Some(&rite.passphrase));

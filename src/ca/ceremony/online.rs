@@ -226,7 +226,17 @@ impl Ceremony {
     fn check(&self, vault: &Vault, piece: &Piece, roots: &[Authority]) -> Result<(), Refusal> {
         match piece {
             Piece::Root { .. } => Ok(()),
-            Piece::List { root, der } => Presigned::read(der, find(roots, root)?).map(drop),
+            Piece::List { root, der } => {
+                let authority = find(roots, root)?;
+                let list = Presigned::read(der, authority)?;
+                if let Some(held) = vault.list(root)?
+                    && let Ok(held) = Presigned::read(&held, authority)
+                    && held.number > list.number
+                {
+                    return Err(format!("{root}.crl is older than the one in place").into());
+                }
+                Ok(())
+            }
             Piece::Certificate { name, root, der } => {
                 check_signature(name, der, find(roots, root)?)?;
                 if is_root_name(name) {
@@ -378,14 +388,7 @@ fn put(vault: &Vault, piece: &Piece, roots: &[Authority], told: &mut Transcript)
             told.certificate("certificate", name, &format!("{name}.pem"), der)
         }
         Piece::List { root, der } => {
-            let authority = find(roots, root)?;
-            let list = Presigned::read(der, authority)?;
-            if let Some(held) = vault.list(root)?
-                && let Ok(held) = Presigned::read(&held, authority)
-                && held.number > list.number
-            {
-                return Err(format!("{root}.crl is older than the one in place").into());
-            }
+            let list = Presigned::read(der, find(roots, root)?)?;
             vault.store_list(root, der)?;
             told.list(root, der, list.next_update);
             Ok(())
