@@ -123,7 +123,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
+        #![proptest_config(ProptestConfig::with_cases(8))]
 
         #[test]
         fn what_a_key_signs_verifies_and_nothing_beside_it(message in vec(any::<u8>(), 1..200), at in any::<u32>()) {

@@ -389,11 +389,6 @@ impl Product {
         self.sale != Sale::Unpriced && !self.unsignable
     }
 
-    /// Whether it certifies SM2 keys, which those of the national standard alone do (CAT-13).
-    pub fn takes_sm2(&self) -> bool {
-        self.keys.contains(&SubjectKey::Sm2)
-    }
-
     /// Whether the documented rules for names, words, keys and deadlines are for it.
     pub fn is_documented(&self) -> bool {
         self.class != Class::Private
