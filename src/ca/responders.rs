@@ -189,18 +189,19 @@ fn subject(issuer: &[u8]) -> Option<Vec<u8>> {
         }
     }
     let name: String = base.chars().take(MAX_COMMON_NAME - SUFFIX.len()).chain(SUFFIX.chars()).collect();
+    let name = if base.is_empty() { SUFFIX.trim_start() } else { &name };
     let kind = der::encode(der::OBJECT_IDENTIFIER, &[&COMMON_NAME]);
-    let value = der::encode(UTF8_STRING, &[name.trim_start().as_bytes()]);
+    let value = der::encode(UTF8_STRING, &[name.as_bytes()]);
     let relative = der::encode(der::SET, &[&der::encode(der::SEQUENCE, &[&kind, &value])]);
     Some(der::encode(der::SEQUENCE, &[&others, &relative]))
 }
 
-/// The text of a relative name that is a common name and nothing else.
+/// The text of a relative name that is a common name and nothing else; empty where it is in no form that is read here.
 fn common_name(relative: der::Element<'_>) -> Option<&str> {
     let [kind, value] = der::elements(der::only(relative.content, der::SEQUENCE)?)?;
     let is_name = relative.tag == der::SET && kind.tag == der::OBJECT_IDENTIFIER && kind.content == COMMON_NAME;
     let is_text = matches!(value.tag, PRINTABLE_STRING | UTF8_STRING);
-    std::str::from_utf8(value.content).ok().filter(|_| is_name && is_text)
+    is_name.then(|| std::str::from_utf8(value.content).ok().filter(|_| is_text).unwrap_or_default())
 }
 
 /// RFC 5280 section 4.1.2.5: UTCTime through 2049, GeneralizedTime after that.

@@ -1,5 +1,6 @@
 //! OCSP through the PKI listener, with openssl as the relying party.
 
+use std::slice::from_ref;
 use std::time::Duration;
 
 use chancery::domain::audit::Act;
@@ -154,7 +155,7 @@ async fn the_servers_own_certificates_are_good_once_they_are_signed() {
     let answer = ask(&world.pki(), &request).await;
     assert_eq!(answer.statuses(), ["good"]);
     let responder = id_of(&world, "chancery", &answer.certificates[0]);
-    assert_eq!(ask(&world.pki(), &crate::ocsp_tools::request(&[responder.clone()])).await.statuses(), ["good"]);
+    assert_eq!(ask(&world.pki(), &crate::ocsp_tools::request(from_ref(&responder))).await.statuses(), ["good"]);
     // Both are still good for who saw them, although the keys of both are gone.
     world.restart().await;
     assert_eq!(ask(&world.pki(), &request).await.statuses(), ["good"]);
@@ -173,17 +174,17 @@ async fn nonces_are_shown_back_when_they_are_asked_for_and_bounded() {
     let router = world.pki();
     for length in [1, 15, 16, 32, 33, 127, 128] {
         let octets = vec![length as u8; length];
-        let answer = ask(&router, &request_with(&[id.clone()], &nonce(&octets))).await;
+        let answer = ask(&router, &request_with(from_ref(&id), &nonce(&octets))).await;
         assert_eq!((answer.statuses(), answer.nonce.as_deref()), (vec!["good"], Some(&octets[..])), "{length}");
     }
-    assert_eq!(ask(&router, &request(&[id.clone()])).await.nonce, None);
+    assert_eq!(ask(&router, &request(from_ref(&id))).await.nonce, None);
     // RFC 9654 section 2.1; one that is no OCTET STRING within its extension; two of them.
     let two = [nonce(&[1; 32]), nonce(&[1; 32])].concat();
     for bad in [nonce(&[]), nonce(&[7; 129]), extension(NONCE, false, &[7; 32]), extension(NONCE, false, &[]), two] {
-        assert_eq!(ask(&router, &request_with(&[id.clone()], &bad)).await.code, MALFORMED, "{bad:02x?}");
+        assert_eq!(ask(&router, &request_with(from_ref(&id), &bad)).await.code, MALFORMED, "{bad:02x?}");
     }
     // What is asked with a nonce is signed for that ask alone.
-    let (response, first) = get(&router, &request_with(&[id.clone()], &nonce(&[1; 32]))).await;
+    let (response, first) = get(&router, &request_with(from_ref(&id), &nonce(&[1; 32]))).await;
     assert_eq!(response.headers()["cache-control"], "private, max-age=0");
     assert!(["etag", "expires", "last-modified"].iter().all(|name| !response.headers().contains_key(*name)));
     assert_ne!(get(&router, &request_with(&[id], &nonce(&[2; 32]))).await.1, first);
@@ -214,7 +215,7 @@ async fn what_is_no_request_is_told_so_and_not_dropped() {
     let world = world().await;
     let router = world.pki();
     let id = cert_id(&issuer(&world, "chancery"), &[1], SHA1);
-    let good = request(&[id.clone()]);
+    let good = request(from_ref(&id));
     assert_eq!(ask(&router, &good).await.statuses(), ["unknown"]);
     // Variants that are requests all the same: the version written out, a name of who asks, a signature.
     let list = der(SEQUENCE, &[&der(SEQUENCE, &[&id])]);

@@ -2,7 +2,7 @@
 
 use x509_parser::certificate::TbsCertificateParser;
 use x509_parser::nom::Parser as _;
-use x509_parser::x509::{AttributeTypeAndValue, X509Name};
+use x509_parser::x509::X509Name;
 
 use super::{
     AUTHORITY_KEY_IDENTIFIER, DIGITAL_SIGNATURE, EXTENDED_KEY_USAGE, Expected, Fault, Fields, KEY_USAGE,
@@ -11,6 +11,9 @@ use super::{
 use crate::ca::hierarchy::Authority;
 use crate::ca::responders::ResponderPlan;
 use crate::ca::{MAX_COMMON_NAME, der, ocsp, signer};
+
+const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+const UTF8_STRING: u8 = 0x0c;
 
 const NO_CHECK: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x05];
 
@@ -26,7 +29,6 @@ pub(in crate::ca) fn check(tbs: &[u8], plan: &ResponderPlan, authority: &Authori
     let Ok(([], certificate)) = parsed else {
         return fault("tbs_structure", "it is not one TBSCertificate in DER");
     };
-    check_subject(&certificate.subject, &certificate.issuer)?;
     let spki = plan.spki();
     let fields = Fields {
         serial: der::encode(der::INTEGER, &[plan.serial.as_bytes()]),
@@ -34,7 +36,7 @@ pub(in crate::ca) fn check(tbs: &[u8], plan: &ResponderPlan, authority: &Authori
         issuer: &authority.subject,
         not_before: plan.not_before.whole_second(),
         not_after: plan.not_after.whole_second(),
-        subject: certificate.subject.as_raw().to_vec(),
+        subject: subject(&certificate.issuer),
         spki: &spki,
     };
     fields.check(&certificate)?;
@@ -47,35 +49,23 @@ pub(in crate::ca) fn check(tbs: &[u8], plan: &ResponderPlan, authority: &Authori
     ensure(fields.encode(ordered.collect::<Vec<_>>().concat()) == tbs, "canonical_der", "it is not in its DER form")
 }
 
-/// Baseline Requirements 7.1.2.10.2: country, organisation and a common name; and a name that is not the issuer's, of the
-/// same organisation.
-fn check_subject(subject: &X509Name<'_>, issuer: &X509Name<'_>) -> Result<(), Fault> {
-    ensure(subject.as_raw() != issuer.as_raw(), "subject", "the subject is the issuer's")?;
-    let values = |name: &X509Name<'_>| {
-        let others = name.iter_attributes().filter(|value| !is_common_name(value));
-        let parts = |value: &AttributeTypeAndValue<'_>| {
-            let header = &value.attr_value().header;
-            let (tag, class, constructed) = (header.tag(), header.class(), header.constructed());
-            (value.attr_type().to_id_string(), tag, class, constructed, value.as_slice().to_vec())
-        };
-        others.map(parts).collect::<Vec<_>>()
+/// The subject: what the issuer's says (Baseline Requirements 7.1.2.10.2), with a common name of 1 to 64 characters in the place
+/// of the issuer's. Names with several values in one place do not reach this: no CA with such a name starts.
+fn subject(issuer: &X509Name<'_>) -> Vec<u8> {
+    let relative = |name: &[u8], tag: u8, value: &[u8]| {
+        let name = der::encode(der::OBJECT_IDENTIFIER, &[name]);
+        der::encode(der::SET, &[&der::encode(der::SEQUENCE, &[&name, &der::encode(tag, &[value])])])
     };
-    ensure(values(subject) == values(issuer), "subject", "the subject is of another organisation than the issuer")?;
-    let mut names = subject.iter_attributes().filter(|value| is_common_name(value));
-    let name = names.next().and_then(|name| name.as_str().ok()).unwrap_or_default();
-    ensure(names.next().is_none(), "subject", "the subject has two common names")?;
-    ensure(name.chars().count() <= MAX_COMMON_NAME, "subject", "the common name has more than 64 characters")?;
-    let of_issuer = issuer.iter_common_name().last().and_then(|name| name.as_str().ok()).unwrap_or_default();
-    let base = name.strip_suffix("OCSP").map(str::trim_end);
-    ensure(
-        base.is_some_and(|base| of_issuer.starts_with(base) && (base.len() == of_issuer.len() || name.len() >= 60)),
-        "subject",
-        "the common name is not the issuer's with OCSP behind it",
-    )
-}
-
-fn is_common_name(value: &AttributeTypeAndValue<'_>) -> bool {
-    value.attr_type().as_bytes() == [0x55, 0x04, 0x03]
+    let (names, others): (Vec<_>, Vec<_>) =
+        issuer.iter_attributes().partition(|value| value.attr_type().as_bytes() == COMMON_NAME);
+    let base = names.last().and_then(|name| name.as_str().ok()).unwrap_or_default();
+    let base = base.char_indices().nth(MAX_COMMON_NAME - 5).map_or(base, |(end, _)| &base[..end]);
+    let name = if base.is_empty() { "OCSP".to_owned() } else { format!("{base} OCSP") };
+    let others = others.iter().flat_map(|value| {
+        let tag = u8::try_from(value.attr_value().tag().0).unwrap_or(0);
+        relative(value.attr_type().as_bytes(), tag, value.as_slice())
+    });
+    der::encode(der::SEQUENCE, &[&others.collect::<Vec<_>>(), &relative(COMMON_NAME, UTF8_STRING, name.as_bytes())])
 }
 
 /// These, and no others: no SAN, no CDP, no name constraints, no AIA, no policies.
