@@ -11,9 +11,9 @@ use super::document::DocumentKind;
 use super::order::ReviewCause;
 use super::plan::Method;
 use super::{
-    AccountId, AlarmId, ApplicationId, AuthzId, ChannelId, CustomerId, DocumentId, JobId, KeyPairId, Money, NoticeId,
-    OrderId, OrganisationId, PackageId, PersonId, Problem, PurchaseId, RevocationId, Serial, TemplateId, TimerId,
-    Timestamp, TokenId, UploadId,
+    AccountId, AlarmId, ApplicationId, AuthzId, ChannelId, CustomerId, DocumentId, IncidentId, JobId, KeyPairId, Money,
+    NoticeId, OrderId, OrganisationId, PackageId, PersonId, Problem, PurchaseId, RevocationId, Serial, TemplateId,
+    TimerId, Timestamp, TokenId, UploadId,
 };
 
 /// An act, and when.
@@ -476,5 +476,19 @@ pub enum Act {
         serial: Serial,
         from: RevocationReason,
         authority: String,
+    },
+    // Incidents.
+    /// So many certificates are to be renewed before their time.
+    IncidentOpened {
+        incident: IncidentId,
+        reason: String,
+        matched: usize,
+    },
+    IncidentTold {
+        incident: IncidentId,
+        customer: CustomerId,
+    },
+    IncidentClosed {
+        incident: IncidentId,
     },
 }

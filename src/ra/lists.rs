@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 
 use super::Ra;
 use crate::ca::Ca;
@@ -29,8 +29,6 @@ const PAGE: usize = 5_000;
 /// The lists of all issuers.
 pub(super) struct Lists {
     issuers: HashMap<String, Arc<IssuerLists>>,
-    /// The minute in which they were looked after last.
-    pub(super) seen: Mutex<Option<u64>>,
 }
 
 /// The lists of an issuer.
@@ -88,7 +86,7 @@ impl Lists {
             signed: RwLock::default(),
         };
         let issuers = ca.list_issuers().map(|issuer| (issuer.to_owned(), Arc::new(lists(issuer)))).collect();
-        Self { issuers, seen: Mutex::default() }
+        Self { issuers }
     }
 
     /// Those of an issuer; another name is `notFound`.

@@ -119,7 +119,11 @@ impl Ra {
             Some(same) if same.now + LAST_HOUR < same.order.expires => return Ok(same),
             other => other,
         };
-        self.limits.order(&account.id, now)?;
+        // ARI-13: whoever does what an incident asks for is not held up by a limit.
+        let asked_for = named.as_ref().is_some_and(|named| self.incident_about(named).is_some());
+        if !asked_for {
+            self.limits.order(&account.id, now)?;
+        }
         let reissue = self.claim_reissue(&account.holder(), purpose, &plan.identifiers, ending.as_ref()).await?;
         let replaced = match (&named, &replaces) {
             (Some(named), Some(shown)) => Some(self.claim_replaced(named, shown, open.as_deref()).await?),
@@ -259,6 +263,8 @@ impl Ra {
         (certificate, named): (&Stored<Certificate>, bool),
     ) -> Result<Precedent> {
         let (reissues, original) = self.line_of(catalog, product, certificate).await?;
+        // What this CA asks for in an incident is no reissue of the holder's own choice (REISSUE-02).
+        let reissues = if named && self.incident_about(certificate).is_some() { 0 } else { reissues };
         let predecessor = Predecessor { certificate, named, reissues };
         let purpose = lifecycle::purpose(catalog.settings(), product, names, &predecessor, self.now())?;
         // A new application follows only what was found by its names: the rest of that one's purchase is for it.

@@ -74,24 +74,25 @@ impl Ra {
         })
     }
 
-    /// Once a minute, signs the lists that are due: all of an issuer when their time has come, and those that what other
-    /// nodes revoked belongs on. What goes wrong is told in the log, and tried again.
-    pub(super) async fn keep_lists(self: &Arc<Self>) {
-        let minute = self.now().as_secs() / 60;
-        if self.lists.seen.lock().replace(minute) == Some(minute) {
-            return;
-        }
+    /// Signs the lists that are due: all of an issuer when their time has come, and those that what other nodes revoked
+    /// belongs on. Whether all went well; what did not is told in the log.
+    pub(super) async fn keep_lists(self: &Arc<Self>) -> bool {
         let mut issuers = tokio::task::JoinSet::new();
         for lists in self.lists.all() {
             let (ra, lists) = (self.clone(), lists.clone());
             issuers.spawn(async move {
-                if let Err(error) = ra.publish(&lists).await {
-                    *ra.lists.seen.lock() = None;
+                let published = ra.publish(&lists).await;
+                if let Err(error) = &published {
                     tracing::error!(issuer = lists.issuer, error = ?error, "revocation lists could not be signed");
                 }
+                published.is_ok()
             });
         }
-        while issuers.join_next().await.is_some() {}
+        let mut well = true;
+        while let Some(published) = issuers.join_next().await {
+            well &= published.unwrap_or(false);
+        }
+        well
     }
 
     /// Signs the lists that what was revoked belongs on: the job that every revocation leaves, many of them together.

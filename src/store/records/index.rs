@@ -5,8 +5,8 @@ use crate::domain::delivery::Recipient;
 use crate::domain::organisation::Role;
 use crate::domain::portfolio::CertificateRef;
 use crate::domain::{
-    AccountId, AlarmId, ApplicationId, ChannelId, CustomerId, EntryId, KeyPairId, NoticeId, OrderId, OrganisationId,
-    PurchaseId, Serial, TemplateId, Timestamp, TokenId, UploadId,
+    AccountId, AlarmId, ApplicationId, ChannelId, CustomerId, EntryId, IncidentId, KeyPairId, NoticeId, OrderId,
+    OrganisationId, PurchaseId, Serial, TemplateId, Timestamp, TokenId, UploadId,
 };
 use crate::store::Key;
 
@@ -94,6 +94,8 @@ pub enum Index<'a> {
     ReissueIn(&'a Holder, &'a str),
     /// An issuer's revocations, and changes of their reasons, by when they were recorded, to what its lists say of them.
     RevokedAt(&'a str, Timestamp, &'a Serial),
+    /// Incidents that are open.
+    OpenIncident(&'a IncidentId),
 }
 
 /// Where index rows of one kind begin.
@@ -159,6 +161,8 @@ pub enum Rows<'a> {
     WaitingDeliveries,
     /// An issuer's revocations by when they were recorded.
     RevokedOf(&'a str),
+    /// Incidents that are open.
+    OpenIncidents,
 }
 
 impl Rows<'_> {
@@ -194,6 +198,7 @@ impl Rows<'_> {
             Self::EndingsOfCustomer(customer) => (154, customer.as_str().into()),
             Self::AlarmsOfCustomer(customer) => (155, customer.as_str().into()),
             Self::WaitingDeliveries => (156, Vec::new()),
+            Self::OpenIncidents => (171, Vec::new()),
             Self::RevokedOf(issuer) => (170, [issuer.as_bytes(), b"/"].concat()),
         };
         Key { space, id }
@@ -281,6 +286,7 @@ impl Index<'_> {
             Self::RevocationOf(serial) => (148, serial.as_bytes().to_vec()),
             Self::ReissueOf(serial, order) => (150, [serial.as_bytes(), order.as_str().as_bytes()].concat()),
             Self::ReissueIn(holder, domain) => (151, [holder.as_key().as_bytes(), b"/", domain.as_bytes()].concat()),
+            Self::OpenIncident(id) => (171, id.as_str().into()),
             Self::RevokedAt(issuer, at, serial) => {
                 (170, [issuer.as_bytes(), b"/", &at.as_millis().to_be_bytes(), serial.as_bytes()].concat())
             }
