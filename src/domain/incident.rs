@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::certificate::Certificate;
 use super::{Error, Identifier, IncidentId, Result, Serial, Timestamp};
 
-/// Most serials, and most names, that one incident lists.
-pub const MAX_LISTED: usize = 10_000;
+/// Most serials that one incident lists, and most names.
+pub const MAX_SERIALS: usize = 10_000;
+pub const MAX_NAMES: usize = 1_000;
 
 /// Most incidents that are open at once: each is compared with every certificate whose renewal is asked about.
 pub const MAX_OPEN: usize = 100;
@@ -61,10 +62,9 @@ impl Selection {
                 "Say which certificates: issuer, product, names, serials, issued_from, issued_until or key_sha256.",
             ));
         }
-        for (member, count) in [("names", self.names.len()), ("serials", self.serials.len())] {
-            if count > MAX_LISTED {
-                return Err(Error::malformed(format!("Field \"{member}\" lists {count}; at most {MAX_LISTED}.")));
-            }
+        let listed = [("names", self.names.len(), MAX_NAMES), ("serials", self.serials.len(), MAX_SERIALS)];
+        if let Some((member, count, most)) = listed.into_iter().find(|(_, count, most)| count > most) {
+            return Err(Error::malformed(format!("Field \"{member}\" lists {count}; at most {most}.")));
         }
         if let (Some(from), Some(until)) = (self.issued_from, self.issued_until)
             && until < from

@@ -98,7 +98,7 @@ impl Ra {
     }
 
     /// The open incident that wants a certificate renewed the soonest.
-    pub(super) fn incident_about(&self, certificate: &Certificate) -> Option<Incident> {
+    pub(super) fn incident_about(&self, certificate: &Certificate) -> Option<Arc<Incident>> {
         let open = self.incidents.load();
         open.iter().filter(|incident| incident.marks(certificate)).min_by_key(|incident| incident.renew_by).cloned()
     }
@@ -106,7 +106,7 @@ impl Ra {
     /// Takes the open incidents from the store into memory.
     pub(super) async fn look_at_incidents(&self) -> Result<()> {
         let open = self.open_incidents().await?;
-        self.incidents.store(Arc::new(open));
+        self.incidents.store(Arc::new(open.into_iter().map(Arc::new).collect()));
         Ok(())
     }
 

@@ -216,7 +216,7 @@ pub struct Ra {
     /// The minute in which lists and incidents were looked at last.
     minute_seen: Mutex<Option<u64>>,
     /// The incidents that are open.
-    incidents: ArcSwap<Vec<Incident>>,
+    incidents: ArcSwap<Vec<Arc<Incident>>>,
 }
 
 impl Ra {

@@ -117,7 +117,9 @@ impl Ra {
         let longest = Duration::from_millis(self.settings.finalize_wait_ms);
         for issuer in issuers {
             let job = Job::publication(&issuer, self.now());
+            ra.start(job.clone());
             let until_done = async {
+                ra.worker.wait(&job.id, longest).await;
                 // The last run of the job may have ended just before the revocation left it anew.
                 while let Ok(Some(_)) = ra.records.find::<Job>(&job.id).await {
                     ra.start(job.clone());
@@ -142,6 +144,7 @@ impl Ra {
         if all {
             // It is written down with the next number: entries that ended stay a list too long rather than one too short.
             model.all_signed = Some(begun);
+            lists.completed();
             model.forget_ended(begun);
         }
         Ok(())

@@ -37,7 +37,7 @@ impl Ra {
             None => Renewal { window, explanation_url: None, ask_again: ASK_AGAIN },
             Some(incident) => Renewal {
                 window: window.pulled_forward(incident.opened, incident.renew_by),
-                explanation_url: incident.explanation_url,
+                explanation_url: incident.explanation_url.clone(),
                 ask_again: ASK_AGAIN_SOON,
             },
         })
