@@ -46,9 +46,6 @@ const SOON: Duration = Duration::from_secs(30);
 /// Seconds that a client waits for a person (rules section 25.3, ISSUE).
 const LOOK_AFTER: &str = "3600";
 
-/// Seconds that renewal information stays fresh (RFC 9773 section 4.3.1).
-const RENEWAL_POLL: &str = "21600";
-
 pub async fn directory(State(acme): Shared) -> Json<Value> {
     Json(directory_object(&acme, None))
 }
@@ -443,7 +440,9 @@ pub async fn renewal_info(State(acme): Shared, Path(id): Path<String>) -> Answer
     let renewal = acme.ra.renewal_info(&id).await?;
     let suggested_window =
         wire::SuggestedWindow { start: Rfc3339(renewal.window.start), end: Rfc3339(renewal.window.end) };
-    Ok(([(header::RETRY_AFTER, RENEWAL_POLL)], Json(wire::RenewalInfo { suggested_window })).into_response())
+    let wait = renewal.ask_again.as_secs().to_string();
+    let explanation_url = renewal.explanation_url;
+    Ok(([(header::RETRY_AFTER, wait)], Json(wire::RenewalInfo { suggested_window, explanation_url })).into_response())
 }
 
 pub async fn root(State(acme): Shared) -> Response {

@@ -258,6 +258,8 @@ pub struct OrderList {
 #[serde(rename_all = "camelCase")]
 pub struct RenewalInfo {
     pub suggested_window: SuggestedWindow,
+    #[serde(rename = "explanationURL", skip_serializing_if = "Option::is_none")]
+    pub explanation_url: Option<String>,
 }
 
 /// The window in which a client renews.

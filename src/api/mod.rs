@@ -16,6 +16,7 @@ mod edit;
 mod help;
 mod hosting;
 mod idempotency;
+mod incidents;
 mod keys;
 mod letters;
 mod limits;
@@ -184,6 +185,9 @@ fn closed() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(revocations::form, revocations::send))
         .routes(routes!(renewals::create))
         .routes(routes!(compromised_keys::list, compromised_keys::report))
+        .routes(routes!(incidents::list, incidents::create))
+        .routes(routes!(incidents::show))
+        .routes(routes!(incidents::close))
         .routes(routes!(notices::list))
         .routes(routes!(notices::show))
         .routes(routes!(notices::mark_read))

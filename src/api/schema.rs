@@ -12,9 +12,9 @@ use crate::domain::notice::Topic;
 use crate::domain::order::ReviewCause;
 use crate::domain::quota::Pool;
 use crate::domain::{
-    AccountId, AlarmId, ApplicationId, ChannelId, CouponId, CustomerId, DocumentId, EntryId, Identifier, KeyPairId,
-    Money, NoticeId, OrderId, OrganisationId, PackageId, PersonId, Problem, PurchaseId, RevocationId, Serial,
-    TemplateId, TokenId, UploadId,
+    AccountId, AlarmId, ApplicationId, ChannelId, CouponId, CustomerId, DocumentId, EntryId, Identifier, IncidentId,
+    KeyPairId, Money, NoticeId, OrderId, OrganisationId, PackageId, PersonId, Problem, PurchaseId, RevocationId,
+    Serial, TemplateId, TokenId, UploadId,
 };
 use crate::policy::catalog::{Class, Shape};
 
@@ -42,6 +42,7 @@ texts! { "^[A-Za-z0-9_-]{22}$":
     CustomerId = "Id of a customer.";
     DocumentId = "Id of a file that is kept.";
     EntryId = "Id of an entry of the ledger.";
+    IncidentId = "Id of an incident.";
     KeyPairId = "Id of a key pair or CSR.";
     NoticeId = "Id of a message.";
     OrderId = "Id of an order.";

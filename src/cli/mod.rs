@@ -2,6 +2,7 @@
 
 mod audit;
 mod ceremony;
+mod incident;
 mod local;
 mod perspective;
 mod remote;
@@ -69,6 +70,9 @@ enum Command {
     /// Issued certificates
     #[command(subcommand)]
     Certificate(CertificateCommand),
+    /// Certificates that have to be renewed before their time
+    #[command(subcommand)]
+    Incident(incident::IncidentCommand),
     /// Who did what, when and from where, oldest first
     Operations(watch::Operations),
     /// What stands in the way of an order or a name, and what to do
@@ -453,6 +457,7 @@ pub fn main() -> ExitCode {
         Some(Command::Purchase(command)) => service::purchase(command),
         Some(Command::Review(command)) => service::review(command),
         Some(Command::Certificate(command)) => service::certificate(command),
+        Some(Command::Incident(command)) => incident::incident(command),
         Some(Command::Operations(asked)) => watch::operations(asked),
         Some(Command::Diagnose(asked)) => watch::diagnose(asked),
     };

@@ -174,7 +174,7 @@ pub(super) fn certificate(command: CertificateCommand) -> Result<(), Failure> {
 }
 
 /// Shows one object of a collection.
-fn fetch(remote: &Remote, collection: &str, id: &str) -> Result<(), Failure> {
+pub(super) fn fetch(remote: &Remote, collection: &str, id: &str) -> Result<(), Failure> {
     record(remote, async |server| server.fetch(&format!("{collection}/{}", segment(id))).await)
 }
 

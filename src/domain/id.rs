@@ -118,6 +118,8 @@ ids! {
     TemplateId
     /// Something that is to be done later.
     TimerId
+    /// An incident because of which certificates have to be renewed.
+    IncidentId
 }
 
 /// A certificate's serial number: 20 octets of which 158 bits are random, so that the DER INTEGER is positive, has

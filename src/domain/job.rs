@@ -7,8 +7,8 @@ use super::notice::once;
 use super::plan::Method;
 use super::portfolio::Resource;
 use super::{
-    ApplicationId, AuthzId, CustomerId, DocumentId, JobId, NoticeId, OrderId, PurchaseId, RevocationId, Serial,
-    TimerId, Timestamp,
+    ApplicationId, AuthzId, CustomerId, DocumentId, IncidentId, JobId, NoticeId, OrderId, PurchaseId, RevocationId,
+    Serial, TimerId, Timestamp,
 };
 
 /// A piece of work that survives a restart.
@@ -149,6 +149,11 @@ pub enum Work {
     PublishLists {
         /// The issuer.
         issuer: String,
+    },
+    /// Tell the customers of certificates that have to be renewed before their time.
+    TellIncident {
+        /// The incident.
+        incident: IncidentId,
     },
 }
 

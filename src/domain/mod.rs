@@ -15,6 +15,7 @@ pub mod error;
 pub mod hand_order;
 pub mod id;
 pub mod identifier;
+pub mod incident;
 pub mod job;
 pub mod key;
 pub mod key_pair;
@@ -39,9 +40,9 @@ pub mod upload;
 
 pub use error::{Error, Kind, Problem, Result};
 pub use id::{
-    AccountId, AlarmId, ApplicationId, AuthzId, ChannelId, CouponId, CustomerId, DocumentId, EntryId, JobId, KeyPairId,
-    NoticeId, OrderId, OrganisationId, PackageId, PersonId, PurchaseId, RevocationId, Serial, TemplateId, TimerId,
-    TokenId, UploadId,
+    AccountId, AlarmId, ApplicationId, AuthzId, ChannelId, CouponId, CustomerId, DocumentId, EntryId, IncidentId,
+    JobId, KeyPairId, NoticeId, OrderId, OrganisationId, PackageId, PersonId, PurchaseId, RevocationId, Serial,
+    TemplateId, TimerId, TokenId, UploadId,
 };
 pub use identifier::{DnsName, Identifier};
 pub use money::Money;

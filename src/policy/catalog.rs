@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
 use super::names::Names;
+use super::renewal::WindowRule;
 use super::settings::{Settings, WordOutcome};
 use super::weak_keys::WeakKeys;
 use super::words::WordFilter;
@@ -154,6 +155,8 @@ pub struct Product {
     pub words: WordOutcome,
     /// What buyers should know (CAT-16, CAT-17, CAT-22).
     pub notices: Vec<String>,
+    /// When its certificates are best renewed (RFC 9773); none: around two thirds of their life.
+    pub renewal: Option<WindowRule>,
     /// The rules and standards that these figures rest on.
     pub basis: Vec<String>,
 }

@@ -21,22 +21,55 @@ pub struct RenewalWindow {
     pub end: Timestamp,
 }
 
-/// The window: where `opens_days` before the end are documented, from there to three business days before the end (RENEW-02,
-/// RENEW-03, RENEW-12); else around two thirds of the certificate's life; in the past when it was revoked.
-pub fn window(certificate: &Certificate, opens_days: Option<u32>) -> RenewalWindow {
+impl RenewalWindow {
+    /// The same window for a certificate that has to be renewed before its time: it begins when that became known, so at once,
+    /// and ends by then.
+    #[must_use]
+    pub fn pulled_forward(self, known: Timestamp, renew_by: Timestamp) -> Self {
+        let start = self.start.min(known);
+        Self { start, end: self.end.min(renew_by).max(start + SHORTEST) }
+    }
+}
+
+/// When the certificates of a product are best renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WindowRule {
+    /// From so many days before the end, though not before two thirds of the life, to three business days before the end
+    /// (RENEW-02, RENEW-03, RENEW-12).
+    Documented(u32),
+    /// As the product says.
+    Days {
+        /// Days before the end when the window begins.
+        opens: u32,
+        /// Days before the end when it ends.
+        closes: u32,
+    },
+}
+
+/// The window: as the product's rule says; else around two thirds of the certificate's life; in the past when it was revoked.
+pub fn window(certificate: &Certificate, rule: Option<WindowRule>) -> RenewalWindow {
     if let CertificateStanding::Revoked { at, .. } = certificate.standing {
         let end = at - Duration::from_secs(60);
         return RenewalWindow { start: end - Duration::from_secs(3600), end };
     }
     let life = certificate.not_after.since(certificate.not_before);
     let two_thirds = certificate.not_before + life * 2 / 3;
-    if let Some(opens) = opens_days {
+    let (start, end) = match rule {
         // A short certificate would be renewed from its birth on: two thirds of any life are waited for.
-        let start = (certificate.not_after - days(opens)).max(two_thirds);
-        let end = business_days_before(certificate.not_after, BUSINESS_DAYS);
-        if start + SHORTEST <= end {
-            return RenewalWindow { start, end };
+        Some(WindowRule::Documented(opens)) => {
+            let end = business_days_before(certificate.not_after, BUSINESS_DAYS);
+            ((certificate.not_after - days(opens)).max(two_thirds), end)
         }
+        // One that was cut short does without its window if that began before it did.
+        Some(WindowRule::Days { opens, closes }) => {
+            let start = certificate.not_after - days(opens);
+            let start = if start < certificate.not_before { two_thirds } else { start };
+            (start, certificate.not_after - days(closes))
+        }
+        None => (two_thirds, two_thirds),
+    };
+    if start + SHORTEST <= end {
+        return RenewalWindow { start, end };
     }
     RenewalWindow { start: two_thirds, end: two_thirds + (life / 45).max(SHORTEST) }
 }

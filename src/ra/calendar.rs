@@ -11,7 +11,7 @@ use crate::store::records::Batch;
 
 impl Ra {
     /// Turns the timers that are due into jobs and starts these, and looks at certificates that end and at
-    /// revocation lists. How many timers they were.
+    /// revocation lists and incidents. How many timers they were.
     pub async fn wake(self: &Arc<Self>) -> Result<usize> {
         let mut count = 0;
         loop {
@@ -20,7 +20,7 @@ impl Ra {
             let mut due = self.records.list::<Timer>(b"", None, 100).await?;
             due.retain(|timer| timer.at <= now);
             if due.is_empty() {
-                self.keep_lists().await;
+                self.look_each_minute().await;
                 self.look_at_endings().await?;
                 return Ok(count);
             }
@@ -37,6 +37,22 @@ impl Ra {
                     Err(error) => return Err(error.into()),
                 }
             }
+        }
+    }
+
+    /// Once a minute, signs the revocation lists that are due, and takes up what other nodes wrote of them and of incidents.
+    /// What goes wrong is told in the log, and tried again.
+    pub(super) async fn look_each_minute(self: &Arc<Self>) {
+        let minute = self.now().as_secs() / 60;
+        if self.minute_seen.lock().replace(minute) == Some(minute) {
+            return;
+        }
+        let incidents = self.look_at_incidents().await;
+        if let Err(error) = &incidents {
+            tracing::error!(error = ?error, "the open incidents could not be read");
+        }
+        if !self.keep_lists().await || incidents.is_err() {
+            *self.minute_seen.lock() = None;
         }
     }
 }

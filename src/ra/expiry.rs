@@ -12,7 +12,7 @@ use crate::domain::portfolio::CertificateRef;
 use crate::domain::{CustomerId, Kind, NoticeId, Result, Timestamp};
 use crate::policy::catalog::{Catalog, Sale, days};
 use crate::policy::endings::{Ending, Renewal, Stage};
-use crate::policy::renewal;
+use crate::policy::renewal::{self, WindowRule};
 use crate::store::StoreError;
 use crate::store::records::{Batch, Index, Rows, target};
 
@@ -227,9 +227,11 @@ impl Ra {
         let catalog = self.catalog();
         let opens_days = catalog.settings().renewal_window_days;
         let (renewal, opens, issued) = match &listed.certificate {
-            Kept::Issued(found) => {
-                (renewal_of(&catalog, &found.product), renewal::window(found, Some(opens_days)).start, found.issued)
-            }
+            Kept::Issued(found) => (
+                renewal_of(&catalog, &found.product),
+                renewal::window(found, Some(WindowRule::Documented(opens_days))).start,
+                found.issued,
+            ),
             Kept::Uploaded(found) => {
                 let two_thirds = found.not_before + found.not_after.since(found.not_before) * 2 / 3;
                 let opens = (found.not_after - days(opens_days)).max(two_thirds);

@@ -7,10 +7,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 
 use super::Ra;
 use crate::ca::Ca;
@@ -29,8 +30,6 @@ const PAGE: usize = 5_000;
 /// The lists of all issuers.
 pub(super) struct Lists {
     issuers: HashMap<String, Arc<IssuerLists>>,
-    /// The minute in which they were looked after last.
-    pub(super) seen: Mutex<Option<u64>>,
 }
 
 /// The lists of an issuer.
@@ -40,6 +39,8 @@ pub(super) struct IssuerLists {
     /// What it has revoked; held while lists are made of it, so that they are made one after the other.
     pub(super) model: tokio::sync::Mutex<Model>,
     signed: RwLock<HashMap<u16, Arc<SignedList>>>,
+    /// Whether all lists that there are were signed since the start: before that a missing one may still come.
+    complete: AtomicBool,
 }
 
 /// A list, DER.
@@ -86,9 +87,10 @@ impl Lists {
             issuer: issuer.to_owned(),
             model: tokio::sync::Mutex::default(),
             signed: RwLock::default(),
+            complete: AtomicBool::default(),
         };
         let issuers = ca.list_issuers().map(|issuer| (issuer.to_owned(), Arc::new(lists(issuer)))).collect();
-        Self { issuers, seen: Mutex::default() }
+        Self { issuers }
     }
 
     /// Those of an issuer; another name is `notFound`.
@@ -109,9 +111,14 @@ impl IssuerLists {
         match signed.get(&shard) {
             // RFC 5280 section 5.1.2.5: never after its next update.
             Some(list) => Ok(Some(list.clone()).filter(|list| now < list.next_update)),
-            None if signed.is_empty() => Ok(None),
+            None if !self.complete.load(Ordering::Acquire) => Ok(None),
             None => Err(Error::not_found(format!("The CRL of \"{}\" has no shard {shard}.", self.issuer))),
         }
+    }
+
+    /// All lists that there are were signed.
+    pub(super) fn completed(&self) {
+        self.complete.store(true, Ordering::Release);
     }
 
     /// Gives out another list from now on.

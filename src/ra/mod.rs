@@ -26,6 +26,7 @@ mod evidence;
 mod expiry;
 mod hand_orders;
 mod hosting;
+mod incidents;
 mod issuance;
 mod key_pairs;
 mod ledgers;
@@ -92,6 +93,7 @@ pub use documents::NewDocument;
 pub use evidence::{CertificateEvidence, Checker, NameEvidence, Walked};
 pub use hand_orders::{HandOrderView, NewApplication, ValidationRecord};
 pub use hosting::{NewDeployment, WantedResource};
+pub use incidents::NewIncident;
 pub use issuance::Download;
 pub use key_pairs::{NewKeyPair, PastedCsr};
 pub use ledgers::{DomainView, QuotaView};
@@ -128,6 +130,7 @@ pub use crate::store::records::Stored;
 
 use crate::ca::Ca;
 use crate::clock::Clock;
+use crate::domain::incident::Incident;
 use crate::domain::{AccountId, Error, Result, Timestamp};
 use crate::policy::catalog::{Catalog, Product};
 use crate::post::Post;
@@ -224,6 +227,10 @@ pub struct Ra {
     turns: turns::Turns,
     /// The hour in which certificates that end were looked at last.
     endings_seen: Mutex<Option<u64>>,
+    /// The minute in which lists and incidents were looked at last.
+    minute_seen: Mutex<Option<u64>>,
+    /// The incidents that are open.
+    incidents: ArcSwap<Vec<Arc<Incident>>>,
 }
 
 impl Ra {
@@ -247,6 +254,8 @@ impl Ra {
             limits: limits::Limits::new(parts.limits),
             turns: turns::Turns::default(),
             endings_seen: Mutex::default(),
+            minute_seen: Mutex::default(),
+            incidents: ArcSwap::default(),
         })
     }
 

@@ -123,7 +123,7 @@ impl Ra {
             self.refuse_paused(account, &plan.identifiers).await?;
         }
         let holder = account.holder();
-        // ARI-13: a renewal that says what it replaces takes nothing of any limit.
+        // ARI-13: a renewal that says what it replaces, as an incident asks for, takes nothing of any limit.
         let wants = match &named {
             Some(_) => Vec::new(),
             None => self.limits.order(&account.id, holder.customer()),
@@ -276,6 +276,8 @@ impl Ra {
         (certificate, named): (&Stored<Certificate>, bool),
     ) -> Result<Precedent> {
         let (reissues, original) = self.line_of(catalog, product, certificate).await?;
+        // What this CA asks for in an incident is no reissue of the holder's own choice (REISSUE-02).
+        let reissues = if named && self.incident_about(certificate).is_some() { 0 } else { reissues };
         let predecessor = Predecessor { certificate, named, reissues };
         let purpose = lifecycle::purpose(catalog.settings(), product, names, &predecessor, self.now())?;
         // A new application follows only what was found by its names: the rest of that one's purchase is for it.

@@ -81,24 +81,25 @@ impl Ra {
         })
     }
 
-    /// Once a minute, signs the lists that are due: all of an issuer when their time has come, and those that what other
-    /// nodes revoked belongs on. What goes wrong is told in the log, and tried again.
-    pub(super) async fn keep_lists(self: &Arc<Self>) {
-        let minute = self.now().as_secs() / 60;
-        if self.lists.seen.lock().replace(minute) == Some(minute) {
-            return;
-        }
+    /// Signs the lists that are due: all of an issuer when their time has come, and those that what other nodes revoked
+    /// belongs on. Whether all went well; what did not is told in the log.
+    pub(super) async fn keep_lists(self: &Arc<Self>) -> bool {
         let mut issuers = tokio::task::JoinSet::new();
         for lists in self.lists.all() {
             let (ra, lists) = (self.clone(), lists.clone());
             issuers.spawn(async move {
-                if let Err(error) = ra.publish(&lists).await {
-                    *ra.lists.seen.lock() = None;
+                let published = ra.publish(&lists).await;
+                if let Err(error) = &published {
                     tracing::error!(issuer = lists.issuer, error = ?error, "revocation lists could not be signed");
                 }
+                published.is_ok()
             });
         }
-        while issuers.join_next().await.is_some() {}
+        let mut well = true;
+        while let Some(published) = issuers.join_next().await {
+            well &= published.unwrap_or(false);
+        }
+        well
     }
 
     /// Signs the lists that what was revoked belongs on: the job that every revocation leaves, many of them together.
@@ -123,7 +124,9 @@ impl Ra {
         let longest = Duration::from_millis(self.settings.finalize_wait_ms);
         for issuer in issuers {
             let job = Job::publication(&issuer, self.now());
+            ra.start(job.clone());
             let until_done = async {
+                ra.worker.wait(&job.id, longest).await;
                 // The last run of the job may have ended just before the revocation left it anew.
                 while let Ok(Some(_)) = ra.records.find::<Job>(&job.id).await {
                     ra.start(job.clone());
@@ -148,6 +151,7 @@ impl Ra {
         if all {
             // It is written down with the next number: entries that ended stay a list too long rather than one too short.
             model.all_signed = Some(begun);
+            lists.completed();
             model.forget_ended(begun);
         }
         Ok(())

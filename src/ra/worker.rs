@@ -103,7 +103,7 @@ impl Ra {
     /// Takes up the jobs that an earlier run of the server left behind. How many they are.
     pub async fn resume(self: &Arc<Self>) -> Result<usize> {
         self.read_limits().await?;
-        self.keep_lists().await;
+        self.look_each_minute().await;
         let mut count = 0;
         let mut after = None;
         loop {
@@ -209,6 +209,7 @@ impl Ra {
             Work::Lapse { order } => self.tell_lapse(&job, order).await,
             Work::ForgetDocument { document } => self.forget_document(&job, document).await,
             Work::PublishLists { issuer } => self.publish_revocations(&job, issuer).await,
+            Work::TellIncident { incident } => self.tell_incident(&job, incident).await,
         }
     }
 

@@ -177,6 +177,15 @@ const OPERATIONS: &[(&str, &str, Who, &str)] = &[
     ("DELETE", "/domains/zone-one.cn/elsewhere", Operators, ""),
     ("GET", "/compromised-keys", Operators, ""),
     ("POST", "/compromised-keys", Operators, r#"{"spki_sha256":"{zeros}"}"#),
+    ("GET", "/incidents", Operators, ""),
+    (
+        "POST",
+        "/incidents",
+        Operators,
+        r#"{"selection":{"product":"none"},"reason":"r","renew_by":"2027-01-01T00:00:00Z"}"#,
+    ),
+    ("GET", "/incidents/{incident}", Operators, ""),
+    ("POST", "/incidents/{incident}/close", Operators, ""),
     // What ends things, last.
     ("POST", "/certificates/{certificate}/revocations", Owners, r#"{"reason":"keyCompromise","grounds":"lost"}"#),
     ("GET", "/revocations/{revocation}", Owners, ""),
@@ -233,6 +242,9 @@ impl Fixture {
         fixture.own_orders(&customer).await;
         fixture.own_profiles().await;
         fixture.own_messages().await;
+        let asked = json!({ "selection": { "product": "none" }, "reason": "r", "renew_by": "2027-01-01T00:00:00Z" });
+        let incident = Operator::of(&fixture.world).post("/incidents", &asked).await;
+        fixture.put("incident", text(&incident["id"]));
         fixture
     }
 

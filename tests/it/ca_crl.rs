@@ -241,18 +241,13 @@ fn the_lint_refuses_every_other_octet() {
         assert!(test.ca.lint_list(&tbs, &number).is_err());
     }
     // Twice the same, not in order, on a shard of others.
-    let plan = |entries| ListPlan {
-        issuer: "chancery",
-        shard: 0,
-        number: 1,
-        this_update: NOW,
-        next_update: NOW + DAY,
-        entries,
+    let fits = |shard, entries: &[Revoked]| {
+        let (this_update, next_update) = (NOW, NOW + DAY);
+        let plan = ListPlan { issuer: "chancery", shard, number: 1, this_update, next_update, entries };
+        test.ca.prepare_list(&plan).is_ok()
     };
     let [first, second, _] = entries[..] else { unreachable!("three were made") };
-    assert!(test.ca.prepare_list(&plan(&[first, second])).is_ok());
-    assert!(test.ca.prepare_list(&plan(&[first, first])).is_err());
-    assert!(test.ca.prepare_list(&plan(&[second, first])).is_err());
     let other_shard = if shard == 3 { 4 } else { 3 };
-    assert!(test.ca.prepare_list(&ListPlan { shard: other_shard, ..plan(&[first]) }).is_err());
+    assert_eq!([fits(0, &[first, second]), fits(shard, &[first])], [true; 2]);
+    assert_eq!([fits(0, &[first, first]), fits(0, &[second, first]), fits(other_shard, &[first])], [false; 3]);
 }

@@ -148,13 +148,13 @@ fn check_entries(mut octets: &[u8], plan: &ListPlan<'_>) -> Result<(), Fault> {
         ensure(covered, "crl_entry_shard", "an entry belongs on another shard")?;
         let rises = before.is_none_or(|before| before.serial < expected.serial);
         ensure(rises, "crl_entry_order", "entries are not in the order of their serials, or twice there")?;
-        check_entry(&entry, octets.len() - rest.len(), expected)?;
+        check_entry(&entry, &octets[..octets.len() - rest.len()], expected)?;
         (octets, before) = (rest, Some(expected));
     }
     ensure(octets.is_empty(), "crl_entries", "there are more entries than planned")
 }
 
-fn check_entry(entry: &RevokedCertificate<'_>, length: usize, expected: &Revoked) -> Result<(), Fault> {
+fn check_entry(entry: &RevokedCertificate<'_>, octets: &[u8], expected: &Revoked) -> Result<(), Fault> {
     // CABF-CRL-08
     let serial = entry.raw_serial() == expected.serial.as_bytes();
     ensure(serial, "crl_entry_serial", "the serial is not the one in the certificate")?;
@@ -180,8 +180,17 @@ fn check_entry(entry: &RevokedCertificate<'_>, length: usize, expected: &Revoked
         _ => false,
     };
     ensure(reason, "crl_entry_reason", "the reason is not the one that was given, or not in its form")?;
-    // All parts are the expected ones; were a length not in its shortest form, the entry would be longer.
-    let time = if date.year() < 2050 { 15 } else { 17 };
-    let shortest = 2 + 2 + expected.serial.as_bytes().len() + time + code.map_or(0, |_| 14);
-    ensure(length == shortest, "crl_canonical_der", "an entry is not in its DER form")
+    // What the parser passes over, as the class of a tag, shows here.
+    ensure(octets == encoded(expected, code), "crl_canonical_der", "an entry is not in its DER form")
+}
+
+/// An entry, written down a second time.
+fn encoded(entry: &Revoked, code: Option<u8>) -> Vec<u8> {
+    let serial = der::encode(der::INTEGER, &[entry.serial.as_bytes()]);
+    let reason = code.map_or_else(Vec::new, |code| {
+        let name = der::encode(der::OBJECT_IDENTIFIER, &[REASON_CODE]);
+        let value = der::encode(der::OCTET_STRING, &[&[0x0a, 0x01, code]]);
+        der::encode(der::SEQUENCE, &[&der::encode(der::SEQUENCE, &[&name, &value])])
+    });
+    der::encode(der::SEQUENCE, &[&serial, &time(entry.at), &reason])
 }

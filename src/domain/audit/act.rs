@@ -9,7 +9,7 @@ use super::super::document::DocumentKind;
 use super::super::order::ReviewCause;
 use super::super::plan::Method;
 use super::super::{
-    AccountId, AlarmId, ApplicationId, AuthzId, ChannelId, CustomerId, DocumentId, JobId, KeyPairId, Money, NoticeId,
+    AccountId, AlarmId, ApplicationId, AuthzId, ChannelId, CustomerId, DocumentId, IncidentId, JobId, KeyPairId, Money, NoticeId,
     OrderId, OrganisationId, PackageId, PersonId, Problem, PurchaseId, RevocationId, Serial, TemplateId, TimerId,
     Timestamp, TokenId, UploadId,
 };
@@ -522,5 +522,19 @@ pub enum Act {
     /// The server opened its keys: of each the name, where it is, and its identifiers.
     KeysLoaded {
         keys: Vec<String>,
+    },
+    // Incidents.
+    /// So many certificates are to be renewed before their time.
+    IncidentOpened {
+        incident: IncidentId,
+        reason: String,
+        matched: usize,
+    },
+    IncidentTold {
+        incident: IncidentId,
+        customer: CustomerId,
+    },
+    IncidentClosed {
+        incident: IncidentId,
     },
 }

@@ -60,8 +60,17 @@ pub(super) struct ProductForm {
     pub validation_reuse_days: Option<u32>,
     pub caa_identities: Option<Vec<String>>,
     pub common_name: Option<bool>,
+    pub renewal_window: Option<WindowForm>,
     #[serde(default)]
     pub basis: Vec<String>,
+}
+
+/// When clients are told to renew, in days before a certificate's end (RFC 9773).
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WindowForm {
+    pub opens_days: u32,
+    pub closes_days: u32,
 }
 
 fn one_year() -> Vec<u32> {

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::file::{NO_ID, ProductForm, Sections, TypeForm, is_domain, is_id};
+use super::file::{NO_ID, ProductForm, Sections, TypeForm, WindowForm, is_domain, is_id};
 use super::{Catalog, Class, FreeNames, NameRules, Product, Sale, Shape, ceiling};
 use crate::domain::csr::SubjectKey;
 use crate::domain::plan::Method;
 use crate::domain::{Identifier, Money};
 use crate::policy::fault::Fault;
+use crate::policy::renewal::WindowRule;
 use crate::policy::settings::{KeyPolicy, WordOutcome};
 
 impl Sections {
@@ -99,6 +100,10 @@ impl Sections {
                 false => WordOutcome::None,
             },
             notices: notices.flatten().cloned().collect(),
+            renewal: match form.renewal_window {
+                Some(WindowForm { opens_days: opens, closes_days: closes }) => Some(WindowRule::Days { opens, closes }),
+                None => documented.then_some(WindowRule::Documented(settings.renewal_window_days)),
+            },
             basis: form.basis,
             brand: form.brand,
         };
@@ -273,6 +278,17 @@ impl Product {
                 several || price.extra.is_none(),
                 "price.extra",
                 format!("a product for {} has no further names", self.shape),
+            );
+        }
+        if let Some(WindowRule::Days { opens, closes }) = self.renewal {
+            demand(
+                closes < opens && opens < self.validity_days,
+                "renewal_window",
+                format!(
+                    "it opens {opens} days before the end and closes {closes} days before it; it must open before it closes, \
+                     and less than validity_days ({}) before the end",
+                    self.validity_days
+                ),
             );
         }
         for identity in &self.caa_identities {

@@ -5,8 +5,8 @@ use crate::domain::delivery::Recipient;
 use crate::domain::organisation::Role;
 use crate::domain::portfolio::CertificateRef;
 use crate::domain::{
-    AccountId, AlarmId, ApplicationId, ChannelId, CustomerId, EntryId, KeyPairId, NoticeId, OrderId, OrganisationId,
-    PurchaseId, Serial, TemplateId, Timestamp, TokenId, UploadId,
+    AccountId, AlarmId, ApplicationId, ChannelId, CustomerId, EntryId, IncidentId, KeyPairId, NoticeId, OrderId,
+    OrganisationId, PurchaseId, Serial, TemplateId, Timestamp, TokenId, UploadId,
 };
 use crate::store::Key;
 
@@ -102,6 +102,8 @@ pub enum Index<'a> {
     PausedOf(&'a CustomerId, &'a AccountId, &'a str),
     /// An issuer's revocations, and changes of their reasons, by when they were recorded, to what its lists say of them.
     RevokedAt(&'a str, Timestamp, &'a Serial),
+    /// Incidents that are open.
+    OpenIncident(&'a IncidentId),
 }
 
 /// Where index rows of one kind begin.
@@ -173,6 +175,8 @@ pub enum Rows<'a> {
     PausedOf(&'a CustomerId),
     /// An issuer's revocations by when they were recorded.
     RevokedOf(&'a str),
+    /// Incidents that are open.
+    OpenIncidents,
 }
 
 impl Rows<'_> {
@@ -212,6 +216,7 @@ impl Rows<'_> {
             Self::Paused(None) => (185, Vec::new()),
             Self::Paused(Some(account)) => (185, format!("{account}/").into()),
             Self::PausedOf(customer) => (186, customer.as_str().into()),
+            Self::OpenIncidents => (171, Vec::new()),
             Self::RevokedOf(issuer) => (170, [issuer.as_bytes(), b"/"].concat()),
         };
         Key { space, id }
@@ -303,6 +308,7 @@ impl Index<'_> {
             Self::ReissueIn(holder, domain) => (151, [holder.as_key().as_bytes(), b"/", domain.as_bytes()].concat()),
             Self::Paused(account, name) => (185, format!("{account}/{name}").into()),
             Self::PausedOf(customer, account, name) => (186, format!("{customer}{account}/{name}").into()),
+            Self::OpenIncident(id) => (171, id.as_str().into()),
             Self::RevokedAt(issuer, at, serial) => {
                 (170, [issuer.as_bytes(), b"/", &at.as_millis().to_be_bytes(), serial.as_bytes()].concat())
             }

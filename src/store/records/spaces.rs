@@ -14,6 +14,7 @@ use crate::domain::customer::{Clearance, Customer, ExternalKey};
 use crate::domain::delivery::Delivery;
 use crate::domain::document::{Document, DocumentPart};
 use crate::domain::hand_order::HandOrder;
+use crate::domain::incident::Incident;
 use crate::domain::job::{Job, Timer};
 use crate::domain::key_pair::KeyPair;
 use crate::domain::ledger::{Coupon, Entry, Wallet};
@@ -98,6 +99,7 @@ records! {
     Streak = 51, |r| Streak::key(&r.account, &r.name);
     Subscription = 52, |r| r.customer.as_str().into();
     Template = 53, |r| r.id.as_str().into();
+    Incident = 42, |r| r.id.as_str().into();
     ListState = 41, |r| r.issuer.as_bytes().into();
     Observed = 47, |r| r.node.to_be_bytes().into();
     DocumentPart = 142, |r| document_part_id(&r.document, r.number);
