@@ -13,6 +13,7 @@ use x509_parser::prelude::FromDer as _;
 
 use super::keys::Vault;
 use super::leaf::{authority_information_access, certificate_policies};
+use super::lint::authority::{self, Place};
 use super::signer::{Key, KeyKind, Unsigned};
 use super::{Refusal, Settings, Urls};
 use crate::domain::{Serial, Timestamp};
@@ -95,8 +96,8 @@ impl Opening<'_> {
         let name = root_name(number);
         let key = self.key(&name, KeyKind::P384)?;
         if self.vault.certificate(&name)?.is_none() {
-            let params = self.root_params(number, &key);
-            self.vault.store_certificate(&name, params.self_signed(&&key)?.der())?;
+            let der = authority::issue(&self.root_params(number, &key), &self.place(&key, None))?;
+            self.vault.store_certificate(&name, &der)?;
         }
         let der = self.stored_certificate(&name)?;
         let root = Authority::load(&name, key, der)?;
@@ -156,9 +157,12 @@ impl Opening<'_> {
     }
 
     fn certify(&self, name: &str, key: &Key, root: &Authority, file: &str) -> Result<(), Refusal> {
-        let signer = rcgen::Issuer::from_ca_cert_der(&root.der.as_slice().into(), &*root.key)?;
         let params = self.intermediate_params(name, key, root);
-        self.vault.store_certificate(file, params.signed_by(key, &signer)?.der())
+        self.vault.store_certificate(file, &authority::issue(&params, &self.place(key, Some(root)))?)
+    }
+
+    fn place<'a>(&'a self, key: &'a Key, root: Option<&'a Authority>) -> Place<'a> {
+        Place { key, root, settings: self.settings, urls: self.urls, now: self.now }
     }
 
     /// Baseline Requirements 7.1.2.1: CABF-SCA-02 to -04.

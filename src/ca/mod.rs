@@ -25,6 +25,7 @@ mod spki;
 mod weak;
 
 use hierarchy::{Authority, Hierarchy, Opening};
+use lint::rules::Scope;
 use signer::KeyKind;
 
 /// Longest common name (CABF-SUB-08: ub-common-name of RFC 5280 appendix A.1).
@@ -59,6 +60,22 @@ pub struct Settings {
     /// Bits of the keys of RSA intermediates: 2048, 3072 or 4096. A signature costs about 0.2 ms of CPU with 2048, 1.2 ms with
     /// 4096.
     pub rsa_bits: u16,
+    /// Whether this is the CA of a private network, which certifies internal names and reserved addresses, for up to 825
+    /// days. What every other CA signs keeps to the Baseline Requirements in this.
+    pub private: bool,
+    /// Which ceiling no certificate's validity may exceed, whatever the catalogue says.
+    pub validity_schedule: Schedule,
+}
+
+/// Ceilings of validity (Baseline Requirements 6.3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// 398 days at any time, as before 2026-03-15.
+    #[default]
+    Documented,
+    /// 200 days since 2026-03-15, 100 from 2027-03-15, 47 from 2029-03-15.
+    BaselineRequirements,
 }
 
 /// What is to be certified.
@@ -125,6 +142,8 @@ impl Default for Settings {
             alternate_roots: 0,
             crl_shards: 1,
             rsa_bits: 2048,
+            private: false,
+            validity_schedule: Schedule::Documented,
         }
     }
 }
@@ -279,16 +298,30 @@ impl Ca {
 
     /// Builds the to-be-signed certificate and lints it by an independent parse against its profile.
     pub fn prepare(&self, plan: &LeafPlan) -> Result<Prepared> {
+        self.prepare_for(self.scope(), plan)
+    }
+
+    /// The same for the certificate of this server itself, which has whatever name the operator gave it.
+    pub fn prepare_own(&self, plan: &LeafPlan) -> Result<Prepared> {
+        self.prepare_for(Scope::Own, plan)
+    }
+
+    fn prepare_for(&self, scope: Scope, plan: &LeafPlan) -> Result<Prepared> {
         let authority = self.authority(&plan.issuer, plan.key)?;
         let tbs = leaf::build(plan, authority, &self.urls, self.settings.crl_shards)?;
-        lint::check(&tbs, plan, authority, &self.urls, self.settings.crl_shards).map_err(Error::internal)?;
+        lint::check(&tbs, plan, authority, &self.urls, self.settings.crl_shards, scope).map_err(Error::internal)?;
         Ok(Prepared { tbs, authority: authority.clone() })
+    }
+
+    /// For whom this CA signs.
+    fn scope(&self) -> Scope {
+        if self.settings.private { Scope::Private } else { Scope::Public(self.settings.validity_schedule) }
     }
 
     /// Checks the octets of a TBSCertificate against a plan, as `prepare` does. The source of the error names the lint.
     pub fn lint(&self, tbs: &[u8], plan: &LeafPlan) -> Result<()> {
         let authority = self.authority(&plan.issuer, plan.key)?;
-        lint::check(tbs, plan, authority, &self.urls, self.settings.crl_shards).map_err(Error::internal)
+        lint::check(tbs, plan, authority, &self.urls, self.settings.crl_shards, self.scope()).map_err(Error::internal)
     }
 
     /// Signs what was prepared: exactly those octets.

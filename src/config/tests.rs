@@ -196,3 +196,14 @@ fn lists_of_weak_keys_are_read_together_and_their_faults_name_the_file_and_the_l
     assert!(begins(0, &bad, "2: \"0123\"") && begins(1, &missing, " the file cannot be read"), "{faults:#?}");
     assert!(begins(2, &worse, "1: \"x\"") && begins(3, &worse, "2: \"y\""), "{faults:#?}");
 }
+
+#[test]
+fn a_ceiling_of_validity_that_the_catalogue_exceeds_is_told_at_the_start() {
+    let mut config = Config::default();
+    assert!(config.load_catalog().is_ok());
+    config.ca.validity_schedule = crate::ca::Schedule::BaselineRequirements;
+    let faults = config.load_catalog().unwrap_err();
+    assert!(faults[0].to_string().contains("settings.validity_schedule"), "{}", faults[0]);
+    config.ca.private = true;
+    assert!(config.load_catalog().is_ok());
+}

@@ -57,7 +57,7 @@ impl Ra {
             not_before,
             not_after,
         };
-        let Signed { der, issuer } = self.ca.sign(self.ca.prepare(&plan)?)?;
+        let Signed { der, issuer } = self.ca.sign(self.ca.prepare_own(&plan)?)?;
         let above = self.ca.chains(&issuer).and_then(|chains| chains.first()).cloned().unwrap_or_default();
         let chain = std::iter::once(der).chain(above).collect();
         Ok(ServerIdentity {
