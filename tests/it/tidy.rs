@@ -195,6 +195,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("cli", &["app", "config", "store", "telemetry"]),
     ("main", &["cli"]),
     ("lib", &[]),
+    // For the fuzzer and the tests alone.
+    ("fuzzing", &["acme", "ca", "domain", "paper", "policy", "va"]),
 ];
 
 #[test]
