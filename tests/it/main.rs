@@ -61,6 +61,7 @@ mod http_limits;
 mod http_support;
 mod http_tls;
 mod money_tools;
+mod lints_listed;
 mod notices_delivery;
 mod notices_tools;
 mod paper_keystores;
