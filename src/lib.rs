@@ -27,3 +27,7 @@ pub mod actor;
 pub mod clock;
 pub mod config;
 pub mod telemetry;
+
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;

@@ -1,5 +1,7 @@
 //! RFC 8555 on the wire. Knows requests and answers, and of the rest of the house only `ra` and the domain.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod handlers;
 pub mod json;
 pub mod jws;

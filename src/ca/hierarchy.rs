@@ -16,9 +16,9 @@ use x509_parser::prelude::{ASN1Time, FromDer as _};
 
 use super::keys::Vault;
 use super::leaf::{authority_information_access, certificate_policies};
-use super::lint::issuer;
+use super::lint::authority::{self, Place};
 use super::signer::{Key, KeyKind, Scheme, Unsigned};
-use super::{Refusal, Settings, Urls, chains, der, generation, is_sm2_name};
+use super::{Refusal, Settings, Urls, chains, generation, is_sm2_name};
 use crate::domain::{Serial, Timestamp};
 
 /// anyPolicy (RFC 5280 section 4.2.1.4).
@@ -184,7 +184,7 @@ impl Opening<'_> {
 
     /// A root's certificate, signed by itself.
     pub(super) fn self_signed(&self, number: u8, key: &Key) -> Result<Vec<u8>, Refusal> {
-        Ok(self.root_params(number, key).self_signed(&key)?.der().to_vec())
+        authority::issue(&self.root_params(number, key), &self.place(key, None, false))
     }
 
     /// The latest generation of an intermediate whose time has come. None if there is no certificate at all.
@@ -265,7 +265,7 @@ impl Opening<'_> {
 
     /// Signs an intermediate's certificate, linted as what it is to become, and stores it.
     pub(super) fn certify(&self, name: &str, key: &Key, root: &Authority, file: &str) -> Result<(), Refusal> {
-        let der = self.certificate(&self.intermediate_params(name, key, root), key, root, Some(0))?;
+        let der = authority::issue(&self.intermediate_params(name, key, root), &self.place(key, Some(root), false))?;
         self.vault.store_certificate(file, &der)
     }
 
@@ -275,7 +275,7 @@ impl Opening<'_> {
         params.distinguished_name = self.name(&root_common_name(self.settings, root_number(&new.name).unwrap_or(0)));
         params.not_after = new.not_after.min(root.not_after).to_offset();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let der = self.certificate(&params, &new.key, root, None)?;
+        let der = authority::issue(&params, &self.place(&new.key, Some(root), true))?;
         let (_, certificate) = X509Certificate::from_der(&der)?;
         if certificate.subject().as_raw() != new.subject {
             return Err(format!("{}.pem has another subject than a root of these settings has", new.name).into());
@@ -283,20 +283,8 @@ impl Opening<'_> {
         Ok(der)
     }
 
-    fn certificate(
-        &self,
-        params: &CertificateParams,
-        key: &Key,
-        root: &Authority,
-        path_length: Option<u8>,
-    ) -> Result<Vec<u8>, Refusal> {
-        let issuer = root.unsigned.as_ref().ok_or("an SM2 root certifies SM2 intermediates alone")?;
-        let unsigned = params.signed_by(key, issuer)?;
-        let tbs = der::only(unsigned.der(), der::SEQUENCE).and_then(der::take).map(|(tbs, _)| tbs.whole);
-        let tbs = tbs.ok_or("the certificate builder wrote no certificate")?;
-        let expected = issuer::Expected { key, root, urls: self.urls, path_length };
-        issuer::check(tbs, &expected).map_err(|fault| fault.to_string())?;
-        root.key.signed(tbs).map_err(|error| format!("{error:?}").into())
+    fn place<'a>(&'a self, key: &'a Key, root: Option<&'a Authority>, links: bool) -> Place<'a> {
+        Place { key, root, links, settings: self.settings, urls: self.urls, now: self.now }
     }
 
     /// Baseline Requirements 7.1.2.1: CABF-SCA-02 to -04.

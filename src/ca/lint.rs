@@ -3,15 +3,14 @@
 //! The expected octets are written down here a second time, without the library that built the certificate, so that
 //! neither a fault of that library nor one of `leaf` reaches a signature (CABF-LNT-01).
 
+pub(super) mod authority;
 pub(super) mod crl;
-pub(super) mod issuer;
 pub(super) mod responder;
+pub(super) mod rules;
 pub(super) mod sm2;
-
 mod subject;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
 use time::OffsetDateTime;
 use x509_parser::certificate::TbsCertificateParser;
@@ -21,9 +20,10 @@ use x509_parser::x509::X509Version;
 
 use super::hierarchy::Authority;
 use super::spki::PublicKey;
-use super::{LeafPlan, MAX_COMMON_NAME, Urls, der, signer};
+use super::{LeafPlan, Urls, der, signer};
 use crate::domain::csr::SubjectKey;
 use crate::domain::{Identifier, Timestamp};
+use rules::Scope;
 
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
@@ -87,54 +87,38 @@ struct Expected {
     value: Vec<u8>,
 }
 
-/// Checks a TBSCertificate against its plan.
-pub(super) fn check(tbs: &[u8], plan: &LeafPlan, authority: &Authority, urls: &Urls, shards: u16) -> Result<(), Fault> {
-    check_plan(plan, authority)?;
+/// Checks a TBSCertificate against its plan, and the plan against the rules that hold for all.
+pub(super) fn check(
+    tbs: &[u8],
+    plan: &LeafPlan,
+    authority: &Authority,
+    urls: &Urls,
+    shards: u16,
+    scope: Scope,
+) -> Result<(), Fault> {
+    rules::check(plan, authority, scope)?;
     let key = match PublicKey::read(&plan.spki) {
         Ok(key) => key,
         Err(_) => return fault("subject_key", "the subject's key is of no accepted kind"),
     };
-    ensure(key.kind == plan.key, "subject_key", "the subject's key is not of the kind that the plan says")?;
+    let expected = extensions(plan, key, authority, urls, shards);
+    compare(tbs, &Fields::expected(plan, authority)?, &expected)
+}
+
+/// Compares a TBSCertificate with what it has to be, field by field and then as a whole.
+fn compare(tbs: &[u8], fields: &Fields<'_>, expected: &[Expected]) -> Result<(), Fault> {
     let parsed = TbsCertificateParser::new().with_deep_parse_extensions(false).parse(tbs);
     let Ok(([], certificate)) = parsed else {
         return fault("tbs_structure", "it is not one TBSCertificate in DER");
     };
-    let fields = Fields::expected(plan, authority)?;
     fields.check(&certificate)?;
-    let expected = extensions(plan, key, authority, urls, shards);
-    check_extensions(&certificate, &expected)?;
+    check_extensions(&certificate, expected)?;
     // What the parser passes over (octets left over inside an element, lengths not in their shortest form) shows here:
     // the octets are exactly those of the parts that were just compared.
     let ordered = certificate.extensions().iter().filter_map(|found| {
         expected.iter().find(|extension| extension.name == found.oid.as_bytes()).map(Expected::encode)
     });
     ensure(fields.encode(ordered.collect::<Vec<_>>().concat()) == tbs, "canonical_der", "it is not in its DER form")
-}
-
-/// What a plan may never ask for, whoever made it.
-fn check_plan(plan: &LeafPlan, authority: &Authority) -> Result<(), Fault> {
-    // CABF-SUB-01: positive, below 2^159, of at least 64 bits (the first octet of `Serial` is fixed to 0b01xxxxxx).
-    ensure(plan.serial.as_bytes()[0] & 0xc0 == 0x40, "serial_entropy", "the serial was not made by this CA")?;
-    ensure(!plan.names.is_empty(), "names_present", "there are no names")?;
-    let unique = plan.names.iter().collect::<BTreeSet<_>>().len() == plan.names.len();
-    ensure(unique, "names_unique", "a name stands there twice")?;
-    if let Some(name) = &plan.common_name {
-        // CABF-SUB-08.
-        ensure(plan.names.contains(name), "common_name_in_names", "the common name is none of the names")?;
-        let short = name.to_string().chars().count() <= MAX_COMMON_NAME;
-        ensure(short, "common_name_length", "the common name has more than 64 characters")?;
-    }
-    subject::check_plan(plan)?;
-    ensure(plan.not_before < plan.not_after, "validity_order", "it ends before it begins")?;
-    if plan.not_after > authority.not_after {
-        // CABF-VAL-16.
-        let (name, end) = (&authority.name, authority.not_after);
-        return fault(
-            "validity_within_issuer",
-            format!("it would end at {}, after its issuer {name}, which ends at {end}", plan.not_after),
-        );
-    }
-    Ok(())
 }
 
 /// The fields of a TBSCertificate apart from its extensions, each as its DER element.
@@ -150,15 +134,9 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn expected(plan: &'a LeafPlan, authority: &'a Authority) -> Result<Self, Fault> {
-        let signature = match PublicKey::read(&authority.spki).map(|key| key.kind) {
-            Ok(SubjectKey::P256) => ECDSA_SHA256,
-            Ok(SubjectKey::P384) => ECDSA_SHA384,
-            Ok(SubjectKey::Rsa2048 | SubjectKey::Rsa3072 | SubjectKey::Rsa4096) => RSA_SHA256,
-            Ok(SubjectKey::Sm2) | Err(_) => return fault("issuer_key", "the issuer's key is of no accepted kind"),
-        };
         Ok(Self {
             serial: der::encode(der::INTEGER, &[plan.serial.as_bytes()]),
-            signature,
+            signature: signature_of(&authority.spki)?,
             issuer: &authority.subject,
             not_before: plan.not_before.whole_second(),
             not_after: plan.not_after.whole_second(),
@@ -196,6 +174,16 @@ impl<'a> Fields<'a> {
             der::SEQUENCE,
             &[&version, &self.serial, self.signature, self.issuer, &validity, &self.subject, self.spki, &extensions],
         )
+    }
+}
+
+/// How a key signs (CABF-SUB-03): by its kind alone.
+fn signature_of(spki: &[u8]) -> Result<&'static [u8], Fault> {
+    match PublicKey::read(spki).map(|key| key.kind) {
+        Ok(SubjectKey::P256) => Ok(ECDSA_SHA256),
+        Ok(SubjectKey::P384) => Ok(ECDSA_SHA384),
+        Ok(SubjectKey::Rsa2048 | SubjectKey::Rsa3072 | SubjectKey::Rsa4096) => Ok(RSA_SHA256),
+        Ok(SubjectKey::Sm2) | Err(_) => fault("issuer_key", "the issuer's key is of no accepted kind"),
     }
 }
 

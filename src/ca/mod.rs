@@ -34,6 +34,7 @@ pub mod token;
 mod weak;
 
 use hierarchy::{Authority, Hierarchy, Opening};
+use lint::rules::Scope;
 use national::Use;
 use signer::KeyKind;
 
@@ -86,6 +87,22 @@ pub struct Settings {
     pub ocsp: bool,
     /// A token that keys live on, instead of files.
     pub pkcs11: Option<token::Settings>,
+    /// Whether this is the CA of a private network, which certifies internal names and reserved addresses, for up to 825
+    /// days. What every other CA signs keeps to the Baseline Requirements in this.
+    pub private: bool,
+    /// Which ceiling no certificate's validity may exceed, whatever the catalogue says.
+    pub validity_schedule: Schedule,
+}
+
+/// Ceilings of validity (Baseline Requirements 6.3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// 398 days at any time, as before 2026-03-15.
+    #[default]
+    Documented,
+    /// 200 days since 2026-03-15, 100 from 2027-03-15, 47 from 2029-03-15.
+    BaselineRequirements,
 }
 
 /// What is to be certified.
@@ -176,6 +193,8 @@ impl Default for Settings {
             rsa_bits: 2048,
             ocsp: true,
             pkcs11: None,
+            private: false,
+            validity_schedule: Schedule::Documented,
         }
     }
 }
@@ -403,10 +422,24 @@ impl Ca {
         if plan.key == SubjectKey::Sm2 {
             return self.prepare_national(plan, Use::Signature);
         }
+        self.prepare_for(self.scope(), plan)
+    }
+
+    /// The same for the certificate of this server itself, which has whatever name the operator gave it.
+    pub fn prepare_own(&self, plan: &LeafPlan) -> Result<Prepared> {
+        self.prepare_for(Scope::Own, plan)
+    }
+
+    fn prepare_for(&self, scope: Scope, plan: &LeafPlan) -> Result<Prepared> {
         let authority = self.authority(&plan.issuer, plan.key)?;
         let tbs = leaf::build(plan, authority, &self.urls, self.settings.crl_shards)?;
-        lint::check(&tbs, plan, authority, &self.urls, self.settings.crl_shards).map_err(Error::internal)?;
+        lint::check(&tbs, plan, authority, &self.urls, self.settings.crl_shards, scope).map_err(Error::internal)?;
         Ok(Prepared { tbs, authority: authority.clone() })
+    }
+
+    /// For whom this CA signs.
+    fn scope(&self) -> Scope {
+        if self.settings.private { Scope::Private } else { Scope::Public(self.settings.validity_schedule) }
     }
 
     /// Checks the octets of a TBSCertificate against a plan, as `prepare` does. The source of the error names the lint.
@@ -414,9 +447,10 @@ impl Ca {
         let authority = self.authority(&plan.issuer, plan.key)?;
         if plan.key == SubjectKey::Sm2 {
             let (urls, shards) = (&self.urls, self.settings.crl_shards);
-            return lint::sm2::check(tbs, plan, Use::Signature, authority, urls, shards).map_err(Error::internal);
+            let checked = lint::sm2::check(tbs, plan, Use::Signature, authority, urls, shards, self.scope());
+            return checked.map_err(Error::internal);
         }
-        lint::check(tbs, plan, authority, &self.urls, self.settings.crl_shards).map_err(Error::internal)
+        lint::check(tbs, plan, authority, &self.urls, self.settings.crl_shards, self.scope()).map_err(Error::internal)
     }
 
     /// Signs what was prepared: exactly those octets.

@@ -69,7 +69,7 @@ impl Ca {
     pub(super) fn prepare_national(&self, plan: &LeafPlan, usage: Use) -> Result<Prepared> {
         let authority = self.authority(&plan.issuer, plan.key)?;
         let tbs = leaf(plan, usage, authority, &self.urls, self.settings.crl_shards)?;
-        let linted = lint::sm2::check(&tbs, plan, usage, authority, &self.urls, self.settings.crl_shards);
+        let linted = lint::sm2::check(&tbs, plan, usage, authority, &self.urls, self.settings.crl_shards, self.scope());
         linted.map_err(Error::internal)?;
         Ok(Prepared { tbs, authority: authority.clone() })
     }

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest::{SHA256, digest};
 
 use super::{Catalog as Files, Config, Fault};
+use crate::ca::Schedule as CaSchedule;
 use crate::domain::certificate::hex32;
 use crate::http::ServerCertificate;
-use crate::policy::catalog::{Catalog, Demands};
+use crate::policy::catalog::{Catalog, Demands, Product};
 use crate::policy::names::Names;
+use crate::policy::settings::Schedule;
 use crate::policy::weak_keys::WeakKeys;
 use crate::va::perspectives::settings::{BadFile, Mode};
 
@@ -53,6 +55,7 @@ impl Config {
         let names = Source::read(&self.catalog.names, Some((&usual.names, BUILT_IN_NAMES)));
         let weak_keys: Vec<Source> = self.catalog.weak_keys.iter().map(|path| Source::read(path, None)).collect();
         let catalog = products.parse(|text| Catalog::parse_for(text, demands));
+        let catalog = catalog.and_then(|catalog| self.compare_schedules(catalog));
         match (catalog, names.parse(Names::parse), all_weak_keys(&weak_keys)) {
             (Ok(catalog), Ok(listed), Ok(weak)) => {
                 let sources: Vec<Source> = [products, names].into_iter().chain(weak_keys).collect();
@@ -84,6 +87,19 @@ impl Config {
             )]
         };
         settings.tls().map(drop).map_err(told)
+    }
+
+    /// What the last lint would refuse order by order is better told at the start.
+    fn compare_schedules(&self, catalog: Catalog) -> Result<Catalog, Vec<Fault>> {
+        let tighter = !self.ca.private && self.ca.validity_schedule == CaSchedule::BaselineRequirements;
+        let longer = catalog.settings().validity_schedule == Schedule::Documented;
+        if !(tighter && longer && catalog.products().any(Product::is_documented)) {
+            return Ok(catalog);
+        }
+        let file = self.catalog.products.display().to_string();
+        let reason = "\"documented\" lets products last longer than ca.validity_schedule, \"baseline-requirements\", lets \
+                      anything be signed for; set both alike";
+        Err(vec![Fault::new(&file, "settings.validity_schedule", reason)])
     }
 
     /// The certificate from elsewhere for the main listener; none if the server is to issue its own.

@@ -276,3 +276,14 @@ allowed_failures = 2
     assert!(fault.reason.contains("cannot be read"), "{fault}");
     assert_eq!(Config::default().check_perspective_files(), Ok(()));
 }
+
+#[test]
+fn a_ceiling_of_validity_that_the_catalogue_exceeds_is_told_at_the_start() {
+    let mut config = Config::default();
+    assert!(config.load_catalog().is_ok());
+    config.ca.validity_schedule = crate::ca::Schedule::BaselineRequirements;
+    let faults = config.load_catalog().unwrap_err();
+    assert!(faults[0].to_string().contains("settings.validity_schedule"), "{}", faults[0]);
+    config.ca.private = true;
+    assert!(config.load_catalog().is_ok());
+}

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod authz;
 pub mod certificate;
 pub mod channel;
+pub mod country;
 pub mod csr;
 pub mod customer;
 pub mod delivery;

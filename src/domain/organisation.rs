@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CustomerId, Error, OrganisationId, PersonId, Result, Timestamp};
+use super::{CustomerId, Error, OrganisationId, PersonId, Result, Timestamp, country};
 
 /// An organisation profile. It never changes but for its standing, and is never deleted: who has other data makes another
 /// one (ORG-06).
@@ -259,6 +259,13 @@ impl Standing {
     }
 }
 
+/// Whether a text only says that there is none, which stands in no certificate (Baseline Requirements 7.1.4.2: metadata such
+/// as ".", "-" and " ", or other indications that a field is absent or does not apply).
+pub fn says_nothing(text: &str) -> bool {
+    const WORDS: [&str; 7] = ["n/a", "none", "null", "nil", "not applicable", "unknown", "undefined"];
+    !text.chars().any(char::is_alphanumeric) || WORDS.contains(&text.to_ascii_lowercase().as_str())
+}
+
 impl OrganisationFacts {
     /// The same without blanks around the values, if nothing is missing and each value fits into a certificate.
     pub fn checked(self) -> Result<Self> {
@@ -338,6 +345,8 @@ impl Fields {
             self.faults.push(format!("Field \"{field}\" has more than {most} characters"));
         } else if value.chars().any(char::is_control) {
             self.faults.push(format!("Field \"{field}\" has control characters"));
+        } else if says_nothing(value) {
+            self.faults.push(format!("Field \"{field}\" is \"{value}\", which says nothing"));
         }
         value.to_owned()
     }
@@ -349,7 +358,7 @@ impl Fields {
 
     fn country(&mut self, field: &str, value: &str) -> String {
         let value = self.needed(field, value, 64).to_ascii_uppercase();
-        if !value.is_empty() && (value.len() != 2 || !value.bytes().all(|b| b.is_ascii_uppercase())) {
+        if !value.is_empty() && !country::is_assigned(&value) {
             self.faults.push(format!("Field \"{field}\" is not the two letters of a country, as in \"CN\""));
         }
         value

@@ -57,7 +57,7 @@ impl Ra {
             not_before,
             not_after,
         };
-        let Signed { der, issuer } = self.signed(self.ca.prepare(&plan)?).await?;
+        let Signed { der, issuer } = self.signed(self.ca.prepare_own(&plan)?).await?;
         self.note_signed(entry, &issuer, &der).await?;
         let above = self.ca.chains(&issuer).and_then(|chains| chains.first()).cloned().unwrap_or_default();
         let chain = std::iter::once(der).chain(above).collect();

@@ -64,7 +64,7 @@ fn refusal(domain: &str, name: &str, why: &str, terms: &CaaTerms) -> Fault {
 }
 
 /// Judges the record set that counts; the error is what follows "CAA at so-and-so".
-fn judge(records: &[CaaRecord], wildcard: bool, terms: &CaaTerms) -> Result<(), String> {
+pub(super) fn judge(records: &[CaaRecord], wildcard: bool, terms: &CaaTerms) -> Result<(), String> {
     // RFC 8659 section 4.5: a critical property that is not understood forbids.
     if let Some(record) = records.iter().find(|record| record.critical && !is_known(&record.tag)) {
         return Err(format!("permits nobody: `{record}` is critical and unknown here"));

@@ -184,15 +184,7 @@ impl Dns {
             self.may_be_asked(&at, aliases > 0)?;
             let response = self.ask(&at, kind).await?;
             let asked = at.clone();
-            while let Some(target) = response.answers.iter().find_map(|record| alias_of(record, &at)) {
-                at = target.clone();
-                aliases += 1;
-                if aliases > MAX_ALIASES {
-                    return Err(Failure::passing(format!("more than {MAX_ALIASES} aliases (CNAME) in a row")));
-                }
-            }
-            let records: Vec<T> =
-                response.answers.iter().filter(|r| r.name == at).filter_map(|r| T::pick(&r.data)).collect();
+            let records: Vec<T> = picked(&response, &mut at, &mut aliases)?;
             // A recursive server has looked at the target of an alias; an authoritative one leaves it to us. And a
             // validated alias without its target proves nothing of the target, for anyone can cut an answer short.
             let told = !self.is_validating() && (response.recursion_available || response.soa().is_some());
@@ -233,31 +225,44 @@ impl Dns {
             Ok(result) => result.or_else(negative)?,
             Err(_) => return Err(Failure::passing(format!("no answer within {} ms", self.limit.as_millis()))),
         };
-        self.judge(response)
+        judge(response, self.is_validating())
     }
+}
 
-    /// Lets only real answers through; RFC 8659 section 3 forbids to take a failure for "no records".
-    fn judge(&self, response: DnsResponse) -> Result<DnsResponse, Failure> {
-        match response.response_code {
-            ResponseCode::NoError | ResponseCode::NXDomain => {}
-            code => return Err(Failure::answered(code)),
-        }
-        if self.is_validating() {
-            // What could not be proven either way (a DS record withheld, say) counts as little as what is bogus.
-            let judged = response.answers.iter().filter(|record| record.record_type() != RecordType::RRSIG);
-            let doubtful = judged.clone().any(|record| !matches!(record.proof, Proof::Secure | Proof::Insecure));
-            if doubtful || DnssecSummary::from_records(response.authorities.iter()) == DnssecSummary::Bogus {
-                return Err(Failure::passing("DNSSEC validation failed".to_owned()));
-            }
-        }
-        let refers = response.answers.is_empty()
-            && response.soa().is_none()
-            && response.authorities.iter().any(|record| record.record_type() == RecordType::NS);
-        if refers {
-            return Err(Failure::passing("the resolver answered with a referral, so it is not a recursive one".into()));
-        }
-        Ok(response)
+/// Lets only real answers through; RFC 8659 section 3 forbids to take a failure for "no records".
+fn judge(response: DnsResponse, validating: bool) -> Result<DnsResponse, Failure> {
+    match response.response_code {
+        ResponseCode::NoError | ResponseCode::NXDomain => {}
+        code => return Err(Failure::answered(code)),
     }
+    if validating {
+        // What could not be proven either way (a DS record withheld, say) counts as little as what is bogus.
+        let judged = response.answers.iter().filter(|record| record.record_type() != RecordType::RRSIG);
+        let doubtful = judged.clone().any(|record| !matches!(record.proof, Proof::Secure | Proof::Insecure));
+        if doubtful || DnssecSummary::from_records(response.authorities.iter()) == DnssecSummary::Bogus {
+            return Err(Failure::passing("DNSSEC validation failed".to_owned()));
+        }
+    }
+    let refers = response.answers.is_empty()
+        && response.soa().is_none()
+        && response.authorities.iter().any(|record| record.record_type() == RecordType::NS);
+    if refers {
+        return Err(Failure::passing("the resolver answered with a referral, so it is not a recursive one".into()));
+    }
+    Ok(response)
+}
+
+/// The records of one kind that an answer has of a name, its aliases followed: `at` becomes where they lead, and `aliases`
+/// counts them.
+fn picked<T: Held>(response: &DnsResponse, at: &mut Name, aliases: &mut usize) -> Result<Vec<T>, Failure> {
+    while let Some(target) = response.answers.iter().find_map(|record| alias_of(record, at)) {
+        *at = target.clone();
+        *aliases += 1;
+        if *aliases > MAX_ALIASES {
+            return Err(Failure::passing(format!("more than {MAX_ALIASES} aliases (CNAME) in a row")));
+        }
+    }
+    Ok(response.answers.iter().filter(|r| r.name == *at).filter_map(|r| T::pick(&r.data)).collect())
 }
 
 /// What can be asked for: how it is read from a record and shown to people.
@@ -415,4 +420,17 @@ fn system_resolvers() -> Result<Vec<SocketAddr>, BoxError> {
 fn trust_anchor(file: &Path) -> Result<Arc<TrustAnchors>, BoxError> {
     let anchors = TrustAnchors::from_file(file).map_err(|error| format!("{}: {error}", file.display()))?;
     Ok(Arc::new(anchors))
+}
+
+/// What a message of the DNS, as it comes over the wire, says of `name`; none if it is no answer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn read_message<T: Held>(message: &[u8], name: &str, validating: bool) -> Option<Answer<T>> {
+    let response = DnsResponse::from_buffer(message.to_vec()).ok()?;
+    let response = judge(response, validating).ok()?;
+    let (mut at, mut aliases) = (fqdn(name).ok()?, 0);
+    let records: Vec<T> = picked(&response, &mut at, &mut aliases).ok()?;
+    let exists = !records.is_empty() || response.response_code != ResponseCode::NXDomain;
+    let answer = Answer { records, exists, alias: (aliases > 0).then(|| plain(&at)) };
+    assert!(answer.via().len() + answer.summary().len() < 100_000, "what is noted of an answer is short");
+    Some(answer)
 }

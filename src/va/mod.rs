@@ -4,6 +4,8 @@ mod caa;
 mod diagnosis;
 mod dns;
 mod dns01;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod http01;
 mod https;
 pub mod perspectives;

@@ -111,7 +111,7 @@ impl Tls {
 }
 
 /// Judges the certificate (RFC 8737 section 3); the error is what follows "a certificate that".
-fn judge(certificate: &[u8], identifier: &Identifier, key_authorization: &str) -> Result<(), String> {
+pub(super) fn judge(certificate: &[u8], identifier: &Identifier, key_authorization: &str) -> Result<(), String> {
     let certificate = parse(certificate).ok_or("can't be parsed")?;
     let san = certificate.subject_alternative_name().map_err(|_| "has a malformed subjectAltName")?;
     let names = san.map_or(&[][..], |san| san.value.general_names.as_slice());

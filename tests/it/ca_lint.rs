@@ -3,11 +3,12 @@
 use std::error::Error as _;
 use std::time::Duration;
 
-use chancery::ca::{LeafPlan, Settings};
-use chancery::domain::Serial;
+use chancery::ca::{LeafPlan, Schedule, Settings};
 use chancery::domain::csr::SubjectKey;
+use chancery::domain::organisation::{EvSubject, Subject};
+use chancery::domain::{Serial, Timestamp};
 
-use crate::ca_tools::{P256, RSA2048, TestCa, names, plan, request};
+use crate::ca_tools::{DAY, NOW, P256, RSA2048, TestCa, names, one_issuer, plan, request};
 
 /// What the lints say of these octets: nothing, or a lint and its reason.
 fn found(test: &TestCa, tbs: &[u8], plan: &LeafPlan) -> String {
@@ -164,4 +165,157 @@ fn every_extension_stands_exactly_once_and_no_other_does() {
     loose[place + 1] += 2;
     loose.splice(place + 32..place + 32, [5, 0]);
     assert!(found(&test, &put_together(&loose, &extensions), &plan).starts_with("lint canonical_der"));
+}
+
+/// The CA that everybody relies on, unlike `TestCa::new`.
+fn public(settings: Settings) -> TestCa {
+    TestCa::exactly(Settings { rsa_issuers: false, ..settings })
+}
+
+/// What is said of a plan when its certificate is to be made.
+fn refusal(test: &TestCa, plan: &LeafPlan) -> String {
+    match test.ca.prepare(plan) {
+        Ok(_) => String::new(),
+        Err(error) => error.source().expect("a cause").to_string(),
+    }
+}
+
+#[test]
+fn names_and_addresses_that_nobody_can_own_are_for_private_networks_alone() {
+    let key = request(P256);
+    let (public, private) = (public(one_issuer()), TestCa::new());
+    for name in
+        ["zone-one.cn", "*.zone-one.cn", "xn--bcher-kva.de", "a.github.io", "*.github.io", "9.9.9.9", "2620:fe::fe"]
+    {
+        assert_eq!(refusal(&public, &plan(&key, &[name])), "", "{name}");
+    }
+    for (lint, name) in [
+        ("dns_name_public", "host.corp"),
+        ("dns_name_public", "www.example"),
+        ("dns_name_public", "printer.local"),
+        ("dns_name_public", "a.test"),
+        ("dns_name_public", "abc.onion"),
+        ("dns_name_public", "1.2.0.192.in-addr.arpa"),
+        ("wildcard_of_suffix", "*.co.uk"),
+        ("wildcard_of_suffix", "*.com.cn"),
+        ("ip_reserved", "192.168.1.1"),
+        ("ip_reserved", "192.0.2.1"),
+        ("ip_reserved", "127.0.0.1"),
+        ("ip_reserved", "fd00::1"),
+        ("ip_reserved", "2001:db8::1"),
+    ] {
+        let plan = plan(&key, &["zone-one.cn", name]);
+        let found = refusal(&public, &plan);
+        assert!(found.starts_with(&format!("lint {lint}:")), "{name}: {found}");
+        assert_eq!(refusal(&private, &plan), "", "{name}");
+    }
+}
+
+#[test]
+fn no_validity_exceeds_its_ceiling() {
+    let key = request(P256);
+    let of = |test: &TestCa, from: u64, days: u32| {
+        let not_before = Timestamp::from_secs(from);
+        let not_after = not_before + days * DAY - Duration::from_secs(1);
+        let plan = LeafPlan { not_before, not_after, ..plan(&key, &["zone-one.cn"]) };
+        let longer = LeafPlan { not_after: not_after + Duration::from_secs(1), ..plan.clone() };
+        assert_eq!(refusal(test, &plan), "", "{from}, {days} days");
+        let found = refusal(test, &longer);
+        assert!(found.starts_with("lint validity_ceiling:"), "{from}, {days} days and a second: {found}");
+    };
+    let now = NOW.as_secs();
+    of(&public(one_issuer()), now, 398);
+    of(&TestCa::new(), now, 825);
+    let calendar = public(Settings { validity_schedule: Schedule::BaselineRequirements, ..one_issuer() });
+    // Each line of the calendar begins at midnight; notBefore is an hour before the signature.
+    for (from, days) in [
+        (now, 200),
+        (1_805_068_800 - 3601, 200),
+        (1_805_068_800 - 3600, 100),
+        (1_868_227_200 - 3601, 100),
+        (1_868_227_200 - 3600, 47),
+        (1_773_532_800 - 3601, 398),
+    ] {
+        of(&calendar, from, days);
+    }
+}
+
+#[test]
+fn a_key_that_gives_itself_away_is_not_certified() {
+    let test = TestCa::new();
+    let good = plan(&request(P256), &["example.com"]);
+    let mut off_curve = good.clone();
+    *off_curve.spki.last_mut().unwrap() ^= 1;
+    assert!(refusal(&test, &off_curve).starts_with("lint subject_key_point:"));
+    // The modulus is the last but one number in it: an even one is divisible by two.
+    let mut even = plan(&request(RSA2048), &["example.com"]);
+    let place = even.spki.len() - 6;
+    even.spki[place] &= 0xfe;
+    assert!(refusal(&test, &even).starts_with("lint subject_key_strength:"), "{}", refusal(&test, &even));
+    let (_, issuer) = x509_parser::parse_x509_certificate(test.ca.issuer_der("chancery").unwrap()).unwrap();
+    let own = LeafPlan { spki: issuer.public_key().raw.to_vec(), ..good };
+    assert!(refusal(&test, &own).starts_with("lint subject_key_of_issuer:"));
+}
+
+#[test]
+fn subjects_say_something_and_their_countries_exist() {
+    let test = TestCa::new();
+    let subject = |change: fn(&mut Subject)| {
+        let mut subject = Subject {
+            organisation: "Zone Ltd".to_owned(),
+            street: Some("1 Keji Road".to_owned()),
+            locality: Some("Shenzhen".to_owned()),
+            state: Some("Guangdong".to_owned()),
+            postal_code: Some("518057".to_owned()),
+            country: "CN".to_owned(),
+            ev: Some(EvSubject {
+                business_category: "Private Organization".to_owned(),
+                jurisdiction_country: "CN".to_owned(),
+                jurisdiction_state: None,
+                jurisdiction_locality: None,
+                registration_number: "91440300708461136T".to_owned(),
+            }),
+        };
+        change(&mut subject);
+        subject
+    };
+    let key = request(P256);
+    let of = |names: &[&str], change| {
+        let plan = plan(&key, names);
+        refusal(&test, &LeafPlan { common_name: Some(plan.names[0].clone()), subject: Some(subject(change)), ..plan })
+    };
+    assert_eq!(of(&["example.com"], |_| {}), "");
+    type Change = fn(&mut Subject);
+    let cases: [(&str, Change); 12] = [
+        ("subject_attribute", |subject| subject.country = "ZZ".to_owned()),
+        ("subject_attribute", |subject| subject.country = "cn".to_owned()),
+        ("subject_attribute", |subject| subject.organisation = "-".to_owned()),
+        ("subject_attribute", |subject| subject.organisation = "x".repeat(65)),
+        ("subject_attribute", |subject| subject.street = Some("N/A".to_owned())),
+        ("subject_attribute", |subject| subject.postal_code = Some("None".to_owned())),
+        ("subject_attribute", |subject| subject.state = Some(" Guangdong".to_owned())),
+        ("subject_attribute", |subject| subject.locality = Some("x".repeat(129))),
+        ("subject_place", |subject| (subject.state, subject.locality) = (None, None)),
+        ("subject_business_category", |subject| subject.ev.as_mut().unwrap().business_category = "Club".to_owned()),
+        ("subject_attribute", |subject| subject.ev.as_mut().unwrap().jurisdiction_country = "EU".to_owned()),
+        ("subject_attribute", |subject| subject.ev.as_mut().unwrap().registration_number = "1".repeat(65)),
+    ];
+    for (lint, change) in cases {
+        let found = of(&["example.com"], change);
+        assert!(found.starts_with(&format!("lint {lint}:")), "{lint}: {found}");
+    }
+    assert!(of(&["*.example.com"], |_| {}).starts_with("lint ev_names:"));
+}
+
+#[test]
+fn a_common_name_is_one_of_the_names_and_short() {
+    let test = TestCa::new();
+    let plan = plan(&request(P256), &["example.com"]);
+    let other = LeafPlan { common_name: names(&["example.org"]).pop(), ..plan.clone() };
+    assert!(refusal(&test, &other).starts_with("lint common_name_in_names:"));
+    let long = names(&[&format!("{}.example.com", "x".repeat(60))]);
+    let long = LeafPlan { common_name: long.first().cloned(), names: long, ..plan.clone() };
+    assert!(refusal(&test, &long).starts_with("lint common_name_length:"));
+    let late = LeafPlan { not_before: NOW + 3600 * DAY, not_after: NOW + 3660 * DAY, ..plan };
+    assert!(refusal(&test, &late).starts_with("lint validity_within_issuer:"));
 }

@@ -133,7 +133,7 @@ fn a_plan_that_the_profile_does_not_permit_is_never_signed() {
     type Change<'a> = &'a dyn Fn(&mut Subject);
     let cases: [(&str, Change<'_>); 10] = [
         ("subject_place", &|subject| (subject.state, subject.locality) = (None, None)),
-        ("countryName (\"China\") is not two capital letters", &|subject| subject.country = "China".to_owned()),
+        ("countryName (\"China\") is no country of ISO 3166-1", &|subject| subject.country = "China".to_owned()),
         ("countryName (\"cn\")", &|subject| subject.country = "cn".to_owned()),
         ("organizationName", &|subject| subject.organisation = "长".repeat(65)),
         ("localityName (\"-\") says nothing", &|subject| subject.locality = Some("-".to_owned())),

@@ -32,7 +32,12 @@ impl TestCa {
         Self::with(Settings { rsa_issuers: false, ..one_issuer() })
     }
 
+    /// With the addresses and names of documentation, which only a private CA certifies.
     pub fn with(settings: Settings) -> Self {
+        Self::exactly(Settings { private: true, ..settings })
+    }
+
+    pub fn exactly(settings: Settings) -> Self {
         let directory = TempDir::new().unwrap();
         let ca = Ca::open(&directory.path().join("keys"), &settings, PKI, NOW).unwrap();
         Self { ca, directory, settings }

@@ -76,6 +76,7 @@ mod http_tls;
 mod limits_orders;
 mod limits_pausing;
 mod money_tools;
+mod lints_listed;
 mod notices_delivery;
 mod notices_tools;
 mod ocsp_tools;

@@ -128,10 +128,7 @@ fn cites(text: &str, rule: &str) -> bool {
 
 #[test]
 fn the_tests_that_are_named_exist() {
-    let mut known = BTreeSet::new();
-    for (directory, prefix) in [("tests/it", ""), ("src", "chancery::")] {
-        collect(&root().join(directory), &root().join(directory), prefix, &mut known);
-    }
+    let known = known_tests();
     let clients = fs::read_to_string(root().join("tests/clients/suites/products.py")).unwrap();
     for Row { rule, tests, .. } in rows() {
         for test in tests {
@@ -142,6 +139,15 @@ fn the_tests_that_are_named_exist() {
             assert!(exists, "{rule}: there is no test {test}");
         }
     }
+}
+
+/// The tests of this package, as `module::function`; unit tests begin with `chancery::`.
+pub fn known_tests() -> BTreeSet<String> {
+    let mut known = BTreeSet::new();
+    for (directory, prefix) in [("tests/it", ""), ("src", "chancery::")] {
+        collect(&root().join(directory), &root().join(directory), prefix, &mut known);
+    }
+    known
 }
 
 /// The tests of all files below a directory as `module::function`.

@@ -197,6 +197,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("cli", &["app", "ca", "clock", "config", "domain", "store", "telemetry"]),
     ("main", &["cli"]),
     ("lib", &[]),
+    // For the fuzzer and the tests alone.
+    ("fuzzing", &["acme", "ca", "domain", "paper", "policy", "va"]),
 ];
 
 #[test]

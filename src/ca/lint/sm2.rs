@@ -1,6 +1,7 @@
 //! The same independent look at the two certificates of an SM2 pair: all octets of both are written down here a second time.
 
-use super::{Fault, check_plan, ensure, fault, general_name, subject, time};
+use super::rules::{self, Scope};
+use super::{Fault, ensure, fault, general_name, subject, time};
 use crate::ca::hierarchy::Authority;
 use crate::ca::national::Use;
 use crate::ca::spki::PublicKey;
@@ -21,8 +22,9 @@ pub(in crate::ca) fn check(
     authority: &Authority,
     urls: &Urls,
     shards: u16,
+    scope: Scope,
 ) -> Result<(), Fault> {
-    check_plan(plan, authority)?;
+    rules::check(plan, authority, scope)?;
     let sm2 = |spki| PublicKey::read(spki).ok().filter(|key| key.kind == SubjectKey::Sm2);
     let Some(key) = sm2(&plan.spki).filter(|key| key.kind == plan.key) else {
         return fault("subject_key", "the subject's key is no SM2 key");

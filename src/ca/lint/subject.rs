@@ -2,7 +2,8 @@
 
 use super::{Fault, LeafPlan, der, ensure, fault};
 use crate::domain::Identifier;
-use crate::domain::organisation::{EvSubject, Subject};
+use crate::domain::country;
+use crate::domain::organisation::{self, EvSubject, Subject};
 
 const UTF8_STRING: u8 = 0x0c;
 const PRINTABLE_STRING: u8 = 0x13;
@@ -110,14 +111,14 @@ impl Attribute<'_> {
 
     fn wrong(&self) -> Option<String> {
         let is_country = self.longest == 2;
-        if is_country && !(self.text.len() == 2 && self.text.bytes().all(|b| b.is_ascii_uppercase())) {
-            return Some("is not two capital letters".to_owned());
+        if is_country && !country::is_assigned(self.text) {
+            return Some("is no country of ISO 3166-1".to_owned());
         }
         if self.text.chars().count() > self.longest {
             return Some(format!("has more than {} characters", self.longest));
         }
         // Baseline Requirements 7.1.2.7.4: nothing that only says that there is nothing, such as "-".
-        if !self.text.chars().any(char::is_alphanumeric) {
+        if organisation::says_nothing(self.text) {
             return Some("says nothing".to_owned());
         }
         if self.text.trim() != self.text || self.text.chars().any(char::is_control) {

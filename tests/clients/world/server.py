@@ -112,7 +112,10 @@ class Server:
         config = tomllib.loads(preset.read_text())
         pki = f"{LOOPBACK}:{free_port()}"
         config.setdefault("server", {}).update(listen=self.listen, public_url=self.public_url)
-        config.setdefault("pki", {}).update(listen=pki, public_url=f"http://{pki}")
+        self.pki = f"http://{pki}"
+        # A preset that names another host than this machine keeps it, and what is published there is fetched here.
+        named = config.get("pki", {}).get("public_url", "http://localhost")
+        config.setdefault("pki", {}).update(listen=pki, public_url=self.pki if "//localhost" in named else named)
         config.setdefault("monitor", {}).update(listen=f"{LOOPBACK}:{free_port()}")
         config.setdefault("validation", {}).update(
             resolvers=[resolver], http_port=http_port, tls_port=tls_port, allow_private_addresses=True

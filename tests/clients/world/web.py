@@ -8,10 +8,10 @@ from world.ports import LOOPBACK
 
 
 class WebServer:
-    """Serves `root` on a loopback port until it is closed."""
+    """Serves `root` on a port of this machine until it is closed."""
 
-    def __init__(self, root, port):
-        self._server = ThreadingHTTPServer((LOOPBACK, port), functools.partial(_SilentFiles, directory=str(root)))
+    def __init__(self, root, port, address=LOOPBACK):
+        self._server = ThreadingHTTPServer((address, port), functools.partial(_SilentFiles, directory=str(root)))
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def close(self):

@@ -114,6 +114,8 @@ impl World {
         config.catalog.products = catalog;
         config.ca.issuers = vec!["chancery".to_owned()];
         config.ca.crl_shards = 1;
+        // Its names and addresses are those of documentation and of this machine.
+        config.ca.private = true;
         config.acme.default_product = "any".to_owned();
         config.acme.validation_tries = 1;
         // A test that must see the outcome of a job drains it; none should depend on how quick this machine is.
@@ -145,6 +147,7 @@ impl World {
             config.catalog = shipped.catalog;
             config.acme.default_product = shipped.acme.default_product;
             config.ca.issuers = shipped.ca.issuers;
+            config.ca.private = shipped.ca.private;
             // Making RSA keys takes its time, and products are the same without.
             config.ca.rsa_issuers = false;
             change(config);

@@ -1,0 +1,4 @@
+//! `chancery::fuzzing::external_binding` says what it reads.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| chancery::fuzzing::external_binding(octets));
