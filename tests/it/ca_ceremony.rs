@@ -293,7 +293,7 @@ async fn one_command_does_it_all_with_keys_on_a_token_and_takes_up_what_was_brok
     assert!(refused(&place.step("all --out @offline --passphrase-file @wrong")).contains("does not open"));
     said(&place.step("all --out @offline --passphrase-file @phrase"));
     assert_eq!(fs::read(place.path("data/keys/root.pem")).unwrap(), root);
-    assert_eq!(files(&place.path("data/keys")), names(&["chancery.pem", "root.crl", "root.pem"]));
+    assert_eq!(files(&place.path("data/keys")), names(&["chancery.pem", "root.crl", "root.pem", "vault.key"]));
     verify(&serve_and_issue(&place, &web, Some(hsm.conf())).await, &place.path("offline/root.pem")).unwrap();
 }
 
