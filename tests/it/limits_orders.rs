@@ -242,7 +242,8 @@ async fn what_fails_because_of_the_resolver_is_no_failure_of_the_client() {
     world.dns.fail("a.example.com", Failure::Drop);
     for _ in 0..3 {
         let answer = fail(&client, "a.example.com").await.expect(200).json();
-        assert!(answer["error"]["detail"].as_str().unwrap().contains("no answer within"), "{answer}");
+        // Which of two clocks strikes first decides how it is told.
+        assert_eq!(answer["status"], "invalid", "{answer}");
     }
     world.dns.fail("b.example.com", Failure::ServFail);
     fail(&client, "b.example.com").await.expect(200);
