@@ -82,7 +82,7 @@ impl FromStr for Limit {
 }
 
 /// So many in so much time; none is no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rate {
     /// How many at once from rest, and on the average in `per_s`. 0 is no limit.
     pub count: u32,

@@ -26,6 +26,7 @@ use crate::domain::{Kind, Problem};
 const MAX_ALIASES: usize = 8;
 /// What is told where a resolver of this server failed, whatever the name.
 pub(super) const NO_ANSWER: &str = "the resolver did not answer";
+pub(super) const NO_TIME: &str = "no answer within";
 pub(super) const NO_WAY: &str = "the resolver can't be reached";
 
 /// A stub resolver without a cache: a validation must see what is there now.
@@ -223,7 +224,7 @@ impl Dns {
         };
         let response = match tokio::time::timeout(self.limit, asking).await {
             Ok(result) => result.or_else(negative)?,
-            Err(_) => return Err(Failure::passing(format!("no answer within {} ms", self.limit.as_millis()))),
+            Err(_) => return Err(Failure::passing(format!("{NO_TIME} {} ms", self.limit.as_millis()))),
         };
         judge(response, self.is_validating())
     }

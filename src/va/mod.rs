@@ -125,7 +125,8 @@ pub struct Outcome {
 
 /// Whether a validation failed because a resolver of this server did not answer, which says nothing of the name.
 pub fn resolver_failed(problem: &Problem) -> bool {
-    problem.kind == Kind::Dns && [dns::NO_ANSWER, dns::NO_WAY].iter().any(|told| problem.detail.contains(told))
+    problem.kind == Kind::Dns
+        && [dns::NO_ANSWER, dns::NO_TIME, dns::NO_WAY].iter().any(|told| problem.detail.contains(told))
 }
 
 /// The validator.

@@ -81,7 +81,8 @@ impl Limits {
         }
         let rate = self.overrides.load().rate(limit, whose).unwrap_or_else(|| self.settings.rate(limit));
         let subject = subject.into();
-        let key = [0, 1].map(|half: usize| self.hashers[half].hash_one((limit, &subject)));
+        // Another rate begins with nothing used, so that whoever is helped with one is helped now.
+        let key = [0, 1].map(|half: usize| self.hashers[half].hash_one((limit, rate, &subject)));
         rate.is_on().then_some(Want { limit, rate, count: 1, subject, key })
     }
 

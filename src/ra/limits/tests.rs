@@ -135,7 +135,7 @@ fn the_most_particular_override_holds() {
         settings.overrides =
             vec![exception(format!("customer:{customer}"), 2), exception(format!("account:{account}"), 3)];
     });
-    let most = |limits: &Limits, account, customer: Option<&CustomerId>| {
+    let most = |limits: &Limits, account: &AccountId, customer: Option<&CustomerId>| {
         (0..10).take_while(|_| take(limits, limits.order(account, customer), at(0)).is_ok()).count()
     };
     assert_eq!(most(&limits, &account, Some(&customer)), 3);
