@@ -115,6 +115,7 @@ fn a_check_counts_and_changes_nothing() {
             counters: [(3, 8)].into(),
             operations: None,
             faults: vec![],
+            ..Report::default()
         };
         assert_eq!(report, expected, "{engine:?}");
         let open = open(engine, path);
