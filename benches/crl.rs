@@ -31,7 +31,6 @@ fn main() {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let mut config = Config::default();
     config.server.data_dir = directory.path().to_owned();
-    config.ca.issuers = vec![ISSUER.to_owned()];
     config.ca.rsa_issuers = false;
     let default = config.ca.crl_shards;
     let ready = runtime.block_on(fill(&config, count));
