@@ -77,6 +77,7 @@ mod limits_orders;
 mod limits_pausing;
 mod money_tools;
 mod lints_listed;
+mod money_tools;
 mod notices_delivery;
 mod notices_tools;
 mod ocsp_tools;

@@ -133,7 +133,7 @@ fn each_rule_of_roots_and_intermediates_refuses_what_breaks_it() {
     }
     let of_root: [(&str, Change); 4] = [
         ("issuer", unit),
-        ("root_validity", |params| params.not_after = (NOW + 2921 * DAYS).to_offset()),
+        ("root_validity", |params| params.not_after = (NOW + 2920 * DAYS).to_offset()),
         ("root_validity", |params| params.not_after = (NOW + 9132 * DAYS).to_offset()),
         ("extension_unexpected", |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]),
     ];
