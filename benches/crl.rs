@@ -60,7 +60,7 @@ async fn fill(config: &Config, count: usize) -> Duration {
     }
     for _ in 0..2 {
         let good = good_certificate(now);
-        let act = Act::CertificateIssued { serial: good.serial, order: good.order.clone() };
+        let act = Act::CertificateIssued { serial: good.serial, order: good.order.clone(), signature: None };
         records.commit(Batch::of(act, now).insert(&good)).await.expect("committed");
     }
     begun.elapsed()

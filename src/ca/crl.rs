@@ -99,7 +99,11 @@ impl Ca {
 
     /// Every issuer whose lists are signed here: the roots that are not offline, and all intermediates.
     pub fn list_issuers(&self) -> impl Iterator<Item = &str> {
-        self.roots.iter().filter(|root| root.list.is_none()).map(|authority| authority.name.as_str()).chain(self.issuer_names())
+        self.roots
+            .iter()
+            .filter(|root| root.list.is_none())
+            .map(|authority| authority.name.as_str())
+            .chain(self.issuer_names())
     }
 
     /// Into how many shards the list of an issuer is cut for certificates that are issued now.

@@ -330,7 +330,8 @@ impl Ra {
         let fulfilled = (*order).clone().fulfil(serial)?;
         let organisation = vetted.as_ref().map(|(application, _)| &**application);
         let signature = self.signature(&order, &certificate, &account, &view.authzs, organisation, &product);
-        let act = Act::CertificateIssued { serial, order: order.id.clone(), signature: Some(Box::new(signature.clone())) };
+        let act =
+            Act::CertificateIssued { serial, order: order.id.clone(), signature: Some(Box::new(signature.clone())) };
         let batch = Batch::of(act, now)
             .replace(&order, &fulfilled)
             .insert(&certificate)

@@ -80,7 +80,13 @@ impl Ra {
     }
 
     /// Signs the second certificate, and has the batch of the first one record both as a pair.
-    pub(super) fn pair(&self, batch: Batch, second: Second, first: (&Certificate, Signature), now: Timestamp) -> Result<Batch> {
+    pub(super) fn pair(
+        &self,
+        batch: Batch,
+        second: Second,
+        first: (&Certificate, Signature),
+        now: Timestamp,
+    ) -> Result<Batch> {
         let (first, signature) = first;
         let Second { prepared, serial, spki_sha256, private, customer } = second;
         let Signed { der, issuer } = self.ca.sign(prepared)?;

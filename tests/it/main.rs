@@ -75,7 +75,6 @@ mod http_support;
 mod http_tls;
 mod limits_orders;
 mod limits_pausing;
-mod money_tools;
 mod lints_listed;
 mod money_tools;
 mod notices_delivery;

@@ -281,8 +281,7 @@ impl Ceremony {
         }
         let mut entries = entries.to_vec();
         entries.sort_by_key(|entry| entry.serial);
-        let plan =
-            ListPlan { issuer: &root.name, shard: 0, number, this_update: at, next_update, entries: &entries };
+        let plan = ListPlan { issuer: &root.name, shard: 0, number, this_update: at, next_update, entries: &entries };
         let der = crl::sign_as_root(root, &plan).map_err(|error| format!("{error:?}"))?;
         vault.store_list(&root.name, &der)?;
         told.list(&root.name, &der, next_update);

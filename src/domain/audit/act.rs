@@ -9,9 +9,9 @@ use super::super::document::DocumentKind;
 use super::super::order::ReviewCause;
 use super::super::plan::Method;
 use super::super::{
-    AccountId, AlarmId, ApplicationId, AuthzId, ChannelId, CustomerId, DocumentId, IncidentId, JobId, KeyPairId, Money, NoticeId,
-    OrderId, OrganisationId, PackageId, PersonId, Problem, PurchaseId, RevocationId, Serial, TemplateId, TimerId,
-    Timestamp, TokenId, UploadId,
+    AccountId, AlarmId, ApplicationId, AuthzId, ChannelId, CustomerId, DocumentId, IncidentId, JobId, KeyPairId, Money,
+    NoticeId, OrderId, OrganisationId, PackageId, PersonId, Problem, PurchaseId, RevocationId, Serial, TemplateId,
+    TimerId, Timestamp, TokenId, UploadId,
 };
 use super::evidence::{ChainHead, Changed, Observation, Signature};
 

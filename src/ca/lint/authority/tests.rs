@@ -26,7 +26,7 @@ impl House {
     fn new() -> Self {
         let directory = TempDir::new().unwrap();
         let settings = Settings { issuers: vec!["chancery".to_owned()], rsa_issuers: false, ..Settings::default() };
-        let urls = Urls::new("http://pki.ca.test").unwrap();
+        let urls = Urls::new("http://pki.ca.test", true).unwrap();
         let vault = Vault::open(&directory.path().join("keys")).unwrap();
         let hierarchy = Opening { vault: &vault, settings: &settings, urls: &urls, now: NOW }.hierarchy().unwrap();
         Self { settings, urls, hierarchy, _directory: directory }
@@ -35,7 +35,7 @@ impl House {
     fn place(&self, of_root: bool) -> Place<'_> {
         let root = &self.hierarchy.roots[0];
         let (key, root) = if of_root { (&root.key, None) } else { (&self.hierarchy.intermediates[0].key, Some(root)) };
-        Place { key, root, settings: &self.settings, urls: &self.urls, now: NOW }
+        Place { key, root, links: false, settings: &self.settings, urls: &self.urls, now: NOW }
     }
 
     /// What a root or an intermediate looks like, apart from what each test changes.
@@ -62,7 +62,7 @@ impl House {
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
             params.crl_distribution_points = vec![rcgen::CrlDistributionPoint { uris: vec![urls.crl(root, 0)] }];
             params.custom_extensions = vec![
-                crate::ca::leaf::authority_information_access(&urls.certificate(root)),
+                crate::ca::leaf::authority_information_access(None, &urls.certificate(root)),
                 crate::ca::leaf::certificate_policies(&[2, 5, 29, 32, 0]),
             ];
         }
@@ -74,7 +74,7 @@ impl House {
         let place = self.place(of_root);
         let built = match place.root {
             None => params.self_signed(&StandIn(place.key)).unwrap(),
-            Some(root) => params.signed_by(place.key, &root.unsigned).unwrap(),
+            Some(root) => params.signed_by(place.key, root.unsigned.as_ref().unwrap()).unwrap(),
         };
         der::take(der::only(built.der(), der::SEQUENCE).unwrap()).unwrap().0.whole.to_vec()
     }
