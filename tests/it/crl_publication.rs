@@ -375,7 +375,7 @@ impl Nodes {
             issued: NOW,
             standing: CertificateStanding::Good,
         };
-        let act = Act::CertificateIssued { serial, order: record.order.clone() };
+        let act = Act::CertificateIssued { serial, order: record.order.clone(), signature: None };
         self.records.commit(Batch::of(act, NOW).insert(&record)).await.unwrap();
         serial
     }
