@@ -2,7 +2,7 @@
 //! octets from the network. It is built for the fuzzer, and for the tests, which run the seeds of every target through it.
 
 use crate::acme::json;
-use crate::ca::{certificate, csr, foreign};
+use crate::ca::{certificate, csr, foreign, ocsp};
 use crate::domain::certificate::CertId;
 use crate::domain::{DnsName, Identifier};
 use crate::paper::sniff;
@@ -27,6 +27,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("identifier", identifier),
     ("json", json),
     ("jws", jws),
+    ("ocsp", ocsp),
     ("tls_alpn", tls_alpn),
     ("upload", upload),
 ];
@@ -75,6 +76,13 @@ pub fn identifier(octets: &[u8]) {
         }
     }
     let _ = DnsName::host(text);
+}
+
+/// A request for the status of certificates (RFC 6960).
+pub fn ocsp(octets: &[u8]) {
+    if let Ok(request) = ocsp::Request::parse(octets) {
+        assert!((1..=20).contains(&request.certificates.len()), "it asks for something, and not for all");
+    }
 }
 
 /// Strict JSON.
@@ -158,6 +166,7 @@ mod tests {
             assert!(files.iter().any(|file| takes(&fs::read(file).unwrap())), "{place}");
         };
         taken("csr", &|octets| csr::parse(octets).is_ok());
+        taken("ocsp", &|octets| ocsp::Request::parse(octets).is_ok());
         taken("certificate", &|octets| certificate::key_hash_of(octets).is_some());
         let text = |octets: &[u8]| str::from_utf8(octets).unwrap_or_default().to_owned();
         taken("catalogue", &|octets| Catalog::parse(&text(octets)).is_ok_and(|catalog| catalog.products().count() > 0));
