@@ -72,7 +72,7 @@ impl App {
         if let Some(shortfall) = config.validation.perspectives.shortfall(clock.now()) {
             tracing::warn!(shortfall, "too few remote perspectives for a public CA");
         }
-        let ca = Ca::open(&data_dir.join("keys"), &config.ca, &config.pki.public_url, clock.now())?;
+        let ca = Ca::open(&data_dir.join("keys"), &config.ca_settings(), &config.pki.public_url, clock.now())?;
         write_public(&data_dir.join("root.pem"), ca.root_pem())?;
         let vault = Vault::open(&data_dir.join("keys").join("vault.key"))?;
         let links = Links::new(&config.server.public_url);

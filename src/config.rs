@@ -216,15 +216,23 @@ impl Config {
     /// itself says of `localhost` stays.
     pub fn validation_settings(&self) -> va::Settings {
         let mut settings = self.validation.clone();
-        let known = match self.localhost_names {
-            LocalhostNames::Auto => self.server.listen.ip().is_loopback() && is_this_machine(&self.server.public_url),
-            LocalhostNames::Yes => true,
-            LocalhostNames::No => false,
-        };
-        if known {
+        if self.knows_localhost() {
             settings.static_names.entry("localhost".to_owned()).or_insert(IpAddr::V4(Ipv4Addr::LOCALHOST));
         }
         settings
+    }
+
+    /// The CA's settings: names below `localhost` are certified where they are known to be this machine.
+    pub fn ca_settings(&self) -> ca::Settings {
+        ca::Settings { localhost_names: self.knows_localhost(), ..self.ca.clone() }
+    }
+
+    fn knows_localhost(&self) -> bool {
+        match self.localhost_names {
+            LocalhostNames::Auto => self.server.listen.ip().is_loopback() && is_this_machine(&self.server.public_url),
+            LocalhostNames::Yes => true,
+            LocalhostNames::No => false,
+        }
     }
 
     /// The store's settings, its directory in the data directory unless the file says otherwise.

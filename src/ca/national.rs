@@ -47,6 +47,7 @@ const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.
 const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
 const CRL_DISTRIBUTION_POINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.31");
 const AUTHORITY_INFORMATION_ACCESS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.1");
+const OCSP: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1");
 const CA_ISSUERS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.2");
 const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
 const EXTENSION_REQUEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.14");
@@ -126,7 +127,7 @@ impl NewAuthority<'_> {
     pub(super) fn signed_by(&self, root: &Authority, urls: &Urls) -> Result<Vec<u8>> {
         let constraints = BasicConstraints { ca: true, path_len_constraint: Some(0) };
         let mut extensions = self.extensions(&root.key_identifier, constraints)?;
-        extensions.extend(pointers(&urls.crl(&root.name, 0), &urls.certificate(&root.name))?);
+        extensions.extend(pointers(&urls.crl(&root.name, 0), None, &urls.certificate(&root.name))?);
         root.key.signed(&self.tbs(&root.subject, &self.subject()?, extensions)?)
     }
 
@@ -169,7 +170,7 @@ fn leaf(plan: &LeafPlan, usage: Use, authority: &Authority, urls: &Urls, shards:
         extension(EXTENDED_KEY_USAGE, false, &ExtendedKeyUsage(vec![SERVER_AUTH]))?,
     ];
     let list = urls.crl(&authority.name, crl::shard_of(&plan.serial, shards));
-    extensions.extend(pointers(&list, &urls.certificate(&authority.name))?);
+    extensions.extend(pointers(&list, urls.ocsp().as_deref(), &urls.certificate(&authority.name))?);
     let template = Template {
         serial: plan.serial,
         issuer: &authority.subject,
@@ -250,8 +251,11 @@ fn subject_key_identifier(identifier: &[u8]) -> Result<Extension> {
 }
 
 /// Where the list is that revokes it, and the certificate of its issuer.
-fn pointers(list: &str, issuer: &str) -> Result<[Extension; 2]> {
-    let access = AccessDescription { access_method: CA_ISSUERS, access_location: uri(issuer)? };
+fn pointers(list: &str, ocsp: Option<&str>, issuer: &str) -> Result<[Extension; 2]> {
+    let described = |access_method, url| Ok(AccessDescription { access_method, access_location: uri(url)? });
+    let responder = ocsp.map(|url| (OCSP, url));
+    let access = responder.into_iter().chain([(CA_ISSUERS, issuer)]).map(|(method, url)| described(method, url));
+    let access = access.collect::<Result<Vec<_>>>()?;
     Ok([
         extension(
             CRL_DISTRIBUTION_POINTS,
@@ -262,7 +266,7 @@ fn pointers(list: &str, issuer: &str) -> Result<[Extension; 2]> {
                 crl_issuer: None,
             }]),
         )?,
-        extension(AUTHORITY_INFORMATION_ACCESS, false, &AuthorityInfoAccessSyntax(vec![access]))?,
+        extension(AUTHORITY_INFORMATION_ACCESS, false, &AuthorityInfoAccessSyntax(access))?,
     ])
 }
 

@@ -377,11 +377,8 @@ impl TokenKey {
         };
         let signature = self.token.with_session(|session| {
             let signed = self.handle(session).and_then(|handle| session.sign(&mechanism, handle, &input));
-            if signed.is_err() {
-                // Handles end with the login.
-                *self.handle.lock() = None;
-            }
-            signed
+            // Handles end with the login.
+            signed.inspect_err(|_| *self.handle.lock() = None)
         })?;
         match mechanism {
             Mechanism::Ecdsa => ecdsa_der(&signature)

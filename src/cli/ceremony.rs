@@ -170,14 +170,14 @@ fn carry_out(command: &CeremonyCommand) -> Result<Transcript, Failure> {
     let keys = config.server.data_dir.join("keys");
     match command {
         CeremonyCommand::All { out, sealed, .. } => {
-            let passphrase = new_passphrase(out, sealed)?;
+            let passphrase = new_passphrase(out, 1, sealed)?;
             // The server's own, which it makes as it makes this one.
             local::create_data_dir(&config)?;
             ceremony.all(&keys, out, &passphrase)
         }
         CeremonyCommand::Root { out, number, sealed, .. } => {
             let on_token = config.ca.pkcs11.as_ref().is_some_and(|token| token.keys.iter().any(|key| key == "root"));
-            let passphrase = if on_token { None } else { Some(new_passphrase(out, sealed)?) };
+            let passphrase = if on_token { None } else { Some(new_passphrase(out, *number, sealed)?) };
             ceremony.root(out, *number, passphrase.as_ref())
         }
         CeremonyCommand::Request { out, names, .. } => {
@@ -221,9 +221,9 @@ fn begin(config: &Config, common: &Common) -> Result<Ceremony, Failure> {
 }
 
 /// Of a key that is sealed now: asked for twice, unless an earlier try sealed it already.
-fn new_passphrase(out: &Path, sealed: &Sealed) -> Result<Passphrase, Failure> {
+fn new_passphrase(out: &Path, number: u8, sealed: &Sealed) -> Result<Passphrase, Failure> {
     let first = read_passphrase(sealed, "Passphrase for the root's key: ")?;
-    if sealed.passphrase_file.is_none() && !out.exists() {
+    if sealed.passphrase_file.is_none() && !out.join(sealed_file(number)).exists() {
         let again = read_passphrase(sealed, "The same again: ")?;
         if *first != *again {
             return Err("the two passphrases differ".into());
@@ -232,10 +232,14 @@ fn new_passphrase(out: &Path, sealed: &Sealed) -> Result<Passphrase, Failure> {
     Passphrase::new(first)
 }
 
+/// Where the sealed key of a root is.
+fn sealed_file(number: u8) -> String {
+    if number == 1 { "root.key.enc".to_owned() } else { format!("root-{number}.key.enc") }
+}
+
 /// Of a key that was sealed before; none for a root on a token.
 fn old_passphrase(root: &Root) -> Result<Option<Passphrase>, Failure> {
-    let name = if root.number == 1 { "root".to_owned() } else { format!("root-{}", root.number) };
-    if !root.directory.join(format!("{name}.key.enc")).exists() {
+    if !root.directory.join(sealed_file(root.number)).exists() {
         return Ok(None);
     }
     Passphrase::new(read_passphrase(&root.sealed, "Passphrase of the root's key: ")?).map(Some)

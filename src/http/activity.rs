@@ -109,7 +109,7 @@ impl Activity {
     pub(super) async fn silence(&self, limits: &Limits) -> Silence {
         loop {
             let now = Instant::now();
-            let oldest = self.sending.lock().values().next().copied();
+            let oldest = self.sending.lock().values().min().copied();
             let stuck = oldest.map(|begun| begun + limits.answer_timeout);
             if stuck.is_some_and(|stuck| stuck <= now) {
                 return Silence::Stuck;
@@ -149,7 +149,12 @@ impl hyper::body::Body for Sending {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        // Whoever asks for the next part has taken those before it: a long answer is not stuck.
+        if matches!(frame, Poll::Ready(Some(Ok(_)))) {
+            self.activity.sending.lock().insert(self.number, Instant::now());
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

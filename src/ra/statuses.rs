@@ -14,6 +14,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 
 use super::Ra;
@@ -47,6 +48,9 @@ const RESPONDER_DAYS: u32 = 14;
 
 /// Most answers that are kept, of about 1 kB (ECDSA) or 2 kB (RSA) each.
 const KEPT: usize = 20_000;
+
+/// How long nobody tries again to make a responder after one could not be made.
+const PAUSE: Duration = Duration::from_secs(30);
 
 /// What the records call the serial of a responder's certificate.
 const RESPONDER: &str = "responder";
@@ -85,6 +89,8 @@ struct Seat {
     held: ArcSwapOption<Held>,
     /// Held while one is made, so that many who ask at once cost one.
     making: tokio::sync::Mutex<()>,
+    /// When the last try to make one failed.
+    failed: Mutex<Option<Timestamp>>,
 }
 
 /// A responder, and when the next one is to take its place.
@@ -288,7 +294,13 @@ impl Ra {
         if let Some(held) = seat.held.load_full().filter(|held| held.made <= now && now < held.renew_at) {
             return Ok(held);
         }
-        match (self.make_responder(issuer, now).await, serving) {
+        // Each try leaves a serial and an audit event behind, and everybody may ask.
+        if seat.failed.lock().is_some_and(|failed| failed <= now && now.since(failed) < PAUSE) {
+            return serving.ok_or(Unanswered::Refused(Refusal::TryLater));
+        }
+        let made = self.make_responder(issuer, now).await;
+        *seat.failed.lock() = made.is_err().then_some(now);
+        match (made, serving) {
             (Ok(made), _) => {
                 let made = Arc::new(made);
                 seat.held.store(Some(made.clone()));
@@ -318,7 +330,10 @@ impl Ra {
         let act = Act::ResponderCertified { serial, issuer: issuer.to_owned() };
         let entry = SerialEntry { serial, purpose: RESPONDER.to_owned(), at: now };
         self.records.commit(Batch::of(act, now).insert(&entry)).await.map_err(Error::from)?;
-        let responder = self.ca.certify_responder(prepared)?;
+        // The issuer's key may be on a token, which takes its time.
+        let ca = self.ca.clone();
+        let signed = tokio::task::spawn_blocking(move || ca.certify_responder(prepared)).await;
+        let responder = signed.map_err(Error::internal)??;
         self.note_signed(entry, issuer, responder.certificate()).await?;
         // The last one of an issuer cannot be followed by one that ends later.
         let renew_at = if not_after == end { end } else { half(now, not_after) };

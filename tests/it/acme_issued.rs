@@ -109,9 +109,10 @@ async fn a_certificate_holds_what_was_ordered_and_nothing_of_the_csr_but_its_key
         ),
         _ => None,
     });
-    assert!(access.len() == 1 && access[0].starts_with(&base), "{access:?}");
+    // The responder, then the issuer's certificate.
+    assert!(access.len() == 2 && access.iter().all(|url| url.starts_with(&base)), "{access:?}");
     assert!(points.len() == 1 && points[0].starts_with(&base), "{points:?}");
-    assert_eq!(fetch(access[0].clone()).await, chain[1]);
+    assert_eq!(fetch(access[1].clone()).await, chain[1]);
     let crl = fetch(points[0].clone()).await;
     let (_, crl) =
         <x509_parser::prelude::CertificateRevocationList<'_> as x509_parser::prelude::FromDer<_>>::from_der(&crl)

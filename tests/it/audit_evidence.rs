@@ -415,7 +415,7 @@ const CASES: [Case; 18] = [
         |log| {
             vec![log.change_certificate(|record| {
                 let der = record["der"].as_str().unwrap();
-                let last = if der.ends_with("AA==") { "BB==" } else { "AA==" };
+                let last = if der.ends_with("AA==") { "AQ==" } else { "AA==" };
                 record["der"] = json!(format!("{}{last}", &der[..der.len() - 4]));
             })]
         },

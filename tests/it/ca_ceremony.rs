@@ -134,6 +134,16 @@ async fn issue(url: &str, root: &Path, web: &Target) -> String {
     order.poll_certificate(&retries).await.unwrap()
 }
 
+/// A server that does not stay behind, whatever comes of its test.
+struct Served(std::process::Child);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Starts the server of a place, issues from it and stops it. Gives the chain, PEM.
 async fn serve_and_issue(place: &Place, web: &Target, environment: Option<PathBuf>) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chancery"));
@@ -149,14 +159,11 @@ async fn serve_and_issue(place: &Place, web: &Target, environment: Option<PathBu
     if let Some(conf) = environment {
         command.env("SOFTHSM2_CONF", conf);
     }
-    let mut server = command.spawn().unwrap();
+    let mut server = Served(command.spawn().unwrap());
     let mut ready = String::new();
-    BufReader::new(server.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut ready).unwrap();
     let url = ready.trim_end().strip_prefix("ready ").unwrap_or_else(|| panic!("not ready: {ready:?}")).to_owned();
-    let chain = issue(&url, &place.path("data/root.pem"), web).await;
-    server.kill().unwrap();
-    server.wait().unwrap();
-    chain
+    issue(&url, &place.path("data/root.pem"), web).await
 }
 
 fn server_sections(web: &Target) -> String {

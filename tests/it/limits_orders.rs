@@ -235,7 +235,7 @@ async fn failed_validations_are_counted_by_account_and_name() {
 async fn what_fails_because_of_the_resolver_is_no_failure_of_the_client() {
     let world = World::with(|config| {
         config.limits.failed_validations = rate(1, HOUR);
-        config.validation.dns_timeout_ms = 200;
+        config.validation.dns_timeout_ms = 2_000;
     })
     .await;
     let client = unserved(&world).await;

@@ -229,10 +229,11 @@ impl Ceremony {
     ) -> Result<Transcript, Box<dyn std::error::Error + Send + Sync>> {
         let vault = self.vault(directory)?;
         let root = self.open_root(&vault, number, passphrase)?;
-        let mut entries = Vec::new();
-        if let Some(der) = vault.list(&root.name)? {
-            entries = Presigned::read(&der, &root)?.entries;
-        }
+        // Whoever signs without the list of before would make good again what was revoked on it.
+        let before = vault.list(&root.name)?.ok_or_else(|| {
+            format!("there is no {0}.crl beside {0}.pem; bring the root's last list here first, which the next one goes on from", root.name)
+        })?;
+        let mut entries = Presigned::read(&before, &root)?.entries;
         let mut told = self.transcript("crl");
         for path in revoke {
             let (name, der) = self.issued(path, &root)?;

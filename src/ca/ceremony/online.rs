@@ -131,7 +131,18 @@ impl Ceremony {
         kind: KeyKind,
         told: &mut Transcript,
     ) -> Result<Key, Refusal> {
-        let key = vault.key(name)?.map_or_else(|| vault.create_key(name, kind), Ok)?;
+        let key = match vault.key(name)? {
+            Some(key) => key,
+            // A second key would be used for a certificate that is about the first.
+            None if vault.certificate(name)?.is_some() || !vault.further(name)?.is_empty() => {
+                return Err(format!(
+                    "the key directory holds certificates of {name} but not its key; restore it from a back-up, or name the \
+                     token that it is on"
+                )
+                .into());
+            }
+            None => vault.create_key(name, kind)?,
+        };
         told.key("key", name, &key.place(), &key);
         Ok(key)
     }

@@ -35,6 +35,8 @@ const SPECIAL: [&str; 9] = ["arpa", "alt", "example", "internal", "invalid", "lo
 pub(in crate::ca) enum Scope {
     /// Everybody: the Baseline Requirements hold.
     Public(Schedule),
+    /// The same of a server that is being tried out and listens on this machine alone: names below `localhost` are this machine.
+    TriedOut(Schedule),
     /// A private network (`[ca] private`): names that it made up, addresses of its own.
     Private,
     /// This server itself, which has the name that its operator gave it, perhaps of a single label.
@@ -60,7 +62,7 @@ fn check_names(plan: &LeafPlan, scope: Scope) -> Result<(), Fault> {
         match name {
             Identifier::Dns(name) => check_dns_name(name.as_str(), scope)?,
             // CABF-DCV-16.
-            Identifier::Ip(ip) if matches!(scope, Scope::Public(_)) && is_special_purpose(*ip) => {
+            Identifier::Ip(ip) if matches!(scope, Scope::Public(_) | Scope::TriedOut(_)) && is_special_purpose(*ip) => {
                 return fault("ip_reserved", format!("{ip} is an address of special purpose, and no public one"));
             }
             Identifier::Ip(_) => {}
@@ -102,7 +104,11 @@ fn check_dns_name(name: &str, scope: Scope) -> Result<(), Fault> {
     if scope != Scope::Own && labels.len() < 2 {
         return fault("dns_name", format!("\"{name}\" is not a fully qualified name"));
     }
-    let Scope::Public(_) = scope else { return Ok(()) };
+    match scope {
+        Scope::Private | Scope::Own => return Ok(()),
+        Scope::TriedOut(_) if last == "localhost" => return Ok(()),
+        Scope::Public(_) | Scope::TriedOut(_) => {}
+    }
     let suffix = psl::suffix(base.as_bytes()).filter(|suffix| suffix.is_known());
     let Some(suffix) = suffix.filter(|_| !SPECIAL.contains(&last)) else {
         return fault("dns_name_public", format!("\"{name}\" lies below no public top-level domain"));
@@ -160,8 +166,8 @@ fn most_days(not_before: Timestamp, scope: Scope) -> u64 {
     let [(_, longest), ..] = CALENDAR;
     match scope {
         Scope::Private => PRIVATE_DAYS,
-        Scope::Own | Scope::Public(Schedule::Documented) => longest,
-        Scope::Public(Schedule::BaselineRequirements) => {
+        Scope::Own | Scope::Public(Schedule::Documented) | Scope::TriedOut(Schedule::Documented) => longest,
+        Scope::Public(Schedule::BaselineRequirements) | Scope::TriedOut(Schedule::BaselineRequirements) => {
             let signed = not_before.as_secs() + BACKDATE;
             let lines = CALENDAR.iter().filter(|(since, _)| *since <= signed);
             lines.map(|(_, days)| *days).next_back().unwrap_or(longest)

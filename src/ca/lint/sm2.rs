@@ -81,8 +81,12 @@ fn extensions(
     let names: Vec<u8> = plan.names.iter().flat_map(general_name).collect();
     let list = urls.crl(&authority.name, crl::shard_of(&plan.serial, shards));
     let list = der::encode(0xa0, &[&der::encode(0xa0, &[&der::encode(0x86, &[list.as_bytes()])])]);
-    let issuer = der::encode(0x86, &[urls.certificate(&authority.name).as_bytes()]);
-    let issuers = sequence(&[&sequence(&[&[0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x02], &issuer])]);
+    let described = |last: u8, url: String| {
+        let method = [0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, last];
+        sequence(&[&method, &der::encode(0x86, &[url.as_bytes()])])
+    };
+    let responder = urls.ocsp().map(|url| described(1, url)).unwrap_or_default();
+    let issuers = sequence(&[&responder, &described(2, urls.certificate(&authority.name))]);
     let access = [0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x01, 0x01];
     let identifier = der::encode(der::OCTET_STRING, &[&signer::key_identifier(point)]);
     let above = sequence(&[&der::encode(0x80, &[&authority.key_identifier])]);

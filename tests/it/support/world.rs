@@ -271,6 +271,11 @@ impl World {
         done
     }
 
+    /// Where the store is, for whoever looks at it while the server does not run.
+    pub fn store_settings(&self) -> chancery::store::Settings {
+        self.config.store_settings()
+    }
+
     /// Does something while the server does not run.
     pub async fn while_stopped<T>(&mut self, work: impl FnOnce(&Path) -> T) -> T {
         self.stop().await;
