@@ -1,5 +1,6 @@
 """The clients and the server as programs on this machine: finds them, and installs or builds what is missing."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -13,12 +14,13 @@ CACHE = REPOSITORY / "target" / "clients"
 INSTALL_SECONDS = 600
 BUILD_SECONDS = 3600
 
-# Programs, and the Debian packages they come in.
+# Programs (and a module of Python), and the Debian packages they come in.
 PACKAGES = {
     "acme-tiny": "acme-tiny",
     "certbot": "certbot",
     "curl": "curl",
     "dehydrated": "dehydrated",
+    "ensurepip": "python3-venv",
     "lego": "lego",
     "node": "nodejs",
     "npm": "npm",
@@ -54,11 +56,18 @@ def install_packages(programs):
         succeed(*install, **options)
 
 
+def virtual_environment(directory):
+    """Makes an empty virtual environment of Python. Debian has a package of its own for what puts pip into it."""
+    if importlib.util.find_spec("ensurepip") is None:
+        install_packages({"ensurepip"})
+    succeed(sys.executable, "-m", "venv", "--clear", directory, timeout=INSTALL_SECONDS)
+
+
 def newest_certbot():
     """The newest certbot of PyPI, in a virtual environment."""
     venv = CACHE / "venv"
     if not (venv / "bin" / "certbot").exists():
-        succeed(sys.executable, "-m", "venv", "--clear", venv, timeout=INSTALL_SECONDS)
+        virtual_environment(venv)
         succeed(venv / "bin" / "pip", "install", "--quiet", "certbot", timeout=INSTALL_SECONDS)
     return venv / "bin" / "certbot"
 
