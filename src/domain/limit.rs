@@ -117,7 +117,7 @@ impl Rate {
     /// That time as people say it, as in `3 h`.
     pub fn period(self) -> String {
         let units = [("d", 86_400), ("h", 3600), ("min", 60)];
-        let fits = units.iter().find(|(_, seconds)| self.per_s >= *seconds && self.per_s % seconds == 0);
+        let fits = units.iter().find(|(_, seconds)| self.per_s >= *seconds && self.per_s.is_multiple_of(*seconds));
         let (unit, seconds) = fits.copied().unwrap_or(("s", 1));
         format!("{} {unit}", self.per_s / seconds)
     }

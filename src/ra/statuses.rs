@@ -299,7 +299,7 @@ impl Ra {
             return serving.ok_or(Unanswered::Refused(Refusal::TryLater));
         }
         let made = self.make_responder(issuer, now).await;
-        *seat.failed.lock() = made.is_err().then_some(now);
+        *seat.failed.lock() = matches!(made, Err(Unanswered::Failed(_))).then_some(now);
         match (made, serving) {
             (Ok(made), _) => {
                 let made = Arc::new(made);

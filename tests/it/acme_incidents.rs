@@ -190,7 +190,7 @@ async fn a_product_says_when_its_certificates_are_renewed() {
         let text = text.replace("renewal_window = { opens_days = 20, closes_days = 5 }", line);
         std::fs::write(&path, text).unwrap();
         config.catalog.products = path;
-        let faults = config.load_catalog().err().expect("refused");
+        let faults = config.load_catalog().unwrap_err();
         let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
         has_parts(&all.join("\n"), &["faulty.toml", told]);
     }

@@ -35,6 +35,9 @@ fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// What somebody does to the lines of an export.
+type Change = Box<dyn Fn(&mut Vec<String>)>;
+
 /// A world in which something was done, also by another node that knows the first.
 async fn busy() -> World {
     let mut world = World::new().await;
@@ -84,7 +87,7 @@ async fn an_export_is_verified_from_the_file_alone_and_a_changed_line_is_found()
 
     let all: Vec<&str> = text.lines().collect();
     let settled = all.iter().position(|line| line.contains("validation-settled")).unwrap();
-    let cases: [(&str, Box<dyn Fn(&mut Vec<String>)>, &str); 6] = [
+    let cases: [(&str, Change, &str); 6] = [
         (
             "a changed word",
             Box::new(move |all| all[settled] = all[settled].replace("http-01", "dns-01")),
