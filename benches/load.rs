@@ -36,7 +36,7 @@ impl Server {
              [pki]\nlisten = \"127.0.0.1:0\"\npublic_url = \"http://localhost:0\"\n\
              [monitor]\nlisten = \"127.0.0.1:0\"\n[store]\nengine = \"{engine}\"\n\
              [acme]\n{acme}\n[log]\nlevel = \"warn\"\n[validation]\n{validation}\n\
-             [catalog]\nproducts = \"{catalog}\"\n[limits]\nenabled = false\n"
+             [catalog]\nproducts = \"{catalog}\"\n[limits]\nenabled = false\n[ca]\nprivate = true\n"
         );
         std::fs::write(&config, text).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_chancery"))

@@ -68,6 +68,8 @@ impl Installation {
             resolvers = ["{dns}"]
             http_port = {web}
             allow_private_addresses = true
+            [ca]
+            private = true
             [catalog]
             products = "{}"
             "#,
