@@ -62,7 +62,7 @@ pub(super) enum CeremonyCommand {
         /// Where the certificates go
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
-        /// Requests, called <issuer>.csr
+        /// Requests, called `<issuer>.csr`
         #[arg(required = true, value_name = "CSR")]
         requests: Vec<PathBuf>,
         #[command(flatten)]
@@ -75,7 +75,7 @@ pub(super) enum CeremonyCommand {
         /// Where the certificate goes
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
-        /// The other root's certificate, root-<n>.pem
+        /// The other root's certificate, `root-<n>.pem`
         #[arg(value_name = "CERTIFICATE")]
         new: PathBuf,
         #[command(flatten)]
