@@ -104,7 +104,11 @@ impl Ra {
         self.check_subject_key(account, &csr).await?;
         self.check_key_reuse(&account.holder(), &order, &csr, &product).await?;
         let application = self.application_to_finalize(&view.order, &product).await?;
-        let checked = |batch: Batch| view.authzs.iter().fold(batch.check(account), |batch, authz| batch.check(authz));
+        let claim = self.claim_of(&view.order).await?;
+        let checked = |batch: Batch| {
+            let batch = view.authzs.iter().fold(batch.check(account), |batch, authz| batch.check(authz));
+            claim.iter().fold(batch, |batch, claim| claim.guard(batch))
+        };
         let undecided = application.as_ref().filter(|application| !application.serves(now));
         let cleared = self.is_cleared(&account.holder(), &order).await?;
         if undecided.is_some() || !cleared {
@@ -291,6 +295,7 @@ impl Ra {
         };
         self.check_subject_key(&account, &csr).await?;
         self.check_slot(&account.holder(), &order, &product).await?;
+        let claim = self.claim_of(&order).await?;
         let purchase = self.check_term(&order).await?;
         let vetted = self.vetted(&order, &product).await?;
         let key_row = self.check_key_reuse(&account.holder(), &order, &csr, &product).await?;
@@ -343,6 +348,8 @@ impl Ra {
         let batch = view.authzs.iter().fold(batch, |batch, authz| batch.check(authz));
         // What it reissues is not revoked meanwhile: then the slot of both would be free already (QUOTA-05, QUOTA-14).
         let batch = earlier.iter().fold(batch, |batch, earlier| batch.check(earlier));
+        // Nor is it reissued twice, or the slot of one of the two would be lost with the original.
+        let batch = claim.iter().fold(batch, |batch, claim| claim.guard(batch));
         // Of two orders that must not share a key and are signed at once, the second is overtaken here and judged again.
         let (key, target) = (Index::CertifiedKey(&certificate.spki_sha256), serial.to_string());
         let batch = match product.unique_keys {

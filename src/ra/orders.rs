@@ -34,6 +34,11 @@ impl OrderView {
         self.order.status(&self.plain_authzs(), self.now)
     }
 
+    /// Whether its certificate is being made, which nothing but its own job ends.
+    pub(super) fn is_being_issued(&self) -> bool {
+        matches!(self.order.phase, Phase::Issuing { .. })
+    }
+
     /// Why the order is invalid, if it is.
     pub fn problem(&self) -> Option<crate::domain::Problem> {
         self.order.problem(&self.plain_authzs(), self.now)

@@ -22,7 +22,7 @@ use crate::domain::customer::within;
 use crate::domain::order::{Order, OrderStatus, Phase, Purpose};
 use crate::domain::plan::Plan;
 use crate::domain::purchase::LastTerm;
-use crate::domain::{Error, Identifier, Kind, OrderId, Problem, PurchaseId, Result, Timestamp};
+use crate::domain::{Error, Identifier, Kind, OrderId, Problem, PurchaseId, Result, Serial, Timestamp};
 use crate::policy::admission::{self, Request};
 use crate::policy::catalog::{Catalog, Class, Product, Sale, days};
 use crate::policy::lifecycle::{self, Predecessor};
@@ -53,6 +53,19 @@ pub(super) struct Precedent {
     original: Timestamp,
     /// The order for the same names that a purchase pays for already.
     pub(super) last: LastTerm,
+}
+
+/// That an order is the one which replaces a certificate.
+pub(super) struct Claim {
+    serial: Serial,
+    row: Stored<String>,
+}
+
+impl Claim {
+    /// The batch fails if another order has taken it meanwhile.
+    pub(super) fn guard(&self, batch: Batch) -> Batch {
+        batch.still(&Index::Replaced(&self.serial), Some(&self.row))
+    }
 }
 
 impl Precedent {
@@ -116,7 +129,7 @@ impl Ra {
             None => None,
         };
         let ending = match same {
-            Some(same) if same.now + LAST_HOUR < same.order.expires => return Ok(same),
+            Some(same) if same.now + LAST_HOUR < same.order.expires || same.is_being_issued() => return Ok(same),
             other => other,
         };
         if !by_server {
@@ -348,15 +361,28 @@ impl Ra {
             // An identical order that is about to expire may be placed again.
             let again = same.is_some_and(|same| same == by.order.id.as_str()) && by.status() != OrderStatus::Valid;
             if by.status() != OrderStatus::Invalid && !again {
-                return Err(Error::new(
-                    Kind::AlreadyReplaced,
-                    format!("The certificate {shown} is already replaced by order {}.", by.order.id),
-                )
-                .into());
+                return Err(already_replaced(&shown.to_string(), by.order.id.as_str()).into());
             }
         }
         Ok(row)
     }
+
+    /// RFC 9773 section 5: an order that replaces a certificate does so until an identical one took its place, which it may
+    /// when this one is about to expire. The claim to be guarded until the certificate is made, if it has one.
+    pub(super) async fn claim_of(&self, order: &Order) -> Result<Option<Claim>, Stop> {
+        let Some(shown) = &order.replaces else { return Ok(None) };
+        let serial = CertId::parse(shown).and_then(|id| id.known_serial());
+        let serial = serial.ok_or_else(|| Error::internal(format!("an order that replaces {shown} was admitted")))?;
+        match self.records.follow(&Index::Replaced(&serial)).await? {
+            Some(row) if *row == *order.id.as_str() => Ok(Some(Claim { serial, row })),
+            Some(row) => Err(already_replaced(shown, &row).into()),
+            None => Err(Error::internal(format!("the claim of order {} to replace {shown} is gone", order.id)).into()),
+        }
+    }
+}
+
+fn already_replaced(shown: &str, by: &str) -> Error {
+    Error::new(Kind::AlreadyReplaced, format!("The certificate {shown} is already replaced by order {by}."))
 }
 
 /// What the external account key of an account is not for.

@@ -2,6 +2,7 @@
 //! follows from its order, its certificate and the clock (`domain/quota.rs`).
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use super::entitlements::Standing;
 use super::telling::is_nearly_exhausted;
@@ -24,6 +25,9 @@ use crate::telemetry;
 /// Where no limit of a primary domain bounds its ledger: at so many slots the older half is forgotten. Those that are left
 /// are more than any limit that may hold later.
 const UNBOUNDED: usize = 4_000;
+
+/// An order that is being signed when it ends holds its slot for at least so long.
+const SIGNING: Duration = Duration::from_secs(60);
 
 /// A slot that an order takes, in the ledgers of its holder and of its primary domain.
 pub(super) struct Reservation {
@@ -199,17 +203,28 @@ impl Ra {
         Ok(Fates(Some(fates)))
     }
 
-    async fn fate(&self, order: &Order) -> Result<Fate> {
-        let now = self.now();
+    async fn fate(&self, read: &Order) -> Result<Fate> {
+        if let Phase::Issued { serial, .. } = &read.phase {
+            return self.fate_of_issued(serial).await;
+        }
+        // Once more: its certificate may have been made since it was read.
+        let view = self.order_view(&read.id).await?;
+        let (order, now) = (&view.order, view.now);
         let Phase::Issued { serial, .. } = &order.phase else {
-            let view = self.order_view(&order.id).await?;
-            // A failed or abandoned application frees both counts (section 27).
             let held = match view.status() {
+                // A failed or abandoned application frees both counts (section 27).
                 OrderStatus::Invalid => Held::Free,
+                // What is being signed may come to be after the order's end: only its job gives the slot free.
+                _ if view.is_being_issued() => Held::Until(order.expires.max(now + SIGNING)),
                 _ => Held::Until(order.expires),
             };
             return Ok(Fate { account: held, domain: held, issued: false });
         };
+        self.fate_of_issued(serial).await
+    }
+
+    async fn fate_of_issued(&self, serial: &Serial) -> Result<Fate> {
+        let now = self.now();
         let certificate = self.recorded(serial).await?;
         let end = quota::over(certificate.not_after);
         let held = |counts: bool| if counts { Held::Until(end) } else { Held::Free };

@@ -167,6 +167,24 @@ async fn a_certificate_is_replaced_once() {
     client.new_order_of(replacing(&["more.example"], &next)).await.expect(201);
 }
 
+#[tokio::test]
+async fn of_an_order_about_to_expire_and_the_one_in_its_place_the_later_replaces() {
+    let world = World::new().await;
+    let client = world.client().await;
+    let id = cert_id(&issued(&world, &client, &["example.com"]).await);
+    let first = client.new_order_of(replacing(&["example.com"], &id)).await.expect(201).json();
+    let expires = Timestamp::parse_rfc3339(first["expires"].as_str().unwrap()).unwrap();
+    world.pass(expires.since(world.now()) - HOUR / 2).await;
+    let second = client.new_order_of(replacing(&["example.com"], &id)).await.expect(201).json();
+    assert_ne!(second["finalize"], first["finalize"]);
+    // Both rest on what was proven before.
+    assert_eq!((&first["status"], &second["status"]), (&json!("ready"), &json!("ready")));
+    let answer = client.finalize(&first, &csr(&["example.com"]).0).await;
+    has_parts(&answer.expect_problem(409, "alreadyReplaced"), &[&id]);
+    let done = client.finalize(&second, &csr(&["example.com"]).0).await.expect(200).json();
+    assert_eq!((&done["status"], &done["replaces"]), (&json!("valid"), &json!(id)));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_several_replacements_at_once_one_is_placed() {
     let world = World::new().await;
