@@ -51,8 +51,9 @@ use std::sync::Arc;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request, State};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -87,6 +88,8 @@ impl Api {
     }
 }
 
+const JSON: [(HeaderName, HeaderValue); 1] = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+
 type Shared = State<Arc<Api>>;
 type Answer<T> = Result<T, Refusal>;
 
@@ -94,9 +97,9 @@ type Answer<T> = Result<T, Refusal>;
 pub fn router(api: Arc<Api>) -> Router {
     let (open, open_document) = open().split_for_parts();
     let (closed, closed_document) = closed().split_for_parts();
-    let document = Json(openapi::document(open_document, closed_document));
+    let document = openapi::document(open_document, closed_document);
     let open = open
-        .route("/openapi.json", get(move || async move { document.clone() }))
+        .route("/openapi.json", get(move || async move { (JSON, document.clone()) }))
         .method_not_allowed_fallback(method_not_allowed);
     let closed = closed
         .method_not_allowed_fallback(method_not_allowed)
