@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use crate::http_support::{FAR_TOO_LONG, SOON, TestServer, answer_ending_in, exchange, patient, until_closed};
 use crate::support::client::Client;
+use crate::support::in_time;
 use crate::support::operator::Operator;
 use crate::support::world::World;
 
@@ -136,9 +137,12 @@ async fn one_address_has_so_many_connections_and_others_have_theirs() {
     }
     drop(flood);
     let mut again = connect_from(2, &server).await;
-    while again.write_all(HELLO).await.is_err() || until_answer(&mut again).await.is_none() {
-        again = connect_from(2, &server).await;
-    }
+    let answered = async {
+        while again.write_all(HELLO).await.is_err() || until_answer(&mut again).await.is_none() {
+            again = connect_from(2, &server).await;
+        }
+    };
+    in_time("the address has its places again", answered).await;
 }
 
 /// The answer to a request, if the connection is not closed.
@@ -285,7 +289,8 @@ async fn what_a_connection_gave_up_counts_as_long_as_it_runs() {
     is_served(&server).await;
     gate.add_permits(128);
     // They end in their own time; then there is room again.
-    while client.send_request(ask("/hello")).await.unwrap().status() != 200 {}
+    let served = async { while client.send_request(ask("/hello")).await.unwrap().status() != 200 {} };
+    in_time("the connection has room again", served).await;
     connection.abort();
 }
 
@@ -312,7 +317,10 @@ async fn bodies_on_their_way_take_no_more_than_their_share() {
     assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("retry-after: 1"), "{refused}");
     assert!(exchange(&mut connect_from(1, &server).await, whole.as_bytes()).await.ends_with("length 400"));
     drop(slow);
-    while !exchange(&mut connect_from(2, &server).await, whole.as_bytes()).await.ends_with("length 400") {}
+    let taken = async {
+        while !exchange(&mut connect_from(2, &server).await, whole.as_bytes()).await.ends_with("length 400") {}
+    };
+    in_time("the address has its share again", taken).await;
 }
 
 #[tokio::test]
