@@ -50,7 +50,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Query, Request, State};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -63,6 +63,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub use access::large_bodies;
 pub use payments::WebhookSecret;
 pub use token::OperatorToken;
 
@@ -103,7 +104,11 @@ pub fn router(api: Arc<Api>) -> Router {
         .fallback(|| async { Refusal(nothing_here()) })
         .layer(from_fn_with_state(api.clone(), idempotency::repeatable))
         .layer(from_fn_with_state(api.clone(), access::authorize));
-    open.merge(closed).layer(from_fn(openapi::closed_to_sniffing)).with_state(api)
+    open.merge(closed)
+        .layer(from_fn(openapi::closed_to_sniffing))
+        // The listener has judged the length of each body; this is only more than any of them.
+        .layer(DefaultBodyLimit::max(incidents::MOST_OCTETS))
+        .with_state(api)
 }
 
 /// What everybody may ask for.

@@ -324,6 +324,55 @@ async fn bodies_on_their_way_take_no_more_than_their_share() {
 }
 
 #[tokio::test]
+async fn bodies_that_never_end_keep_no_places() {
+    // Nobody gives way for having been quiet so long: only addresses with many connections do.
+    let long = 10 * FAR_TOO_LONG;
+    let limits = Limits { max_connections: 20, spare_after: long, body_timeout: long, ..patient() };
+    let server = TestServer::plain(routes(), limits).await;
+    let mut slow = Vec::new();
+    for last in 2..12 {
+        slow.push(slow_body(last, 4, &server).await);
+        slow.push(slow_body(last, 4, &server).await);
+    }
+    for _ in 0..5 {
+        let mut honest = server.connect().await;
+        honest.write_all(&body_of(400, 100)).await.unwrap();
+        honest.write_all(&[b'a'; 300]).await.unwrap();
+        answer_ending_in(&mut honest, "length 400").await;
+        slow.push(slow_body(2, 4, &server).await);
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_never_end_keep_no_memory_from_others() {
+    // All of it is held by four addresses, each with its share.
+    let limits = Limits { max_buffered_bytes: 4_000, body_timeout: 10 * FAR_TOO_LONG, ..patient() };
+    let server = TestServer::plain(routes(), limits).await;
+    let mut slow = Vec::new();
+    for _ in 0..10 {
+        for last in 2..6 {
+            slow.push(slow_body(last, 990, &server).await);
+        }
+        let mut honest = server.connect().await;
+        honest.write_all(&body_of(400, 400)).await.unwrap();
+        answer_ending_in(&mut honest, "length 400").await;
+    }
+}
+
+/// A request with so long a body, of which so much is there.
+fn body_of(length: usize, there: usize) -> Vec<u8> {
+    let header = format!("POST /length HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
+    [header.as_bytes(), &b"a".repeat(there)].concat()
+}
+
+/// A connection whose request has a body that never ends.
+async fn slow_body(last: u8, there: usize, server: &TestServer) -> TcpStream {
+    let mut stream = connect_from(last, server).await;
+    stream.write_all(&body_of(1_000, there)).await.unwrap();
+    stream
+}
+
+#[tokio::test]
 async fn packed_acme_requests_are_refused_before_anything_is_read() {
     let world = World::new().await;
     let server = TestServer::plain(world.router(), Limits { max_body_bytes: 131_072, ..patient() }).await;

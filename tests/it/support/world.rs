@@ -18,6 +18,7 @@ use chancery::domain::notice::Notice;
 use chancery::domain::organisation::{BusinessCategory, Jurisdiction, OrganisationFacts, PersonFacts, Registration};
 use chancery::domain::purchase::Purchase;
 use chancery::domain::{CustomerId, Timestamp};
+use chancery::http::Site;
 use chancery::policy::status::Status;
 use chancery::ra::{ApplicationRequest, Decision, NewCustomer, NewExternalKey, NewPurchase, Pick, Ra, Verdict};
 use chancery::store::records::{Records, Stored};
@@ -183,6 +184,11 @@ impl World {
     /// Everything behind the main listener, also after a restart.
     pub fn router(&self) -> Router {
         lead_to(&self.main)
+    }
+
+    /// What the main listener serves: the routes of the server as it runs now, with what the listener asks of them.
+    pub fn site(&self) -> Site {
+        self.app().site()
     }
 
     /// Everything behind the PKI listener, also after a restart.
