@@ -37,7 +37,8 @@ pub struct Limits {
     pub max_connections: usize,
     /// Of these from one address, of IPv6 from one /48; 0: all. Further ones are closed.
     pub max_connections_per_address: usize,
-    /// How long a connection must have been quiet before it makes room for another.
+    /// How long a connection must have been quiet before it makes room for another. One whose address has more connections than
+    /// the newcomer's makes room at once when no other is quiet for so long.
     pub spare_after: Duration,
     /// Most time for a TLS handshake.
     pub tls_timeout: Duration,

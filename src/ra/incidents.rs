@@ -129,7 +129,6 @@ impl Ra {
     }
 
     /// The incidents that are open, as `incidents` gives them.
-
     async fn open_incidents(&self) -> Result<Vec<Incident>> {
         // Nodes that open one at the same moment may exceed the limit by a few.
         let rows = self.records.rows(&Rows::OpenIncidents, None, 2 * MAX_OPEN).await?;
