@@ -22,7 +22,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Fault, ReadCatalog};
 use crate::domain::audit::Observation;
 use crate::domain::{DnsName, Identifier};
-use crate::http::{self, Dress, ServerCertificate, Site};
+use crate::http::{self, Dress, LargeBodies, ServerCertificate, Site};
 use crate::post::Post;
 use crate::ra::{Parts, Ra, ServerIdentity};
 use crate::store::records::Records;
@@ -41,6 +41,8 @@ pub struct App {
     pub main: Router,
     /// What finishes answers that the main listener gives in its place.
     pub dress: Dress,
+    /// Which bodies may be larger than others there.
+    pub large_bodies: LargeBodies,
     /// Everything behind the PKI listener.
     pub pki: Router,
     /// What it runs on, for the audit log.
@@ -92,9 +94,16 @@ impl App {
         let token = OperatorToken::load_or_create(&data_dir.join("operator.token"))?;
         let acme = Acme::new(ra.clone(), links, config.website.clone(), config.server.node);
         let dress = acme::dresser(acme.clone());
-        let main =
-            acme::router(acme).nest("/api/v1", api::router(Api::new(ra.clone(), token, webhook_secret(config)?)));
-        Ok(Self { main, dress, pki: pki::router(published(&ra)), observed: ra.observation(digests), ra })
+        let api = Api::new(ra.clone(), token, webhook_secret(config)?);
+        let large_bodies = api::large_bodies(api.clone());
+        let main = acme::router(acme).nest("/api/v1", api::router(api));
+        Ok(Self { main, dress, large_bodies, pki: pki::router(published(&ra)), observed: ra.observation(digests), ra })
+    }
+
+    /// What the main listener serves.
+    pub fn site(&self) -> Site {
+        let (dress, large_bodies) = (Some(self.dress.clone()), Some(self.large_bodies.clone()));
+        Site { router: self.main.clone(), dress, large_bodies }
     }
 }
 
@@ -118,6 +127,7 @@ pub async fn start(mut config: Config, clock: Arc<dyn Clock>) -> Result<Running,
     telemetry::recorder();
     let built_in = config.built_in_catalog();
     let app = App::build(&config, clock)?;
+    let site = app.site();
     app.ra.started(app.observed).await?;
     let (certificate, renew) = server_certificate(&config, &app.ra).await?;
     let (stop, stopped) = watch::channel(false);
@@ -127,13 +137,7 @@ pub async fn start(mut config: Config, clock: Arc<dyn Clock>) -> Result<Running,
         tasks.spawn(keep_certificate(config.clone(), app.ra.clone(), certificate.clone(), renew_at, stopped.clone()));
     }
     let ready = readiness(app.ra.clone());
-    tasks.spawn(http::serve(
-        main,
-        Some(certificate),
-        Site { router: app.main, dress: Some(app.dress) },
-        limits.clone(),
-        stopped.clone(),
-    ));
+    tasks.spawn(http::serve(main, Some(certificate), site, limits.clone(), stopped.clone()));
     tasks.spawn(http::serve(pki, None, app.pki, limits.clone(), stopped.clone()));
     tasks.spawn(http::serve(monitor, None, telemetry::monitor(ready), limits, stopped.clone()));
     tasks.spawn(until_stopped(telemetry::keep_up(), stopped.clone()));

@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::domain::Identifier;
+use crate::telemetry;
 use crate::va::perspectives::quorum::Region;
 use crate::va::perspectives::settings::check_name;
 use crate::va::perspectives::wire::{self, Answer, CaaQuestion};
@@ -76,26 +77,44 @@ impl Seat {
         Self { va, name: settings.name.clone(), region: settings.region, free }
     }
 
+    /// Whether it takes another question; else why not.
+    pub fn check_ready(&self) -> Result<(), String> {
+        let busy = || "as many questions as this perspective takes at once are being looked into".to_owned();
+        self.free.try_acquire().map(drop).map_err(|_| busy())
+    }
+
     /// Reads a question and takes a place for it; else the refusal.
     fn admit<Q: DeserializeOwned>(
         &self,
+        asked: &'static str,
         body: &[u8],
         fits: impl Fn(&Q) -> Result<(), String>,
     ) -> Result<(Q, SemaphorePermit<'_>), Refusal> {
         let question = wire::read(body).and_then(|question| fits(&question).map(|()| question));
-        let question = question.map_err(|why| (StatusCode::BAD_REQUEST, why))?;
+        let question = question.map_err(|why| {
+            count(asked, "malformed");
+            (StatusCode::BAD_REQUEST, why)
+        })?;
         // Nobody waits here: the primary has its time-out, and counts this as no answer.
-        let place = self.free.try_acquire();
-        Ok((question, place.map_err(|_| (StatusCode::SERVICE_UNAVAILABLE, "this perspective is busy".to_owned()))?))
+        let place = self.free.try_acquire().map_err(|_| {
+            count(asked, "busy");
+            (StatusCode::SERVICE_UNAVAILABLE, "this perspective is busy".to_owned())
+        })?;
+        Ok((question, place))
     }
 
     /// What was seen, as it is told.
-    fn tell(&self, identifier: &Identifier, outcome: Outcome) -> Result<Response, Refusal> {
+    fn tell(&self, asked: &'static str, identifier: &Identifier, outcome: Outcome) -> Result<Response, Refusal> {
         let seen = outcome.result.as_ref().map_or_else(ToString::to_string, |()| "ok".to_owned());
+        let counted = if outcome.result.is_ok() { "corroborated" } else { "differed" };
         tracing::info!(%identifier, seen, "a question was answered");
         match wire::write(&Answer::of(&self.name, self.region, outcome)) {
-            Ok(answer) => Ok(([(header::CONTENT_TYPE, "application/json")], answer).into_response()),
+            Ok(answer) => {
+                count(asked, counted);
+                Ok(([(header::CONTENT_TYPE, "application/json")], answer).into_response())
+            }
             Err(error) => {
+                count(asked, "failed");
                 tracing::error!(%error, "an answer could not be written");
                 Err((StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be written".to_owned()))
             }
@@ -113,18 +132,22 @@ pub fn router(seat: Arc<Seat>) -> Router {
 }
 
 async fn validate(State(seat): State<Arc<Seat>>, body: Bytes) -> Result<Response, Refusal> {
-    let (task, _place) = seat.admit(&body, check_task)?;
-    seat.tell(&task.identifier, seat.va.validate(&task).await)
+    let (task, _place) = seat.admit("validate", &body, check_task)?;
+    seat.tell("validate", &task.identifier, seat.va.validate(&task).await)
 }
 
 async fn prove(State(seat): State<Arc<Seat>>, body: Bytes) -> Result<Response, Refusal> {
-    let (task, _place) = seat.admit(&body, check_task)?;
-    seat.tell(&task.identifier, seat.va.prove(&task).await)
+    let (task, _place) = seat.admit("prove", &body, check_task)?;
+    seat.tell("prove", &task.identifier, seat.va.prove(&task).await)
 }
 
 async fn caa(State(seat): State<Arc<Seat>>, body: Bytes) -> Result<Response, Refusal> {
-    let (asked, _place) = seat.admit(&body, |_: &CaaQuestion| Ok(()))?;
-    seat.tell(&asked.identifier, seat.va.check_caa(&asked.identifier, asked.wildcard, &asked.terms).await)
+    let (asked, _place) = seat.admit("caa", &body, |_: &CaaQuestion| Ok(()))?;
+    seat.tell("caa", &asked.identifier, seat.va.check_caa(&asked.identifier, asked.wildcard, &asked.terms).await)
+}
+
+fn count(asked: &'static str, outcome: &'static str) {
+    metrics::counter!(telemetry::PERSPECTIVE_QUESTIONS, "question" => asked, "outcome" => outcome).increment(1);
 }
 
 /// A token goes into URLs, and is what the primary makes: base64url (RFC 8555 section 8.1).

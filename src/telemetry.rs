@@ -125,6 +125,8 @@ metrics! {
     PERSPECTIVE_ANSWERS = Counter "chancery_perspective_answers_total"
         "Answers of remote perspectives, by perspective, question (validate, caa, prove) and result (corroborates, differs, none).";
     PERSPECTIVE_SECONDS = Seconds "chancery_perspective_seconds" "Time until a remote perspective answered, by perspective.";
+    PERSPECTIVE_QUESTIONS = Counter "chancery_perspective_questions_total"
+        "Questions that this perspective was asked, by question (validate, caa, prove) and outcome (corroborated, differed, busy, malformed, failed).";
     QUORUMS = Counter "chancery_quorums_total"
         "Corroborations by remote perspectives, by question (validate, caa, prove) and result (met, missed).";
 }

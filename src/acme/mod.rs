@@ -25,6 +25,7 @@ pub use links::Links;
 
 use crate::actor::{Actor, acting};
 use crate::domain::{Error, Kind};
+use crate::http::event::shown_path;
 use crate::http::{Dress, Peer};
 use crate::ra::Ra;
 use jws::Verifiers;
@@ -81,7 +82,7 @@ pub fn router(acme: Arc<Acme>) -> Router {
 }
 
 async fn no_such_resource(request: Request) -> Refusal {
-    let path: String = request.uri().path().chars().take(200).collect();
+    let path: String = shown_path(&request).chars().take(200).collect();
     Refusal(Error::not_found(format!(
         "There is no resource \"{}\" here; start from the directory.",
         path.escape_debug()

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use super::problem::{self, Refusal};
-use super::{Api, Shared};
+use super::{Api, Shared, incidents, letters};
 use crate::actor::{self, Actor};
 use crate::domain::token::{Role, Token};
 use crate::domain::{CustomerId, Error, Timestamp};
-use crate::http::Peer;
+use crate::http::{LargeBodies, Peer};
 
 /// What the log calls whoever has the token in the data directory.
 const OPERATOR: &str = "operator";
@@ -98,7 +98,7 @@ impl FromRequestParts<Arc<Api>> for Caller {
 
 /// Lets nobody in without a token, and says who acts to everything below.
 pub(super) async fn authorize(State(api): Shared, mut request: Request, next: Next) -> Response {
-    let caller = match recognise(&api, bearer(&request)).await {
+    let caller = match recognise(&api, bearer(request.headers())).await {
         Ok(Some(caller)) => caller,
         Ok(None) => return problem::unauthenticated(),
         Err(error) => return Refusal(error).into_response(),
@@ -118,9 +118,33 @@ pub(super) async fn authorize(State(api): Shared, mut request: Request, next: Ne
     actor::acting(actor, next.run(request)).await
 }
 
+/// Letters of whoever has a token, and incidents of operators, may have larger bodies than other requests. Who sends them is
+/// judged by the token alone, before the body is there.
+pub fn large_bodies(api: Arc<Api>) -> LargeBodies {
+    Arc::new(move |request| {
+        let (most, operators_only) = match request.uri.path().strip_prefix("/api/v1")? {
+            "/incidents" => (incidents::MOST_OCTETS, true),
+            path if path.ends_with("/letter") => (letters::MOST_OCTETS, false),
+            _ => return None,
+        };
+        let (api, token) = (api.clone(), bearer(&request.headers));
+        Some(Box::pin(async move {
+            let caller = recognise(&api, token).await.map_err(refused)?.ok_or_else(problem::unauthenticated)?;
+            if operators_only {
+                caller.operator().map_err(refused)?;
+            }
+            Ok(most)
+        }))
+    })
+}
+
+fn refused(error: Error) -> Response {
+    Refusal(error).into_response()
+}
+
 /// What the request carries as `Authorization: Bearer ..`.
-fn bearer(request: &Request) -> Option<String> {
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+fn bearer(headers: &HeaderMap) -> Option<String> {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     // RFC 9110 section 11.1: the scheme's case does not matter.
     let (scheme, token) = given?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("Bearer").then(|| token.to_owned())

@@ -14,6 +14,10 @@ use crate::domain::incident::{Incident, Selection};
 use crate::domain::{Error, Identifier, IncidentId, Result, Serial, Timestamp};
 use crate::ra::NewIncident;
 
+/// The largest body of a request for an incident, in octets: room for `MAX_SERIALS` serials of 43 octets with what stands
+/// around them, and `MAX_NAMES` names.
+pub(super) const MOST_OCTETS: usize = 4_718_592;
+
 /// Which certificates: those that meet all that is said. At least one member is needed.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -28,6 +28,9 @@ async fn purchase_of_order(api: &Api, caller: &Caller, text: &str) -> Result<Pur
     api.ra.purchase_of_order(&report.view.order.id).await
 }
 
+/// The largest body of a request that uploads a letter, in octets. The catalogue bounds letters further (`letter_max_bytes`).
+pub(super) const MOST_OCTETS: usize = 2_097_152;
+
 /// The letter, filled in, to be sealed and signed: PDF (DOC-01).
 #[utoipa::path(get, path = "/purchases/{id}/letter", tag = "purchases", params(("id" = String, Path)), responses((status = 200, content_type = "application/pdf", body = Vec<u8>)))]
 pub(super) async fn template(State(api): Shared, caller: Caller, Path(text): Path<String>) -> Answer<Response> {

@@ -52,6 +52,7 @@ use std::sync::Arc;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request, State};
 use axum::http::header::CONTENT_TYPE;
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Query, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -64,6 +65,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub use access::large_bodies;
 pub use payments::WebhookSecret;
 pub use token::OperatorToken;
 
@@ -106,7 +108,11 @@ pub fn router(api: Arc<Api>) -> Router {
         .fallback(|| async { Refusal(nothing_here()) })
         .layer(from_fn_with_state(api.clone(), idempotency::repeatable))
         .layer(from_fn_with_state(api.clone(), access::authorize));
-    open.merge(closed).layer(from_fn(openapi::closed_to_sniffing)).with_state(api)
+    open.merge(closed)
+        .layer(from_fn(openapi::closed_to_sniffing))
+        // The listener has judged the length of each body; this is only more than any of them.
+        .layer(DefaultBodyLimit::max(incidents::MOST_OCTETS))
+        .with_state(api)
 }
 
 /// What everybody may ask for.

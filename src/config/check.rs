@@ -44,6 +44,10 @@ impl PerspectiveConfig {
         let mut faults = Vec::new();
         let mut section = Section::new("perspective", &mut faults);
         self.perspective.faults().into_iter().for_each(|(key, reason)| section.fault(key, reason));
+        let listen = self.perspective.listen;
+        if listen.port() != 0 && self.monitor.as_ref().is_some_and(|monitor| monitor.listen == listen) {
+            Section::new("monitor", &mut faults).fault("listen", format!("[perspective] listens at {listen} too"));
+        }
         let mut section = Section::new("validation", &mut faults);
         validation(&self.validation, &mut section);
         if self.validation.perspectives != va::perspectives::settings::Settings::default() {

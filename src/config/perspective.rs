@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::Fault;
+use super::{Fault, Monitor};
 use crate::http::{Limits, ServerCertificate};
 use crate::policy::document::Document;
 use crate::policy::fault::Fault as Told;
@@ -18,6 +18,8 @@ use crate::{perspective, telemetry, va};
 pub struct PerspectiveConfig {
     /// Who it is, where it listens, and who may ask.
     pub perspective: perspective::Settings,
+    /// The listener for operators; none: no such listener.
+    pub monitor: Option<Monitor>,
     /// How the world is looked at from here.
     #[serde(default)]
     pub validation: va::Settings,
@@ -64,6 +66,11 @@ impl PerspectiveConfig {
         let certificate = ServerCertificate::from_pem(&chain, &key)
             .map_err(|error| told(&settings.certificate, "certificate", error.to_string()))?;
         certificate.for_clients_of(anchors).map_err(|error| told(&settings.ca, "ca", error.to_string()))
+    }
+
+    /// What connections of operators may take: few of them.
+    pub fn monitor_limits(&self) -> Limits {
+        Limits { max_connections: 64, ..Limits::default() }
     }
 
     /// What connections may take: few of them, for the primary has one.

@@ -208,6 +208,13 @@ fn the_shipped_file_of_a_perspective_shows_every_key_and_the_defaults() {
     assert_eq!(config.log, telemetry::Settings::default());
     let without = SHIPPED_PERSPECTIVE.replace("max_questions = 256\n", "");
     assert_eq!(PerspectiveConfig::parse(&without, "").unwrap().perspective, config.perspective);
+    assert!(config.monitor.is_none());
+    let shipped = SHIPPED_PERSPECTIVE.replace("#[monitor]", "[monitor]").replace("#listen = ", "listen = ");
+    let monitor = PerspectiveConfig::parse(&shipped, "").unwrap().monitor.unwrap();
+    assert_eq!(monitor.listen, super::Monitor::default().listen);
+    let fault =
+        PerspectiveConfig::parse(&shipped.replace("0.0.0.0:14443", "127.0.0.1:14090"), "").unwrap_err().remove(0);
+    assert_eq!(fault.key, "monitor.listen");
     for section in ["perspective", "validation", "log"] {
         let text = format!("{SHIPPED_PERSPECTIVE}\n")
             .replace(&format!("[{section}]\n"), &format!("[{section}]\nunknown = 1\n"));

@@ -6,8 +6,11 @@ use super::certificate::Certificate;
 use super::{Error, Identifier, IncidentId, Result, Serial, Timestamp};
 
 /// Most serials that one incident lists, and most names.
-pub const MAX_SERIALS: usize = 10_000;
+pub const MAX_SERIALS: usize = 100_000;
 pub const MAX_NAMES: usize = 1_000;
+
+/// Most serials in one record; those of longer lists stand in records of their own.
+const SERIALS_OF_RECORD: usize = 10_000;
 
 /// Most incidents that are open at once: each is compared with every certificate whose renewal is asked about.
 pub const MAX_OPEN: usize = 100;
@@ -32,6 +35,20 @@ pub struct Incident {
     /// When it was closed; their renewal is as usual since then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed: Option<Timestamp>,
+    /// In how many parts its serials are kept beside it, because there are too many for its record.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub parts: u32,
+}
+
+/// A part of the serials of an incident: the store takes no record of any length.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SerialsPart {
+    /// Which incident.
+    pub incident: IncidentId,
+    /// Which part, from 0 on.
+    pub number: u32,
+    /// The serials, in order.
+    pub serials: Vec<Serial>,
 }
 
 /// Which certificates an incident is about: those that meet all of it. What is left out, or empty, every certificate meets.
@@ -103,7 +120,36 @@ fn lies_at(name: &Identifier, wanted: &Identifier) -> bool {
     }
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 impl Incident {
+    /// The incident as its record holds it, and its serials where they are too many for that.
+    #[must_use]
+    pub fn in_parts(mut self) -> (Self, Vec<SerialsPart>) {
+        if self.selection.serials.len() <= SERIALS_OF_RECORD {
+            return (self, Vec::new());
+        }
+        let serials = std::mem::take(&mut self.selection.serials);
+        let part = |(number, serials): (u32, &[Serial])| SerialsPart {
+            incident: self.id.clone(),
+            number,
+            serials: serials.to_vec(),
+        };
+        let parts: Vec<SerialsPart> = (0..).zip(serials.chunks(SERIALS_OF_RECORD)).map(part).collect();
+        self.parts = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+        (self, parts)
+    }
+
+    /// The incident with all its serials, from its record and their parts.
+    #[must_use]
+    pub fn of_parts(mut self, parts: impl IntoIterator<Item = SerialsPart>) -> Self {
+        self.selection.serials.extend(parts.into_iter().flat_map(|part| part.serials));
+        self
+    }
+
     /// Whether it asks for the renewal of a certificate.
     pub fn marks(&self, certificate: &Certificate) -> bool {
         self.closed.is_none() && certificate.issued <= self.opened && self.selection.matches(certificate)

@@ -162,7 +162,7 @@ pub fn parse_period(text: &str) -> Result<u32, String> {
 }
 
 /// A range of addresses, as in `192.0.2.0/24`; a single address is one too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Network {
     address: IpAddr,
@@ -195,6 +195,11 @@ impl Network {
     /// The /48 that one site has of IPv6 (RFC 6177); none of IPv4.
     pub fn site(address: IpAddr) -> Option<Self> {
         plain(address).is_ipv6().then(|| Self::around(address, 48))
+    }
+
+    /// Whose connections and memory count together: an address, and of IPv6 the site, which may use all its subnets at once.
+    pub fn group(address: IpAddr) -> Self {
+        Self::site(address).unwrap_or_else(|| Self::place(address))
     }
 
     /// Whether the address is in it.
@@ -379,6 +384,8 @@ mod tests {
         assert_eq!(site.to_string(), "2001:db8:1::/48");
         assert_eq!(Network::place("2001:db8:1:2:3::4".parse().unwrap()).to_string(), "2001:db8:1:2::/64");
         assert_eq!(Network::site("192.0.2.1".parse().unwrap()), None);
+        assert_eq!(Network::group("2001:db8:1:2:3::4".parse().unwrap()), site);
+        assert_eq!(Network::group("::ffff:192.0.2.7".parse().unwrap()).to_string(), "192.0.2.7");
         assert_eq!("192.0.2.7".parse::<Network>().unwrap().to_string(), "192.0.2.7");
         for text in ["192.0.2.1/24", "192.0.2.0/33", "::/129", "x", "", "1.2.3.4/", "::ffff:1.2.3.4/128"] {
             text.parse::<Network>().unwrap_err();

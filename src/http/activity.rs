@@ -1,11 +1,11 @@
-//! What a connection does: requests under way, answers on their way, and since when it has been quiet.
+//! What a connection does: requests that come, those that are answered, answers on their way, and since when it has been
+//! quiet.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use hyper::body::{Frame, SizeHint};
@@ -14,17 +14,30 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::Limits;
+use super::places::Places;
 
 /// When a connection was last of use, and what keeps it.
 pub(super) struct Activity {
-    running: AtomicUsize,
+    number: u64,
+    places: Arc<Places>,
     asked: AtomicBool,
-    last: Mutex<Instant>,
+    requests: Mutex<Requests>,
     answers: AtomicU64,
     /// Answers that the client has not taken yet, by the moment at which they began.
     sending: Mutex<BTreeMap<u64, Instant>>,
-    leaving: AtomicBool,
-    leave: Notify,
+    leave: Arc<Notify>,
+}
+
+/// The requests of a connection.
+struct Requests {
+    /// Their header is there and their body is not whole.
+    coming: usize,
+    /// They are whole and not answered.
+    running: usize,
+    /// When the last one ended, or the connection began.
+    last: Instant,
+    /// When the first one came since one was whole. A client that begins requests and never ends them gains no time.
+    coming_since: Option<Instant>,
 }
 
 /// Why a connection is of no use.
@@ -36,8 +49,11 @@ pub(super) enum Silence {
     Stuck,
 }
 
-/// A request that is being answered.
-pub(super) struct Running(Arc<Activity>);
+/// A request from the end of its header to its answer.
+pub(super) struct Asking {
+    activity: Arc<Activity>,
+    whole: bool,
+}
 
 /// The body of an answer, which tells when the client has taken it.
 pub(super) struct Sending {
@@ -47,28 +63,47 @@ pub(super) struct Sending {
 }
 
 impl Activity {
-    pub(super) fn begin() -> Self {
+    /// For the connection that has that place since this moment. It is told by `leave` to go.
+    pub(super) fn begin(number: u64, places: Arc<Places>, since: Instant, leave: Arc<Notify>) -> Self {
         Self {
-            running: AtomicUsize::new(0),
+            number,
+            places,
             asked: AtomicBool::new(false),
-            last: Mutex::new(Instant::now()),
+            requests: Mutex::new(Requests { coming: 0, running: 0, last: since, coming_since: None }),
             answers: AtomicU64::new(0),
             sending: Mutex::default(),
-            leaving: AtomicBool::new(false),
-            leave: Notify::new(),
+            leave,
         }
+    }
+
+    /// Which place it has.
+    pub(super) fn number(&self) -> u64 {
+        self.number
     }
 
     /// It is of use now.
     pub(super) fn touch(&self) {
-        *self.last.lock() = Instant::now();
+        self.change(|requests| requests.last = Instant::now());
     }
 
-    /// A request begins.
-    pub(super) fn running(self: &Arc<Self>) -> Running {
+    /// A request begins: its header is there.
+    pub(super) fn asking(self: &Arc<Self>) -> Asking {
         self.asked.store(true, Ordering::Relaxed);
-        self.running.fetch_add(1, Ordering::Relaxed);
-        Running(Arc::clone(self))
+        self.change(|requests| {
+            requests.coming += 1;
+            requests.coming_since.get_or_insert_with(Instant::now);
+        });
+        Asking { activity: Arc::clone(self), whole: false }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Requests)) {
+        let mut requests = self.requests.lock();
+        let before = requests.quiet_since();
+        change(&mut requests);
+        let after = requests.quiet_since();
+        if before != after {
+            self.places.note(self.number, after);
+        }
     }
 
     /// An answer begins.
@@ -83,21 +118,14 @@ impl Activity {
         self.asked.load(Ordering::Relaxed)
     }
 
-    /// How long nothing has been under way; none while something is.
-    pub(super) fn quiet_for(&self) -> Option<Duration> {
-        (self.running.load(Ordering::Relaxed) == 0).then(|| self.last.lock().elapsed())
+    /// Whether a request is being answered.
+    pub(super) fn is_answering(&self) -> bool {
+        self.requests.lock().running > 0
     }
 
-    /// Tells the connection to go.
-    pub(super) fn leave(&self) {
-        self.leaving.store(true, Ordering::Relaxed);
-        self.leave.notify_one();
-    }
-
-    /// Whether it was told to go.
-    #[cfg(test)]
-    pub(super) fn is_leaving(&self) -> bool {
-        self.leaving.load(Ordering::Relaxed)
+    /// Whether a request is coming, or none ever came.
+    pub(super) fn is_coming(&self) -> bool {
+        !self.has_asked() || self.requests.lock().coming > 0
     }
 
     /// Waits until it is told to go.
@@ -115,10 +143,7 @@ impl Activity {
                 return Silence::Stuck;
             }
             let patience = if self.has_asked() { limits.idle_timeout } else { limits.header_timeout };
-            let until = match self.running.load(Ordering::Relaxed) {
-                0 => *self.last.lock() + patience,
-                _ => now + patience,
-            };
+            let until = self.requests.lock().idle_since().unwrap_or(now) + patience;
             if until <= now {
                 return Silence::Idle;
             }
@@ -128,10 +153,41 @@ impl Activity {
     }
 }
 
-impl Drop for Running {
+impl Requests {
+    /// Since when no request has been under way; none while one is.
+    fn idle_since(&self) -> Option<Instant> {
+        (self.coming + self.running == 0).then_some(self.last)
+    }
+
+    /// Since when there has been none that is whole; none while one is. The connection can be spared since then.
+    fn quiet_since(&self) -> Option<Instant> {
+        (self.running == 0).then(|| self.coming_since.unwrap_or(self.last))
+    }
+}
+
+impl Asking {
+    /// All of the request is there.
+    pub(super) fn whole(&mut self) {
+        if std::mem::replace(&mut self.whole, true) {
+            return;
+        }
+        self.activity.change(|requests| {
+            requests.coming -= 1;
+            requests.running += 1;
+            requests.coming_since = None;
+        });
+    }
+}
+
+impl Drop for Asking {
     fn drop(&mut self) {
-        self.0.touch();
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
+        self.activity.change(|requests| {
+            match self.whole {
+                true => requests.running -= 1,
+                false => requests.coming -= 1,
+            }
+            requests.last = Instant::now();
+        });
     }
 }
 

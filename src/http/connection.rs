@@ -43,7 +43,7 @@ const MAX_FAULTY_STREAMS: usize = 128;
 /// Octets of an answer that TLS keeps, encrypted, for a client that does not take them.
 const MAX_TLS_BUFFER: usize = 16_384;
 /// How long a connection that must make room for another may take to end in good order.
-const LEAVE_WITHIN: Duration = Duration::from_secs(1);
+const LEAVE_WITHIN: Duration = Duration::from_millis(250);
 
 /// What all connections of a listener share.
 pub(super) struct Server {
@@ -84,6 +84,7 @@ impl Server {
             None => self.speak(stream, Protocol::AsItBegins, peer, activity).await,
             Some(acceptor) => {
                 if let Some(stream) = self.shake_hands(acceptor, stream, peer, activity).await {
+                    activity.touch();
                     let protocol = match stream.get_ref().1.alpn_protocol() {
                         Some(b"h2") => Protocol::Http2,
                         _ => Protocol::Http1,
@@ -131,18 +132,14 @@ impl Server {
             Protocol::Http2 => self.builder.clone().http2_only(),
             Protocol::AsItBegins => self.builder.clone(),
         };
-        let under_way = UnderWay(Arc::new(Semaphore::new(MAX_STREAMS as usize)));
+        let places = Arc::new(Semaphore::new(MAX_STREAMS as usize));
+        let under_way = UnderWay { places, activity: activity.clone() };
         let service = service_fn(|mut request: hyper::Request<Incoming>| {
-            let running = activity.running();
             request.extensions_mut().insert(Peer(peer));
             request.extensions_mut().insert(under_way.clone());
             let answer = self.router.clone().oneshot(request.map(Body::new));
             let activity = activity.clone();
-            async move {
-                let answer = answer.await.map(|answer| answer.map(|body| activity.sending(body)));
-                drop(running);
-                answer
-            }
+            async move { answer.await.map(|answer| answer.map(|body| activity.sending(body))) }
         });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let mut stop = self.stop.clone();
@@ -162,8 +159,14 @@ impl Server {
                 }
                 () = activity.told_to_leave() => {
                     connection.as_mut().graceful_shutdown();
-                    // Whether it ended in good order or is cut, its place is free.
-                    let _ = timeout(LEAVE_WITHIN, connection.as_mut()).await;
+                    if activity.is_answering() {
+                        // Its request came whole in the meantime: it goes when that is answered.
+                        closing = true;
+                        continue;
+                    }
+                    // Whether it ended in good order or is cut, its place is free. Nobody waits for what is still coming.
+                    let patience = if activity.is_coming() { Duration::ZERO } else { LEAVE_WITHIN };
+                    let _ = timeout(patience, connection.as_mut()).await;
                     return;
                 }
                 silence = activity.silence(&self.limits) => {

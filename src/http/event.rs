@@ -96,6 +96,25 @@ impl IntoResponseParts for RequestEvent {
     }
 }
 
+/// What a route calls a segment of its path that is a secret, such as the one of a link that needs no password.
+const SECRET: &str = "{token}";
+/// No id and no name in a path is as long as a secret.
+const LONGEST_SHOWN: usize = 64;
+
+/// The path of a request as it may be told: that of a route with a secret is the route's. Where there is no route, long
+/// segments are left out, because a link to a secret that was copied wrongly still holds it.
+pub fn shown_path(request: &Request) -> String {
+    let path = request.uri().path();
+    match request.extensions().get::<MatchedPath>().map(MatchedPath::as_str) {
+        Some(route) if route.contains(SECRET) => route.to_owned(),
+        Some(_) => path.to_owned(),
+        None => {
+            let shown = |segment| if str::len(segment) > LONGEST_SHOWN { "[redacted]" } else { segment };
+            path.split('/').map(shown).collect::<Vec<_>>().join("/")
+        }
+    }
+}
+
 /// The event while its request is served. Written when dropped, so that a request whose client went away is told too.
 pub(super) struct Open {
     event: RequestEvent,
@@ -123,7 +142,7 @@ impl Open {
             event,
             id: random_token(),
             method: request.method().clone(),
-            path: request.uri().path().to_owned(),
+            path: shown_path(request),
             route: request.extensions().get::<MatchedPath>().cloned(),
             peer: request.extensions().get::<Peer>().copied(),
             since: Instant::now(),

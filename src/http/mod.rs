@@ -4,23 +4,24 @@ mod activity;
 mod buffered;
 mod connection;
 pub mod event;
+mod groups;
 mod layers;
 mod places;
 mod refusal;
 pub mod tls;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 pub use event::{Field, RequestEvent};
-pub use layers::{Dress, Site, with_layers};
+pub use layers::{Dress, Judgement, LargeBodies, Site, with_layers};
 use places::Places;
 pub use tls::ServerCertificate;
 
@@ -34,9 +35,10 @@ pub struct Limits {
     /// Connections open at the same time. When there are so many, those that are quiet make room for further ones; while
     /// none is, these wait in the kernel's queue.
     pub max_connections: usize,
-    /// Of these from one address, of IPv6 from one /64; 0: all. Further ones are closed.
+    /// Of these from one address, of IPv6 from one /48; 0: all. Further ones are closed.
     pub max_connections_per_address: usize,
-    /// How long a connection must have been quiet before it makes room for another.
+    /// How long a connection must have been quiet before it makes room for another. One whose address has more connections than
+    /// the newcomer's makes room at once when no other is quiet for so long.
     pub spare_after: Duration,
     /// Most time for a TLS handshake.
     pub tls_timeout: Duration,
@@ -49,12 +51,11 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// Most time that a client may take to receive an answer; then the connection is cut.
     pub answer_timeout: Duration,
-    /// Most bytes of bodies that are on their way, of all requests together, a quarter of it from one address; then 503.
+    /// Most bytes of bodies that are on their way, of all requests together, a quarter of it from one address, of IPv6 from
+    /// one /48; then 503.
     pub max_buffered_bytes: usize,
-    /// Largest body of a request, in bytes; then 413.
+    /// Largest body of a request, in bytes, unless the site has more room for it; then 413.
     pub max_body_bytes: usize,
-    /// Most octets of the body of a request that uploads a file: one whose path ends in `/letter`.
-    pub max_upload_bytes: usize,
     /// How long requests may go on when the server stops; then their connections are cut.
     pub stop_timeout: Duration,
 }
@@ -72,7 +73,6 @@ impl Default for Limits {
             answer_timeout: Duration::from_secs(60),
             max_buffered_bytes: 64 << 20,
             max_body_bytes: 131_072,
-            max_upload_bytes: 2_097_152,
             stop_timeout: Duration::from_secs(10),
         }
     }
@@ -94,14 +94,15 @@ pub async fn serve(
     let places = Places::new(&server.limits);
     let mut connections = JoinSet::new();
     // A connection that has no place yet. Further ones wait in the kernel's queue behind it.
-    let mut waiting = None;
+    let mut waiting: Option<(TcpStream, SocketAddr, Instant)> = None;
     loop {
+        let newcomer = waiting.as_ref().map(|(_, peer, since)| (peer.ip(), *since));
         tokio::select! {
             biased;
             () = stopped(&mut stop) => break,
             Some(_) = connections.join_next() => {}
-            () = places.room(), if waiting.is_some() => {
-                let Some((stream, peer)): Option<(_, SocketAddr)> = waiting.take() else { continue };
+            () = has_room(&places, newcomer), if newcomer.is_some() => {
+                let Some((stream, peer, _)) = waiting.take() else { continue };
                 let Some(seat) = places.sit(peer.ip()) else { continue };
                 let server = Arc::clone(&server);
                 connections.spawn(async move {
@@ -109,7 +110,9 @@ pub async fn serve(
                     drop(seat);
                 });
             }
-            accepted = accept(&listener), if waiting.is_none() => waiting = accepted,
+            accepted = accept(&listener), if newcomer.is_none() => {
+                waiting = accepted.map(|(stream, peer)| (stream, peer, Instant::now()));
+            }
         }
     }
     drop(waiting);
@@ -126,6 +129,13 @@ pub async fn serve(
 /// Waits until the signal says stop, or whoever could give it is gone.
 pub async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Waits until there is a place for whoever waits.
+async fn has_room(places: &Places, newcomer: Option<(IpAddr, Instant)>) {
+    if let Some((from, since)) = newcomer {
+        places.room(from, since).await;
+    }
 }
 
 /// Waits for a connection; none after an error, which is told and waited out.

@@ -13,13 +13,11 @@ const ACME_ERROR: &str = "urn:ietf:params:acme:error:";
 
 /// 413.
 pub(super) fn body_too_large(most: usize) -> Response {
-    let mut answer = problem(
+    problem(
         StatusCode::PAYLOAD_TOO_LARGE,
         Some("malformed"),
         &format!("The body of the request is larger than {most} bytes, the most that this server reads."),
-    );
-    close(&mut answer);
-    answer
+    )
 }
 
 /// 408.
@@ -87,6 +85,6 @@ fn problem(status: StatusCode, kind: Option<&str>, detail: &str) -> Response {
 }
 
 /// The rest of the body is not read, so an HTTP/1.1 connection cannot be used again. HTTP/2 drops this header.
-fn close(answer: &mut Response) {
+pub(super) fn close(answer: &mut Response) {
     answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
 }

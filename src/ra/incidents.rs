@@ -12,12 +12,12 @@ use super::worker::Next;
 use super::{Ra, Stop, settle};
 use crate::domain::audit::Act;
 use crate::domain::certificate::{Certificate, hex32};
-use crate::domain::incident::{Incident, MAX_OPEN, Selection};
+use crate::domain::incident::{Incident, MAX_OPEN, Selection, SerialsPart};
 use crate::domain::job::{Job, Work};
 use crate::domain::notice::{Notice, Topic};
 use crate::domain::{CustomerId, Error, IncidentId, Result, Serial, Timestamp};
 use crate::store::StoreError;
-use crate::store::records::{Batch, Index, Rows, Stored, target};
+use crate::store::records::{Batch, Index, Rows, Stored, serials_part_id, target};
 
 /// Certificates that are read at a time.
 const PAGE: usize = 500;
@@ -58,7 +58,9 @@ impl Ra {
                 reason: incident.reason.clone(),
                 matched: incident.matched,
             };
-            let batch = Batch::of(act, incident.opened).insert(&incident).insert(&job);
+            let (record, parts) = incident.clone().in_parts();
+            let batch = Batch::of(act, incident.opened).insert(&record).insert(&job);
+            let batch = parts.iter().fold(batch, Batch::insert);
             self.records.commit(batch.index(&Index::OpenIncident(&incident.id), incident.id.as_str())).await?;
             Ok(())
         })
@@ -73,13 +75,13 @@ impl Ra {
         let closed = settle(|| async {
             let read = self.stored_incident(id).await?;
             if read.closed.is_some() {
-                return Ok(read.into_value());
+                return self.whole(read.into_value()).await.map_err(Into::into);
             }
             let closed = (*read).clone().close(self.now());
             let act = Act::IncidentClosed { incident: id.clone() };
             let batch = Batch::of(act, self.now()).replace(&read, &closed).unindex(&Index::OpenIncident(id));
             self.records.commit(batch).await?;
-            Ok::<_, Stop>(closed)
+            Ok::<_, Stop>(self.whole(closed).await?)
         })
         .await?;
         self.look_at_incidents().await?;
@@ -88,10 +90,10 @@ impl Ra {
 
     /// An incident.
     pub async fn incident(&self, id: &IncidentId) -> Result<Incident> {
-        Ok(self.stored_incident(id).await?.into_value())
+        self.whole(self.stored_incident(id).await?.into_value()).await
     }
 
-    /// Up to `limit` incidents behind the one of that id.
+    /// Up to `limit` incidents behind the one of that id, without serials that are too many for their records.
     pub async fn incidents(&self, after: Option<&IncidentId>, limit: usize) -> Result<Vec<Incident>> {
         let found = self.records.list::<Incident>(b"", after.map(|id| id.as_str().into()), limit).await?;
         Ok(found.into_iter().map(Stored::into_value).collect())
@@ -105,11 +107,28 @@ impl Ra {
 
     /// Takes the open incidents from the store into memory.
     pub(super) async fn look_at_incidents(&self) -> Result<()> {
-        let open = self.open_incidents().await?;
-        self.incidents.store(Arc::new(open.into_iter().map(Arc::new).collect()));
+        let known = self.incidents.load_full();
+        let mut open = Vec::new();
+        for incident in self.open_incidents().await? {
+            // What an incident is about never changes, so long lists are read once.
+            open.push(match known.iter().find(|known| known.id == incident.id) {
+                Some(known) => known.clone(),
+                None => Arc::new(self.whole(incident).await?),
+            });
+        }
+        self.incidents.store(Arc::new(open));
         Ok(())
     }
 
+    /// An incident with all its serials.
+    async fn whole(&self, incident: Incident) -> Result<Incident> {
+        let ids = (0..incident.parts).map(|number| serials_part_id(&incident.id, number));
+        let parts: Option<Vec<_>> = self.records.find_all::<SerialsPart>(ids).await?.into_iter().collect();
+        let lost = || StoreError::Failed(format!("incident {} has lost a part", incident.id).into());
+        Ok(incident.clone().of_parts(parts.ok_or_else(lost)?.into_iter().map(Stored::into_value)))
+    }
+
+    /// The incidents that are open, as `incidents` gives them.
     async fn open_incidents(&self) -> Result<Vec<Incident>> {
         // Nodes that open one at the same moment may exceed the limit by a few.
         let rows = self.records.rows(&Rows::OpenIncidents, None, 2 * MAX_OPEN).await?;
@@ -135,7 +154,17 @@ impl Ra {
             return Err(Error::malformed(format!("\"renew_by\" ({renew_by}) is over; it is {now}.")));
         }
         let id = IncidentId::random();
-        Ok(Incident { id, selection, reason, explanation_url, renew_by, opened: now, matched: 0, closed: None })
+        Ok(Incident {
+            id,
+            selection,
+            reason,
+            explanation_url,
+            renew_by,
+            opened: now,
+            matched: 0,
+            closed: None,
+            parts: 0,
+        })
     }
 
     /// The certificates in force that an incident is about, by their customers: one of each, and how many.

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 pub use index::{Index, Rows};
 pub use log::{ChainEvent, ChainLink};
 pub use spaces::{
-    BlockedKey, ListState, Observed, Record, Revocation, SerialEntry, clearance_id, document_part_id, hosting_target_id,
+    BlockedKey, ListState, Observed, Record, Revocation, SerialEntry, clearance_id, document_part_id,
+    hosting_target_id, serials_part_id,
 };
 
 use super::oplog::EVENTS;

@@ -2,10 +2,12 @@
 
 use chancery::ca::certificate::serial_of;
 use chancery::domain::audit::Act;
+use chancery::http::Limits;
 use rcgen::{KeyPair, PublicKeyData as _};
 use serde_json::{Value, json};
 
 use crate::acme_tools::{DAY, HOUR, leaf, parsed};
+use crate::http_support::{TestServer, exchange};
 use crate::support::client::csr_with;
 use crate::support::operator::Operator;
 use crate::support::world::World;
@@ -112,7 +114,7 @@ async fn what_is_no_incident_is_refused_with_what_is_wrong() {
         (change("selection", json!({ "issuer": "nobody" })), "nobody"),
         (change("selection", json!({ "names": ["-"] })), "no domain name"),
         (change("selection", json!({ "serials": ["12"] })), "12"),
-        (change("selection", json!({ "serials": vec!["40".repeat(20); 10_001] })), "10001"),
+        (change("selection", json!({ "serials": vec!["40".repeat(20); 100_001] })), "100001"),
         (change("selection", json!({ "key_sha256": "zz" })), "64 hexadecimal digits"),
         (change("selection", json!({ "issued_from": "yesterday" })), "yesterday"),
         (
@@ -133,4 +135,67 @@ async fn what_is_no_incident_is_refused_with_what_is_wrong() {
         assert!(refused.text().contains(told), "{told}: {refused}");
     }
     assert_eq!(operator.get(INCIDENTS).await.expect(200).json()["items"], json!([]));
+}
+
+/// A POST of an incident with these header lines.
+fn posted(lines: &str, body: &str) -> String {
+    format!(
+        "POST /api/v1{INCIDENTS} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         {lines}\r\n\r\n{body}"
+    )
+}
+
+#[tokio::test]
+async fn an_incident_may_list_more_serials_than_other_bodies_have_room_for() {
+    let world = World::new().await;
+    let server = TestServer::start(world.site(), Limits::default(), None).await;
+    let operator = format!("Authorization: Bearer {}\r\n", world.operator_token());
+    let serials: Vec<String> = (0..20_000).map(|n| format!("40{n:038x}")).collect();
+    let body = asked(&world, json!({ "serials": serials })).to_string();
+    assert!(body.len() > 6 * Limits::default().max_body_bytes);
+    let request = posted(&format!("{operator}Content-Length: {}", body.len()), &body);
+    let answer = exchange(&mut server.connect().await, request.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{}", &answer[..answer.len().min(500)]);
+    let rest = Operator::of(&world);
+    // Lists leave out what makes them so long.
+    let listed = rest.get(INCIDENTS).await.expect(200).json();
+    assert_eq!(listed["items"][0]["selection"], json!({}));
+    let path = format!("{INCIDENTS}/{}", listed["items"][0]["id"].as_str().unwrap());
+    assert_eq!(rest.get(&path).await.expect(200).json()["selection"]["serials"], json!(serials));
+    // Without a length at the start it is the same.
+    let chunk = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    let request = posted(&format!("{operator}Transfer-Encoding: chunked"), &chunk);
+    let answer = exchange(&mut server.connect().await, request.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{}", &answer[..answer.len().min(500)]);
+    // There is an end to it, and other resources have no more room than before.
+    let larger = posted(&format!("{operator}Content-Length: 5000000"), "");
+    let answer = exchange(&mut server.connect().await, larger.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    let elsewhere = larger.replace(INCIDENTS, "/customers").replace("5000000", "500000");
+    let answer = exchange(&mut server.connect().await, elsewhere.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+}
+
+#[tokio::test]
+async fn whoever_may_not_open_incidents_is_refused_before_a_long_body_is_read() {
+    let world = World::new().await;
+    let server = TestServer::start(world.site(), Limits::default(), None).await;
+    let reviewer = Operator::of(&world).post("/tokens", &json!({ "name": "Rita", "role": "reviewer" })).await;
+    let reviewer = format!("Authorization: Bearer {}\r\n", reviewer["token"].as_str().unwrap());
+    let letter = "PUT /api/v1/purchases/7/letter HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 1000000\r\n";
+    let answer = exchange(&mut server.connect().await, format!("{letter}\r\n").as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    let whole = format!("{letter}{reviewer}\r\n{}", "a".repeat(1_000_000));
+    let answer = exchange(&mut server.connect().await, whole.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 404 "), "it is read, and there is no such purchase: {answer}");
+    for (who, status) in [("", 401), ("Authorization: Bearer wrong\r\n", 401), (&reviewer, 403)] {
+        // Nothing of the body is sent, or so much that it is known to be long.
+        let nothing = posted(&format!("{who}Content-Length: 4000000"), "");
+        let some = posted(&format!("{who}Transfer-Encoding: chunked"), &format!("40000\r\n{}", "a".repeat(131_073)));
+        for request in [nothing, some] {
+            let answer = exchange(&mut server.connect().await, request.as_bytes()).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{who}: {answer}");
+            assert!(answer.contains("application/problem+json"), "{answer}");
+        }
+    }
 }

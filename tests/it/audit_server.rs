@@ -10,6 +10,7 @@ use chancery::domain::audit::Act;
 use chancery::store::records::Records;
 
 use crate::documents::{CATALOG, NAMES};
+use crate::support::world::unlocked;
 
 fn configuration(directory: &Path, more: &str) -> Config {
     let at = |name: &str| directory.join(name).display().to_string();
@@ -31,14 +32,7 @@ fn sha256(text: &str) -> String {
 
 /// The acts that concern the server itself, in the order in which they were committed.
 async fn acts(config: &Config) -> Vec<Act> {
-    let kv = loop {
-        match chancery::store::open(&config.store_settings()) {
-            Ok(kv) => break kv,
-            Err(chancery::store::OpenError::Locked(_)) => tokio::task::yield_now().await,
-            Err(error) => panic!("{error}"),
-        }
-    };
-    let records = Records::new(kv);
+    let records = Records::new(unlocked(|| chancery::store::open(&config.store_settings()).map_err(Into::into)).await);
     let ids: Vec<Vec<u8>> = records.audit(None, 10_000).await.unwrap().into_iter().map(|(id, _)| id).collect();
     let events = records.audit_rows(ids).await.unwrap();
     events.into_iter().map(|(_, event)| event.act).collect()

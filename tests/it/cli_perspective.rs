@@ -30,7 +30,7 @@ fn a_perspective_is_enrolled_started_and_stopped() {
     assert!(enrolled.status.success(), "{enrolled:?}");
     assert_eq!(text(&enrolled.stdout), "perspectives/ca.pem\nperspectives/here.pem\nperspectives/here.key\n");
     let config = "\
-        [perspective]\nlisten = \"127.0.0.1:0\"\nname = \"here\"\nregion = \"apnic\"\nca = \"perspectives/ca.pem\"\n\
+        [monitor]\nlisten = \"127.0.0.1:0\"\n[perspective]\nlisten = \"127.0.0.1:0\"\nname = \"here\"\nregion = \"apnic\"\nca = \"perspectives/ca.pem\"\n\
         certificate = \"perspectives/here.pem\"\nkey = \"perspectives/here.key\"\n[log]\nlevel = \"warn\"\n";
     fs::write(place.path().join("here.toml"), config).unwrap();
     let mut command = chancery(&place, &["perspective", "--config", "here.toml"]);

@@ -12,6 +12,8 @@ use chancery::telemetry;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
+use crate::support::world::World;
+
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -33,10 +35,6 @@ impl Log {
 }
 
 async fn ask(path: &str) -> (Log, axum::response::Response) {
-    telemetry::recorder();
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
     let router = Router::new()
         .route(
             "/orders/{id}",
@@ -55,7 +53,14 @@ async fn ask(path: &str) -> (Log, axum::response::Response) {
                 }
             }),
         );
-    let router = with_layers(router, &Limits::default());
+    ask_of(with_layers(router, &Limits::default()), path).await
+}
+
+async fn ask_of(router: Router, path: &str) -> (Log, axum::response::Response) {
+    telemetry::recorder();
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
     let request = Request::get(path).body(Body::empty()).unwrap();
     let guard = tracing::subscriber::set_default(subscriber);
     let answer = router.oneshot(request).await.unwrap();
@@ -105,6 +110,29 @@ async fn metrics_name_routes_and_never_paths() {
     assert!(text.contains(r#"route="none",status="404""#), "{text}");
     assert!(!text.contains("metrics-test") && !text.contains("not-a-route"), "{text}");
     assert!(text.contains("chancery_http_request_seconds_bucket"), "{text}");
+}
+
+#[tokio::test]
+async fn what_a_link_holds_as_a_secret_is_not_told() {
+    let world = World::new().await;
+    let router = with_layers(world.site(), &Limits::default());
+    // As long as they are.
+    let secret = "c2VjcmV0".repeat(14);
+    for (path, told) in [
+        (format!("/acme/unpause/{secret}"), "/acme/unpause/{token}"),
+        // Links that somebody cut out of a message with what stands around them.
+        (format!("/acme/unpause/{secret}/"), "/acme/unpause/[redacted]/"),
+        (format!("/acme/unpause/{secret}/x"), "/acme/unpause/[redacted]/x"),
+        (format!("//acme/unpause/{secret}"), "//acme/unpause/[redacted]"),
+        ("/acme/order/7/x".to_owned(), "/acme/order/7/x"),
+    ] {
+        let (log, answer) = ask_of(router.clone(), &path).await;
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+        let events = log.events();
+        assert_eq!(events.len(), 1, "{events:#?}");
+        assert_eq!(events[0]["path"], told);
+        assert!(!events[0].to_string().contains(&secret[..20]), "{events:#?}");
+    }
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use crate::http_support::{FAR_TOO_LONG, SOON, TestServer, answer_ending_in, exchange, patient, until_closed};
 use crate::support::client::Client;
+use crate::support::in_time;
 use crate::support::operator::Operator;
 use crate::support::world::World;
 
@@ -136,9 +137,12 @@ async fn one_address_has_so_many_connections_and_others_have_theirs() {
     }
     drop(flood);
     let mut again = connect_from(2, &server).await;
-    while again.write_all(HELLO).await.is_err() || until_answer(&mut again).await.is_none() {
-        again = connect_from(2, &server).await;
-    }
+    let answered = async {
+        while again.write_all(HELLO).await.is_err() || until_answer(&mut again).await.is_none() {
+            again = connect_from(2, &server).await;
+        }
+    };
+    in_time("the address has its places again", answered).await;
 }
 
 /// The answer to a request, if the connection is not closed.
@@ -285,7 +289,8 @@ async fn what_a_connection_gave_up_counts_as_long_as_it_runs() {
     is_served(&server).await;
     gate.add_permits(128);
     // They end in their own time; then there is room again.
-    while client.send_request(ask("/hello")).await.unwrap().status() != 200 {}
+    let served = async { while client.send_request(ask("/hello")).await.unwrap().status() != 200 {} };
+    in_time("the connection has room again", served).await;
     connection.abort();
 }
 
@@ -312,7 +317,59 @@ async fn bodies_on_their_way_take_no_more_than_their_share() {
     assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("retry-after: 1"), "{refused}");
     assert!(exchange(&mut connect_from(1, &server).await, whole.as_bytes()).await.ends_with("length 400"));
     drop(slow);
-    while !exchange(&mut connect_from(2, &server).await, whole.as_bytes()).await.ends_with("length 400") {}
+    let taken = async {
+        while !exchange(&mut connect_from(2, &server).await, whole.as_bytes()).await.ends_with("length 400") {}
+    };
+    in_time("the address has its share again", taken).await;
+}
+
+#[tokio::test]
+async fn bodies_that_never_end_keep_no_places() {
+    // Nobody gives way for having been quiet so long: only addresses with many connections do.
+    let long = 10 * FAR_TOO_LONG;
+    let limits = Limits { max_connections: 20, spare_after: long, body_timeout: long, ..patient() };
+    let server = TestServer::plain(routes(), limits).await;
+    let mut slow = Vec::new();
+    for last in 2..12 {
+        slow.push(slow_body(last, 4, &server).await);
+        slow.push(slow_body(last, 4, &server).await);
+    }
+    for _ in 0..5 {
+        let mut honest = server.connect().await;
+        honest.write_all(&body_of(400, 100)).await.unwrap();
+        honest.write_all(&[b'a'; 300]).await.unwrap();
+        answer_ending_in(&mut honest, "length 400").await;
+        slow.push(slow_body(2, 4, &server).await);
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_never_end_keep_no_memory_from_others() {
+    // All of it is held by four addresses, each with its share.
+    let limits = Limits { max_buffered_bytes: 4_000, body_timeout: 10 * FAR_TOO_LONG, ..patient() };
+    let server = TestServer::plain(routes(), limits).await;
+    let mut slow = Vec::new();
+    for _ in 0..10 {
+        for last in 2..6 {
+            slow.push(slow_body(last, 990, &server).await);
+        }
+        let mut honest = server.connect().await;
+        honest.write_all(&body_of(400, 400)).await.unwrap();
+        answer_ending_in(&mut honest, "length 400").await;
+    }
+}
+
+/// A request with so long a body, of which so much is there.
+fn body_of(length: usize, there: usize) -> Vec<u8> {
+    let header = format!("POST /length HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
+    [header.as_bytes(), &b"a".repeat(there)].concat()
+}
+
+/// A connection whose request has a body that never ends.
+async fn slow_body(last: u8, there: usize, server: &TestServer) -> TcpStream {
+    let mut stream = connect_from(last, server).await;
+    stream.write_all(&body_of(1_000, there)).await.unwrap();
+    stream
 }
 
 #[tokio::test]

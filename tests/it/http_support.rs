@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use chancery::http::{Limits, ServerCertificate, serve};
+use chancery::http::{Limits, ServerCertificate, Site, serve};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -35,7 +35,6 @@ pub fn patient() -> Limits {
         idle_timeout: FAR_TOO_LONG,
         body_timeout: FAR_TOO_LONG,
         max_body_bytes: 1000,
-        max_upload_bytes: 4_096,
         stop_timeout: FAR_TOO_LONG,
     }
 }
@@ -44,11 +43,11 @@ pub fn patient() -> Limits {
 pub const SOON: Duration = Duration::from_millis(200);
 
 impl TestServer {
-    pub async fn start(router: Router, limits: Limits, tls: Option<Arc<ServerCertificate>>) -> Self {
+    pub async fn start(site: impl Into<Site>, limits: Limits, tls: Option<Arc<ServerCertificate>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopping) = watch::channel(false);
-        let served = tokio::spawn(serve(listener, tls, router, limits, stopping));
+        let served = tokio::spawn(serve(listener, tls, site.into(), limits, stopping));
         Self { address, stop, served }
     }
 

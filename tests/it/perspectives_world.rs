@@ -1,5 +1,6 @@
 //! Remote perspectives for tests: the real routers behind real TLS on loopback, each with a DNS and a web server of its own.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -37,6 +38,8 @@ pub struct Seat {
     /// The web server that it reaches at every name.
     pub web: Target,
     pub url: String,
+    /// Where its operators look, if the configuration says so.
+    pub monitor: Option<SocketAddr>,
     attending: Option<Attending>,
 }
 
@@ -83,11 +86,13 @@ impl Around {
                 max_questions: 64,
             },
             validation: Settings { http_port: web.port(), ..crate::va_world::settings(&dns) },
+            monitor: None,
             log: telemetry::Settings::default(),
         };
         change(&mut config);
         let attending = start(config).await.unwrap();
-        self.seats.push(Seat { name, region, dns, web, url: attending.url.clone(), attending: Some(attending) });
+        let (url, monitor) = (attending.url.clone(), attending.monitor);
+        self.seats.push(Seat { name, region, dns, web, url, monitor, attending: Some(attending) });
     }
 
     /// Puts something in the place of a perspective: its certificate, and these routes.

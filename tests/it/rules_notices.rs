@@ -308,9 +308,11 @@ async fn a_quota_that_runs_out_is_told_once_a_day() {
     while events(&rest, "quota").await.is_empty() {
         place(&client, &[&format!("n{placed}.harbour.net")], json!({})).await.expect(201);
         placed += 1;
+        assert!(placed < 1_000, "no quota is nearly used up");
     }
     assert_eq!(events(&rest, "quota").await, ["quota-nearly-used-up"]);
     loop {
+        assert!(placed < 1_000, "no quota is used up");
         let answer = place(&client, &[&format!("n{placed}.harbour.net")], json!({})).await;
         if answer.status == 429 {
             break;

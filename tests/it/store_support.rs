@@ -3,8 +3,11 @@
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use chancery::store::{self, Delta, EngineName, Entry, Guard, Key, Kv, Range, Settings, StoreError, WriteSet};
+
+use crate::support::wire::PATIENCE;
 
 /// Every engine that keeps its files itself.
 pub const ENGINES: [EngineName; 2] = [EngineName::Sled, EngineName::Redb];
@@ -20,9 +23,13 @@ pub fn open(engine: EngineName, path: &Path) -> Arc<dyn Kv> {
 /// What is done with a store that was closed a moment ago: a process that another test starts at that moment holds its lock
 /// until it is itself.
 pub fn unlocked<T, E: std::fmt::Display>(mut work: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+    let begun = Instant::now();
     loop {
         match work() {
-            Err(error) if error.to_string().contains("is in use by another process") => std::thread::yield_now(),
+            Err(error) if error.to_string().contains("is in use by another process") => {
+                assert!(begun.elapsed() < PATIENCE, "after {PATIENCE:?} still {error}");
+                std::thread::yield_now();
+            }
             done => return done,
         }
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::http::StatusCode;
+use chancery::config::Monitor;
 use chancery::domain::Kind;
 use chancery::domain::plan::Method::{Dns01, Http01, TlsAlpn01};
 use chancery::va::perspectives::quorum::Region::{self, Apnic, Arin, RipeNcc};
@@ -363,6 +364,58 @@ async fn a_perspective_takes_bounded_and_well_formed_questions_alone() {
     assert_eq!(ask("/v1/validate", " ".repeat(wire::MAX_QUESTION + 1)).await.0, 413);
     assert_eq!(ask("/v2/validate", String::new()).await.0, 404);
     assert_eq!(bounded(client.get(format!("{}/v1/caa", seat.url)).send()).await.unwrap().status().as_u16(), 405);
+}
+
+#[tokio::test]
+async fn operators_of_a_perspective_see_what_it_was_asked_and_whether_it_is_ready() {
+    let around = Around::with(&THREE[..1], |config| {
+        config.perspective.max_questions = 1;
+        config.monitor = Some(Monitor { listen: "127.0.0.1:0".parse().unwrap() });
+    })
+    .await;
+    let (client, seat) = (outspoken(&around), &around.seats[0]);
+    let look = async |path: &str| {
+        let url = format!("http://{}{path}", seat.monitor.unwrap());
+        let answer = bounded(client.get(url).send()).await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    // The recorder is that of the process, in which other perspectives are asked too.
+    let count = async |outcome: &str| {
+        let line = format!("chancery_perspective_questions_total{{question=\"validate\",outcome=\"{outcome}\"}} ");
+        let text = look("/metrics").await.1;
+        let value = text.lines().find_map(|shown| shown.strip_prefix(&line));
+        value.map_or(0, |value| value.parse::<u64>().unwrap())
+    };
+    let ask = async |body: String| bounded(client.post(format!("{}/v1/validate", seat.url)).body(body).send()).await;
+    let question = json!({ "version": 1, "message": task(NAME, Http01) }).to_string();
+    let outcomes = ["corroborated", "differed", "malformed", "busy"];
+    let mut before = Vec::new();
+    for outcome in outcomes {
+        before.push(count(outcome).await);
+    }
+    assert_eq!(look("/healthz").await.0, 200);
+    assert_eq!(look("/readyz").await.0, 200);
+
+    assert_eq!(ask(question.clone()).await.unwrap().status().as_u16(), 200);
+    seat.web.serve(TOKEN, KEY_AUTHORIZATION);
+    assert_eq!(ask(question.clone()).await.unwrap().status().as_u16(), 200);
+    assert_eq!(ask("{}".to_owned()).await.unwrap().status().as_u16(), 400);
+    // The zone never answers, so that the question is looked into for seconds.
+    seat.dns.fail(NAME, Failure::Drop);
+    let asked = seat.dns.queries().len();
+    let first = tokio::spawn(client.post(format!("{}/v1/validate", seat.url)).body(question.clone()).send());
+    bounded(async {
+        while seat.dns.queries().len() == asked {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(look("/readyz").await.0, 503);
+    assert_eq!(ask(question).await.unwrap().status().as_u16(), 503);
+    first.abort();
+    for (outcome, before) in outcomes.into_iter().zip(before) {
+        assert!(count(outcome).await > before, "{outcome}");
+    }
 }
 
 #[tokio::test]

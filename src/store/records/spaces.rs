@@ -14,7 +14,7 @@ use crate::domain::customer::{Clearance, Customer, ExternalKey};
 use crate::domain::delivery::Delivery;
 use crate::domain::document::{Document, DocumentPart};
 use crate::domain::hand_order::HandOrder;
-use crate::domain::incident::Incident;
+use crate::domain::incident::{Incident, SerialsPart};
 use crate::domain::job::{Job, Timer};
 use crate::domain::key_pair::KeyPair;
 use crate::domain::ledger::{Coupon, Entry, Wallet};
@@ -32,7 +32,7 @@ use crate::domain::revocation::RevocationRequest;
 use crate::domain::streak::Streak;
 use crate::domain::token::Token;
 use crate::domain::upload::Upload;
-use crate::domain::{CustomerId, DocumentId, Serial, Timestamp};
+use crate::domain::{CustomerId, DocumentId, IncidentId, Serial, Timestamp};
 
 /// Something that is kept as one record.
 pub trait Record: Serialize + DeserializeOwned + Send + Sync {
@@ -102,6 +102,7 @@ records! {
     Incident = 42, |r| r.id.as_str().into();
     ListState = 41, |r| r.issuer.as_bytes().into();
     Observed = 47, |r| r.node.to_be_bytes().into();
+    SerialsPart = 54, |r| serials_part_id(&r.incident, r.number);
     DocumentPart = 142, |r| document_part_id(&r.document, r.number);
 }
 
@@ -184,6 +185,11 @@ pub fn clearance_id(holder: &Holder, name: &str) -> Vec<u8> {
 /// The name of a part of a document.
 pub fn document_part_id(document: &DocumentId, number: u32) -> Vec<u8> {
     [document.as_str().as_bytes(), b"/", &number.to_be_bytes()].concat()
+}
+
+/// The name of a part of the serials of an incident.
+pub fn serials_part_id(incident: &IncidentId, number: u32) -> Vec<u8> {
+    [incident.as_str().as_bytes(), b"/", &number.to_be_bytes()].concat()
 }
 
 /// The name of a resource of a customer.

@@ -17,7 +17,7 @@ use chancery::post::Post;
 use chancery::ra::{NewCustomer, NewExternalKey, Parts, Ra};
 use chancery::store::records::Records;
 use chancery::store::vault::Vault;
-use chancery::store::{self, EngineName, OpenError};
+use chancery::store::{self, EngineName};
 use chancery::va::Va;
 use parking_lot::Mutex;
 use tempfile::TempDir;
@@ -26,8 +26,9 @@ use tower::ServiceExt as _;
 use crate::rules_quota::{SHIPPED, figures};
 use crate::support::client::Client;
 use crate::support::dns::Dns;
+use crate::support::in_time;
 use crate::support::target::Target;
-use crate::support::world::BASE;
+use crate::support::world::{BASE, unlocked};
 
 /// Noon of the day it begins on.
 const NOON: u64 = 1_795_262_400;
@@ -92,14 +93,7 @@ impl Cluster {
 
     async fn go_on(&mut self) {
         let config = &self.config;
-        let kv = loop {
-            match store::open(&config.store_settings()) {
-                Ok(kv) => break kv,
-                // Whoever held it last is letting go.
-                Err(OpenError::Locked(_)) => tokio::task::yield_now().await,
-                Err(error) => panic!("{error}"),
-            }
-        };
+        let kv = unlocked(|| store::open(&config.store_settings()).map_err(Into::into)).await;
         let records = Records::new(kv);
         for (number, router) in self.routers.iter().enumerate() {
             let now = chancery::clock::Clock::now(&*self.clock);
@@ -137,9 +131,12 @@ impl Cluster {
             })
             .collect();
         // Jobs hold the use cases, and these the store, which can be open only once.
-        while left.iter().any(|node| node.strong_count() > 0) {
-            tokio::task::yield_now().await;
-        }
+        let let_go = async {
+            while left.iter().any(|node| node.strong_count() > 0) {
+                tokio::task::yield_now().await;
+            }
+        };
+        in_time("every job of the stopped nodes lets go of them", let_go).await;
         self.go_on().await;
     }
 

@@ -12,3 +12,11 @@ pub mod signer;
 pub mod target;
 pub mod wire;
 pub mod world;
+
+/// Waits for something that comes soon; a test in which it does not has failed, and says what it waited for.
+pub async fn in_time<T>(what: &str, event: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(wire::PATIENCE, event).await {
+        Ok(done) => done,
+        Err(_) => panic!("{what}: it did not come to that within {:?}", wire::PATIENCE),
+    }
+}

@@ -18,6 +18,7 @@ use chancery::domain::notice::Notice;
 use chancery::domain::organisation::{BusinessCategory, Jurisdiction, OrganisationFacts, PersonFacts, Registration};
 use chancery::domain::purchase::Purchase;
 use chancery::domain::{CustomerId, Timestamp};
+use chancery::http::Site;
 use chancery::policy::status::Status;
 use chancery::ra::{ApplicationRequest, Decision, NewCustomer, NewExternalKey, NewPurchase, Pick, Ra, Verdict};
 use chancery::store::records::{Records, Stored};
@@ -29,6 +30,7 @@ use tower::ServiceExt as _;
 
 use super::client::{Client, Response, challenge, csr};
 use super::dns::Dns;
+use super::in_time;
 use super::signer::{Signer, b64};
 use super::target::{AlpnTarget, Target};
 
@@ -184,6 +186,11 @@ impl World {
         lead_to(&self.main)
     }
 
+    /// What the main listener serves: the routes of the server as it runs now, with what the listener asks of them.
+    pub fn site(&self) -> Site {
+        self.app().site()
+    }
+
     /// Everything behind the PKI listener, also after a restart.
     pub fn pki(&self) -> Router {
         lead_to(&self.pki)
@@ -295,9 +302,12 @@ impl World {
         let ra = Arc::downgrade(&old.ra);
         drop(old);
         // Jobs hold the use cases, and these the store, which only one server can have open.
-        while ra.upgrade().is_some() {
-            tokio::task::yield_now().await;
-        }
+        let let_go = async {
+            while ra.upgrade().is_some() {
+                tokio::task::yield_now().await;
+            }
+        };
+        in_time("every job of the stopped server lets go of it", let_go).await;
     }
 
     async fn start(&mut self) {
@@ -450,15 +460,18 @@ fn person_facts() -> PersonFacts {
 }
 
 /// What opens a store that was closed a moment ago: whoever held it last may still be letting go of it on another thread.
-async fn unlocked<T>(mut open: impl FnMut() -> Result<T, Failure>) -> T {
-    loop {
-        match open() {
-            Err(failure) if matches!(failure.downcast_ref::<OpenError>(), Some(OpenError::Locked(_))) => {
-                tokio::task::yield_now().await;
+pub async fn unlocked<T>(mut open: impl FnMut() -> Result<T, Failure>) -> T {
+    let opened = async {
+        loop {
+            match open() {
+                Err(failure) if matches!(failure.downcast_ref::<OpenError>(), Some(OpenError::Locked(_))) => {
+                    tokio::task::yield_now().await;
+                }
+                opened => return opened.unwrap(),
             }
-            opened => return opened.unwrap(),
         }
-    }
+    };
+    in_time("the store is free again", opened).await
 }
 
 /// A router that leads to the one that is there at the time of each request.
