@@ -366,11 +366,8 @@ impl Ra {
         let batch = telling::tell_issued(batch, &account, &certificate);
         let batch = self.enter_into_portfolio(&account.holder(), &certificate, batch).await?;
         self.records.commit(batch).await?;
-        if order.purpose.is_new() && order.replaces.is_none() {
-            let holder = account.holder();
-            let wants = self.limits.certificate(&account.id, holder.customer(), &certificate.identifiers);
-            self.limits.count(&wants, now);
-        }
+        let wants = self.certificate_wants(&account, order.allowance, &certificate.identifiers);
+        self.limits.count(&wants, now);
         let (product, issuer) = (certificate.product, certificate.issuer);
         metrics::counter!(telemetry::CERTIFICATES_ISSUED, "product" => product, "issuer" => issuer).increment(1);
         Ok(Next::Done)
@@ -439,8 +436,8 @@ impl Ra {
         let batch = telling::tell_failed(batch.remove(job), &account, &view.order, &problem, now);
         self.records.commit(batch).await?;
         // What this server did not manage costs the client nothing.
-        if matches!(problem.kind, Kind::ServerInternal | Kind::Unavailable) && view.order.replaces.is_none() {
-            self.limits.give_back(&self.limits.order(&account.id, account.holder().customer()));
+        if matches!(problem.kind, Kind::ServerInternal | Kind::Unavailable) {
+            self.limits.give_back(&self.order_wants(&account, view.order.allowance));
         }
         metrics::counter!(telemetry::ORDERS_FAILED).increment(1);
         Ok(Next::Done)

@@ -193,6 +193,12 @@ impl Limits {
         self.take(wants, now).map(drop)
     }
 
+    /// Takes all that is wanted, allowed or not.
+    pub(super) fn take_anyway(&self, wants: Vec<Want>, now: Timestamp) -> Taken<'_> {
+        self.count(&wants, now);
+        Taken { limits: self, wants }
+    }
+
     /// Counts what has happened already, allowed or not.
     pub(super) fn count(&self, wants: &[Want], now: Timestamp) {
         if wants.is_empty() {
