@@ -6,9 +6,11 @@ use super::Ra;
 use super::limits::{Taken, Want};
 use super::placing::Precedent;
 use crate::domain::account::Account;
+use crate::domain::authz::Authorization;
 use crate::domain::certificate::Certificate;
 use crate::domain::limit::Allowance;
-use crate::domain::{CustomerId, Identifier, Result};
+use crate::domain::order::{Order, Phase};
+use crate::domain::{CustomerId, Identifier, Kind, Problem, Result};
 use crate::policy::lifecycle::same_names;
 use crate::store::records::Stored;
 
@@ -62,6 +64,33 @@ impl Ra {
         }
     }
 
+    /// Takes what the certificate of an order takes, when its CSR is accepted; dropped, it is given back.
+    ///
+    /// It is taken here, in one step with the look whether it may be, and not when it is signed: so orders that are open at
+    /// once can't pass the limit together, and who is refused still has an order that is ready. An order that a person
+    /// looks at first is refused here too, but takes nothing before the approval, which may come in weeks.
+    pub(super) fn take_certificate(&self, account: &Account, order: &Order) -> Result<Taken<'_>> {
+        self.limits.take(self.certificate_wants(account, order.allowance, &order.identifiers), self.now())
+    }
+
+    /// Counts the certificate of an order that a person approved, whatever is left.
+    pub(super) fn count_certificate(&self, account: &Account, order: &Order) {
+        self.limits.count(&self.certificate_wants(account, order.allowance, &order.identifiers), self.now());
+    }
+
+    /// Gives back what an order took that failed after its CSR was accepted: its certificate is not made. Its place among the
+    /// orders comes back if this server is to blame, whose failures cost the client nothing.
+    pub(super) fn give_back_order(&self, account: &Account, order: &Order, problem: &Problem) {
+        let now = self.now();
+        if let Phase::Issuing { since, .. } = order.phase {
+            let wants = self.certificate_wants(account, order.allowance, &order.identifiers);
+            self.limits.give_back(&wants, since, now);
+        }
+        if matches!(problem.kind, Kind::ServerInternal | Kind::Unavailable) {
+            self.limits.give_back(&self.order_wants(account, order.allowance), order.created, now);
+        }
+    }
+
     /// What its certificate takes.
     pub(super) fn certificate_wants(&self, account: &Account, allowance: Allowance, names: &[Identifier]) -> Vec<Want> {
         match allowance {
@@ -78,5 +107,11 @@ impl Ra {
             Allowance::Whole | Allowance::Order => self.limits.take(wants, self.now()),
             Allowance::Nothing => Ok(self.limits.take_anyway(wants, self.now())),
         }
+    }
+
+    /// Gives back what an authorization took that is not pending any more.
+    pub(super) fn give_back_pending(&self, account: &Account, authz: &Authorization) {
+        let wants = self.limits.pending(&account.id, account.holder().customer(), 1);
+        self.limits.give_back(&wants, authz.created, self.now());
     }
 }

@@ -118,7 +118,7 @@ impl Ra {
             let act = Act::AuthorizationDeactivated { authz: id.clone() };
             self.records.commit(Batch::of(act, now).replace(&read, &given_up)).await?;
             if matches!(read.state, AuthzState::Pending { .. }) {
-                self.limits.give_back(&self.limits.pending(&account.id, account.holder().customer(), 1));
+                self.give_back_pending(account, &read);
             }
             Ok(())
         })
@@ -269,7 +269,7 @@ impl Ra {
         };
         self.records.commit(batch).await?;
         count(method, if outcome.result.is_ok() { "valid" } else { "invalid" });
-        self.limits.give_back(&self.limits.pending(&account.id, account.holder().customer(), 1));
+        self.give_back_pending(&account, &read);
         if outcome.result.is_err() && at_fault {
             self.limits.count(&self.limits.failure(&read.account, &read.identifier), now);
         }

@@ -107,6 +107,7 @@ impl Ra {
         let checked = |batch: Batch| view.authzs.iter().fold(batch.check(account), |batch, authz| batch.check(authz));
         let undecided = application.as_ref().filter(|application| !application.serves(now));
         let cleared = self.is_cleared(&account.holder(), &order).await?;
+        let taken = self.take_certificate(account, &order)?;
         if undecided.is_some() || !cleared {
             // Design decision 5: a person looks at it first.
             let waiting = (*view.order).clone().submit(der, &authzs, now)?;
@@ -127,6 +128,7 @@ impl Ra {
             .insert(&job);
         let batch = application.iter().fold(batch, |batch, application| batch.check(application));
         self.records.commit(checked(batch)).await?;
+        taken.keep();
         Ok(Accepted::Now(job, Box::new(Ticket { csr })))
     }
 
@@ -366,8 +368,6 @@ impl Ra {
         let batch = telling::tell_issued(batch, &account, &certificate);
         let batch = self.enter_into_portfolio(&account.holder(), &certificate, batch).await?;
         self.records.commit(batch).await?;
-        let wants = self.certificate_wants(&account, order.allowance, &certificate.identifiers);
-        self.limits.count(&wants, now);
         let (product, issuer) = (certificate.product, certificate.issuer);
         metrics::counter!(telemetry::CERTIFICATES_ISSUED, "product" => product, "issuer" => issuer).increment(1);
         Ok(Next::Done)
@@ -435,10 +435,7 @@ impl Ra {
         let (account, _) = self.closed(&view.order.account).await?;
         let batch = telling::tell_failed(batch.remove(job), &account, &view.order, &problem, now);
         self.records.commit(batch).await?;
-        // What this server did not manage costs the client nothing.
-        if matches!(problem.kind, Kind::ServerInternal | Kind::Unavailable) {
-            self.limits.give_back(&self.order_wants(&account, view.order.allowance));
-        }
+        self.give_back_order(&account, &view.order, &problem);
         metrics::counter!(telemetry::ORDERS_FAILED).increment(1);
         Ok(Next::Done)
     }
