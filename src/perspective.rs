@@ -92,6 +92,10 @@ impl Seat {
     /// What was seen, as it is told.
     fn tell(&self, identifier: &Identifier, outcome: Outcome) -> Result<Response, Refusal> {
         let seen = outcome.result.as_ref().map_or_else(ToString::to_string, |()| "ok".to_owned());
+        if outcome.resolver_failed {
+            tracing::warn!(%identifier, seen, "nothing was seen, because no resolver answers");
+            return Err((StatusCode::SERVICE_UNAVAILABLE, "no resolver answers here".to_owned()));
+        }
         tracing::info!(%identifier, seen, "a question was answered");
         match wire::write(&Answer::of(&self.name, self.region, outcome)) {
             Ok(answer) => Ok(([(header::CONTENT_TYPE, "application/json")], answer).into_response()),
