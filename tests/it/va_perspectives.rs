@@ -164,7 +164,9 @@ async fn a_perspective_without_a_resolver_has_seen_nothing() {
     .await;
     around.seats.iter().for_each(|seat| publish(&seat.dns));
     let primary = Primary::asking(around.asked(Mode::Enforce)).await;
-    around.seats[1..].iter().for_each(|seat| drop(seat.dns.fail_everything(Some(Failure::Drop))));
+    for seat in &around.seats[1..] {
+        seat.dns.fail_everything(Some(Failure::Drop));
+    }
     let outcome = primary.validates(&task(NAME, Dns01)).await;
     refused(&outcome, Kind::ServerInternal, &["During secondary validation: 1 of 3", "did not answer", "Try again"]);
     // A zone that answers them no question is another matter.

@@ -126,9 +126,9 @@ impl Limits {
         want.into_iter().filter(|_| count > 0).map(|want| Want { count, ..want }).collect()
     }
 
-    /// What a failed validation takes.
+    /// What a failed validation takes; a wildcard is validated as the name below its `*.`.
     pub(super) fn failure(&self, account: &AccountId, name: &Identifier) -> Vec<Want> {
-        let name = name.to_string();
+        let name = name.base().to_string();
         let whose = Whose { account: Some(account), name: Some(&name), ..Whose::default() };
         self.want(Limit::FailedValidations, format!("account {account} and {name}"), whose).into_iter().collect()
     }
