@@ -107,6 +107,11 @@ impl Seat {
     fn tell(&self, asked: &'static str, identifier: &Identifier, outcome: Outcome) -> Result<Response, Refusal> {
         let seen = outcome.result.as_ref().map_or_else(ToString::to_string, |()| "ok".to_owned());
         let counted = if outcome.result.is_ok() { "corroborated" } else { "differed" };
+        if outcome.resolver_failed {
+            count(asked, "failed");
+            tracing::warn!(%identifier, seen, "nothing was seen, because no resolver answers");
+            return Err((StatusCode::SERVICE_UNAVAILABLE, "no resolver answers here".to_owned()));
+        }
         tracing::info!(%identifier, seen, "a question was answered");
         match wire::write(&Answer::of(&self.name, self.region, outcome)) {
             Ok(answer) => {

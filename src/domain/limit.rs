@@ -267,6 +267,26 @@ impl fmt::Display for Network {
     }
 }
 
+/// What an order takes of the limits; decided when it is placed, and kept in it for the steps that follow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Allowance {
+    /// A new order, and a certificate.
+    #[default]
+    Whole,
+    /// A new order alone: its certificate stands in for one that was counted.
+    Order,
+    /// Nothing: it renews the very certificate that it says it replaces (RFC 9773 section 5).
+    Nothing,
+}
+
+impl Allowance {
+    /// Whether it takes all that there is to take.
+    pub fn is_whole(&self) -> bool {
+        *self == Self::Whole
+    }
+}
+
 /// For whom another rate holds. Written as `account:..`, `customer:..`, `addresses:..` or `name:..`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

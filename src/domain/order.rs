@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::authz::{Authorization, AuthzState, AuthzStatus};
 use super::certificate::base64_bytes;
+use super::limit::Allowance;
 use super::{
     AccountId, ApplicationId, AuthzId, Error, Identifier, JobId, Kind, OrderId, Problem, PurchaseId, Result, Serial,
     Timestamp,
@@ -46,6 +47,9 @@ pub struct Order {
     /// The application whose organisation the certificate will name (BUY-03).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub application: Option<ApplicationId>,
+    /// What it takes of the rate limits.
+    #[serde(default, skip_serializing_if = "Allowance::is_whole")]
+    pub allowance: Allowance,
     /// Why a person must look at it before it is issued; none: nobody needs to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<ReviewCause>,

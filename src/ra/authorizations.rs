@@ -16,7 +16,7 @@ use crate::policy::admission::{self, Request};
 use crate::policy::catalog::days;
 use crate::store::records::{Batch, Index, Stored, target};
 use crate::telemetry;
-use crate::va::{self, CaaTerms, Outcome, Task};
+use crate::va::{CaaTerms, Outcome, Task};
 
 /// An authorization at a moment.
 #[derive(Debug)]
@@ -118,7 +118,7 @@ impl Ra {
             let act = Act::AuthorizationDeactivated { authz: id.clone() };
             self.records.commit(Batch::of(act, now).replace(&read, &given_up)).await?;
             if matches!(read.state, AuthzState::Pending { .. }) {
-                self.limits.give_back(&self.limits.pending(&account.id, account.holder().customer(), 1));
+                self.give_back_pending(account, &read);
             }
             Ok(())
         })
@@ -191,7 +191,13 @@ impl Ra {
         // Nobody is asked on behalf of an account that was closed.
         let outcome = match self.closed(&authz.account).await?.1 {
             None => self.va.validate(&task).await,
-            Some(problem) => Outcome { result: Err(problem), may_heal: false, hints: Vec::new(), evidence: Vec::new() },
+            Some(problem) => Outcome {
+                result: Err(problem),
+                may_heal: false,
+                hints: Vec::new(),
+                evidence: Vec::new(),
+                resolver_failed: false,
+            },
         };
         settle(|| self.settle_validation(job, id, method, &outcome)).await
     }
@@ -213,7 +219,7 @@ impl Ra {
         let now = self.now();
         let authz = (*read).clone();
         // What fails because of this server, or for an account that was closed, is no failure of the client's.
-        let at_fault = closed.is_none() && !outcome.result.as_ref().is_err_and(is_ours);
+        let at_fault = closed.is_none() && !is_ours(outcome);
         let problem = match &outcome.result {
             Ok(()) if closed.is_some() => closed,
             Ok(()) if now < authz.expires => None,
@@ -269,7 +275,7 @@ impl Ra {
         };
         self.records.commit(batch).await?;
         count(method, if outcome.result.is_ok() { "valid" } else { "invalid" });
-        self.limits.give_back(&self.limits.pending(&account.id, account.holder().customer(), 1));
+        self.give_back_pending(&account, &read);
         if outcome.result.is_err() && at_fault {
             self.limits.count(&self.limits.failure(&read.account, &read.identifier), now);
         }
@@ -311,9 +317,10 @@ fn count(method: Method, outcome: &'static str) {
     metrics::counter!(telemetry::VALIDATIONS, "method" => method.as_str(), "outcome" => outcome).increment(1);
 }
 
-/// Whether a validation failed because of this server, not because of what it looked at.
-fn is_ours(problem: &Problem) -> bool {
-    matches!(problem.kind, Kind::ServerInternal | Kind::Unavailable) || va::resolver_failed(problem)
+/// Whether a look failed because of this server, not because of what it looked at.
+pub(super) fn is_ours(outcome: &Outcome) -> bool {
+    let kind = outcome.result.as_ref().err().map(|problem| problem.kind);
+    outcome.resolver_failed || matches!(kind, Some(Kind::ServerInternal | Kind::Unavailable))
 }
 
 /// Whether the authorization has a challenge of that type.

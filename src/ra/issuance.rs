@@ -111,6 +111,7 @@ impl Ra {
         };
         let undecided = application.as_ref().filter(|application| !application.serves(now));
         let cleared = self.is_cleared(&account.holder(), &order).await?;
+        let taken = self.take_certificate(account, &order)?;
         if undecided.is_some() || !cleared {
             // Design decision 5: a person looks at it first.
             let waiting = (*view.order).clone().submit(der, &authzs, now)?;
@@ -131,6 +132,7 @@ impl Ra {
             .insert(&job);
         let batch = application.iter().fold(batch, |batch, application| batch.check(application));
         self.records.commit(checked(batch)).await?;
+        taken.keep();
         Ok(Accepted::Now(job, Box::new(Ticket { csr })))
     }
 
@@ -373,11 +375,6 @@ impl Ra {
         let batch = telling::tell_issued(batch, &account, &certificate);
         let batch = self.enter_into_portfolio(&account.holder(), &certificate, batch).await?;
         self.records.commit(batch).await?;
-        if order.purpose.is_new() && order.replaces.is_none() {
-            let holder = account.holder();
-            let wants = self.limits.certificate(&account.id, holder.customer(), &certificate.identifiers);
-            self.limits.count(&wants, now);
-        }
         let (product, issuer) = (certificate.product, certificate.issuer);
         metrics::counter!(telemetry::CERTIFICATES_ISSUED, "product" => product, "issuer" => issuer).increment(1);
         Ok(Next::Done)
@@ -445,10 +442,7 @@ impl Ra {
         let (account, _) = self.closed(&view.order.account).await?;
         let batch = telling::tell_failed(batch.remove(job), &account, &view.order, &problem, now);
         self.records.commit(batch).await?;
-        // What this server did not manage costs the client nothing.
-        if matches!(problem.kind, Kind::ServerInternal | Kind::Unavailable) && view.order.replaces.is_none() {
-            self.limits.give_back(&self.limits.order(&account.id, account.holder().customer()));
-        }
+        self.give_back_order(&account, &view.order, &problem);
         metrics::counter!(telemetry::ORDERS_FAILED).increment(1);
         Ok(Next::Done)
     }

@@ -224,6 +224,7 @@ pub struct Ra {
     own: Weak<Self>,
     statuses: statuses::Statuses,
     limits: limits::Limits,
+    rooms: pausing::Rooms,
     turns: turns::Turns,
     /// The hour in which certificates that end were looked at last.
     endings_seen: Mutex<Option<u64>>,
@@ -252,6 +253,7 @@ impl Ra {
             lists,
             own: own.clone(),
             limits: limits::Limits::new(parts.limits),
+            rooms: pausing::Rooms::default(),
             turns: turns::Turns::default(),
             endings_seen: Mutex::default(),
             minute_seen: Mutex::default(),

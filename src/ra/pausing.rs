@@ -1,10 +1,12 @@
 //! Pauses: an account whose validations of a name always fail is asked to look at it before it orders that name again. Most
 //! of such orders come from clients that nobody looks after.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::{Ra, settle};
@@ -18,7 +20,7 @@ use crate::store::records::{Batch, Index, Rows, Stored};
 
 /// What unpause links are sealed for.
 const PLACE: &[u8] = b"unpause";
-/// How many names one commit unpauses.
+/// How many names one commit unpauses, or forgets.
 const AT_ONCE: usize = 100;
 
 /// What an unpause link says.
@@ -35,6 +37,32 @@ pub struct PausedNames {
     pub account: AccountId,
     /// The names, a page's worth.
     pub names: Vec<String>,
+}
+
+/// For how many further names the failures of accounts fit, as far as this server knows without listing them. A success
+/// makes more room than is known here, which does no harm.
+#[derive(Default)]
+pub(super) struct Rooms(Mutex<HashMap<AccountId, usize>>);
+
+impl Rooms {
+    /// Of so many accounts it is known.
+    const MOST: usize = 10_000;
+
+    /// Takes room for one; whether any was known.
+    fn take(&self, account: &AccountId) -> bool {
+        let mut rooms = self.0.lock();
+        let left = rooms.get(account).and_then(|left| left.checked_sub(1));
+        left.map(|left| rooms.insert(account.clone(), left)).is_some()
+    }
+
+    fn set(&self, account: &AccountId, left: usize) {
+        let mut rooms = self.0.lock();
+        // What is lost is found by listing once more.
+        if rooms.len() >= Self::MOST {
+            rooms.clear();
+        }
+        rooms.insert(account.clone(), left);
+    }
 }
 
 impl Ra {
@@ -119,21 +147,25 @@ impl Ra {
         })
     }
 
-    /// Of an account's failures so many names are kept: for another the one is forgotten that failed longest ago and is not
-    /// paused.
-    async fn make_room_for(&self, batch: Batch, account: &AccountId) -> Result<Batch, StoreError> {
-        let most = self.limits.settings().pauses_per_account as usize;
-        let kept = self.records.list::<Streak>(&Streak::prefix(account), None, most).await?;
-        if kept.len() < most {
+    /// Of an account's failures so many names are kept. Where there is no room for another, those are forgotten that failed
+    /// longest ago, first among those that are not paused: an eighth, so that they are listed for every so many names only.
+    async fn make_room_for(&self, mut batch: Batch, account: &AccountId) -> Result<Batch, StoreError> {
+        if self.rooms.take(account) {
             return Ok(batch);
         }
-        let oldest = kept.iter().filter(|streak| streak.paused().is_none()).min_by_key(|streak| streak.last);
-        // Where all are paused, the one that is paused longest makes room.
-        let oldest = oldest.or_else(|| kept.iter().min_by_key(|streak| streak.last));
-        Ok(match oldest {
-            Some(oldest) => self.forget(batch, oldest, None).await?,
-            None => batch,
-        })
+        let most = self.limits.settings().pauses_per_account as usize;
+        // Other servers over the same store may have added some.
+        let mut kept = self.records.list::<Streak>(&Streak::prefix(account), None, 2 * most).await?;
+        let surplus = match kept.len().checked_sub(most) {
+            None => 0,
+            Some(over) => (over + (most / 8).max(1)).min(AT_ONCE),
+        };
+        kept.sort_by_key(|streak| (streak.paused().is_some(), streak.last));
+        for oldest in kept.iter().take(surplus) {
+            batch = self.forget(batch, oldest, None).await?;
+        }
+        self.rooms.set(account, most.saturating_sub(kept.len() - surplus + 1));
+        Ok(batch)
     }
 
     /// Adds to the batch of a validation that succeeded that the row of failures has ended.

@@ -19,6 +19,7 @@ use crate::domain::audit::Act;
 use crate::domain::authz::Authorization;
 use crate::domain::certificate::{CertId, Certificate};
 use crate::domain::customer::within;
+use crate::domain::limit::Allowance;
 use crate::domain::order::{Order, OrderStatus, Phase, Purpose};
 use crate::domain::plan::Plan;
 use crate::domain::purchase::LastTerm;
@@ -135,21 +136,15 @@ impl Ra {
         if !by_server {
             self.refuse_paused(account, &plan.identifiers).await?;
         }
-        let holder = account.holder();
-        // ARI-13: a renewal that says what it replaces, as an incident asks for, takes nothing of any limit.
-        let wants = match &named {
-            Some(_) => Vec::new(),
-            None => self.limits.order(&account.id, holder.customer()),
-        };
-        let taken = self.limits.take(wants, now)?;
-        if named.is_none() && purpose.is_new() {
-            self.limits.check(self.limits.certificate(&account.id, holder.customer(), &plan.identifiers), now)?;
-        }
         let reissue = self.claim_reissue(&account.holder(), purpose, &plan.identifiers, ending.as_ref()).await?;
         let replaced = match (&named, &replaces) {
             (Some(named), Some(shown)) => Some(self.claim_replaced(named, shown, open.as_deref()).await?),
             _ => None,
         };
+        let claim = named.as_deref().zip(replaced.as_ref());
+        let allowance = self.allowance(&plan.identifiers, &precedent, claim);
+        let taken = self.limits.take(self.order_wants(account, allowance), now)?;
+        self.limits.check(self.certificate_wants(account, allowance, &plan.identifiers), now)?;
         let id = OrderId::random();
         let charge = match (self.charge(&standing, product, &plan, &precedent, &id).await, ending) {
             // While there is no room for a second one, the order that is about to expire keeps its slot.
@@ -160,13 +155,14 @@ impl Ra {
         let prior = self.prior(&catalog, product, purpose, earlier.map(|earlier| (earlier, *original))).await?;
         let authzs = self.reuse_or_open(account, &plan, product, &prior).await?;
         let opened = authzs.iter().filter(|proof| matches!(proof, Proof::Opened(_))).count();
-        let pending = self.limits.take(self.limits.pending(&account.id, holder.customer(), opened), now)?;
+        let pending = self.take_pending(account, allowance, opened)?;
         let order = Order {
             purpose,
             earlier: earlier.map(|earlier| earlier.serial),
             purchase: charge.purchase(),
             application: application.as_ref().map(|application| application.id.clone()),
             replaces: replaces.map(|id| id.to_string()),
+            allowance,
             ..open_order(account, id, plan, &authzs, now)
         };
 
@@ -415,6 +411,7 @@ fn open_order(account: &Account, id: OrderId, plan: Plan, proofs: &[Proof], now:
         earlier: None,
         purchase: None::<PurchaseId>,
         application: None,
+        allowance: Allowance::Whole,
         causes: plan.causes,
         created: now,
         expires,

@@ -166,6 +166,7 @@ impl Ra {
         }
         let (batch, job, ticket) = self.approved(batch, &view, since)?;
         self.records.commit(batch).await?;
+        self.count_certificate(&account, &view.order);
         Ok(Some((job, ticket)))
     }
 
@@ -239,6 +240,7 @@ impl Ra {
         let batch = Batch::of(act, now).check(&account).check(&application);
         let (batch, job, ticket) = self.approved(batch, &view, since)?;
         self.records.commit(batch).await?;
+        self.count_certificate(&account, &view.order);
         Ok(Some((job, ticket)))
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::authorizations::is_ours;
 use super::revocation_requests::{LOOK_EVERY, RevocationView};
 use super::worker::Next;
 use super::{Ra, Stop, settle};
@@ -9,10 +10,10 @@ use crate::domain::audit::Act;
 use crate::domain::job::{Job, Work};
 use crate::domain::plan::{CaaMode, Method};
 use crate::domain::revocation::{NameProof, RevocationRequest, Stage};
-use crate::domain::{Error, Kind, Problem, Result, RevocationId};
+use crate::domain::{Error, Kind, Result, RevocationId};
 use crate::policy::revocation::no_proof;
 use crate::store::records::{Batch, Stored};
-use crate::va::{CaaTerms, Task};
+use crate::va::{CaaTerms, Outcome, Task};
 
 impl Ra {
     /// Looks now whether control of the names is shown, and waits a moment for the outcome.
@@ -48,25 +49,26 @@ impl Ra {
             let (ra, request, name) = (self.clone(), (*request).clone(), name.clone());
             looks.spawn(async move { (place, ra.look_at(&request, &name).await) });
         }
-        let (mut found, mut evidence) = (Vec::new(), Vec::new());
+        let mut seen = Vec::new();
         while let Some(look) = looks.join_next().await {
             let (place, looked) = look.map_err(Error::internal)?;
-            let (result, seen) = looked?;
-            found.push((place, result));
-            evidence.extend(seen);
+            seen.push((place, looked?));
         }
-        settle(|| self.settle_looks(job, id, hourly, (found.clone(), evidence.clone()))).await
+        settle(|| self.settle_looks(job, id, hourly, &seen)).await
     }
 
     /// Whether control of a name is shown: by what the request names, or by an authorization since it was made.
-    async fn look_at(
-        &self,
-        request: &RevocationRequest,
-        name: &NameProof,
-    ) -> Result<(Result<(), Problem>, Vec<String>)> {
+    async fn look_at(&self, request: &RevocationRequest, name: &NameProof) -> Result<Outcome> {
         let proven = self.proof_of(&request.account, &name.identifier).await?;
         if let Some(at) = proven.filter(|at| request.created <= *at) {
-            return Ok((Ok(()), vec![format!("{} was proven over ACME at {at}", name.identifier)]));
+            let evidence = vec![format!("{} was proven over ACME at {at}", name.identifier)];
+            return Ok(Outcome {
+                result: Ok(()),
+                may_heal: false,
+                hints: Vec::new(),
+                evidence,
+                resolver_failed: false,
+            });
         }
         let caa = CaaTerms {
             identities: Vec::new(),
@@ -74,19 +76,16 @@ impl Ra {
             method: name.method,
             mode: CaaMode::default(),
         };
-        let outcome = self
-            .va
-            .prove(&Task {
-                identifier: name.identifier.base(),
-                wildcard: name.identifier.is_wildcard(),
-                method: name.method,
-                token: name.token.clone(),
-                key_authorization: name.key_authorization.clone(),
-                caa,
-                now: self.now(),
-            })
-            .await;
-        Ok((outcome.result, outcome.evidence))
+        let task = Task {
+            identifier: name.identifier.base(),
+            wildcard: name.identifier.is_wildcard(),
+            method: name.method,
+            token: name.token.clone(),
+            key_authorization: name.key_authorization.clone(),
+            caa,
+            now: self.now(),
+        };
+        Ok(self.va.prove(&task).await)
     }
 
     async fn settle_looks(
@@ -94,16 +93,19 @@ impl Ra {
         job: &Stored<Job>,
         id: &RevocationId,
         hourly: bool,
-        (found, evidence): (Vec<(usize, Result<(), Problem>)>, Vec<String>),
+        seen: &[(usize, Outcome)],
     ) -> Result<Next, Stop> {
         let read = self.revocation_request(id).await?;
+        let refuted = |outcome: &Outcome| outcome.result.is_err() && !is_ours(outcome);
         for (place, name) in read.unproven().into_iter().filter(|_| !hourly) {
-            if found.iter().any(|(other, result)| *other == place && result.is_err()) {
+            if seen.iter().any(|(other, outcome)| *other == place && refuted(outcome)) {
                 self.limits.count(&self.limits.failure(&read.account, &name.identifier), self.now());
             }
         }
         let Stage::AwaitingProof { deadline, .. } = read.stage else { return Ok(self.drop_job(job).await?) };
         let now = self.now();
+        let found = seen.iter().map(|(place, outcome)| (*place, outcome.result.clone())).collect();
+        let evidence = seen.iter().flat_map(|(_, outcome)| outcome.evidence.clone()).collect();
         let looked = (*read).clone().looked(found, now);
         let act = Act::RevocationLookedAt { revocation: id.clone(), evidence };
         let batch = Batch::of(act, now).remove(job);

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverOpts};
@@ -24,11 +25,6 @@ use crate::domain::{Kind, Problem};
 
 /// A chain of aliases longer than this is taken for a loop.
 const MAX_ALIASES: usize = 8;
-/// What is told where a resolver of this server failed, whatever the name.
-pub(super) const NO_ANSWER: &str = "the resolver did not answer";
-pub(super) const NO_TIME: &str = "no answer within";
-pub(super) const NO_WAY: &str = "the resolver can't be reached";
-
 /// A stub resolver without a cache: a validation must see what is there now.
 pub(super) struct Dns {
     handle: Handle,
@@ -36,6 +32,8 @@ pub(super) struct Dns {
     limit: Duration,
     static_names: BTreeMap<String, IpAddr>,
     dnssec: bool,
+    /// How many questions were answered.
+    answered: AtomicU64,
 }
 
 /// The records of one type that a name has, aliases followed.
@@ -97,7 +95,7 @@ impl Dns {
         options.case_randomization = settings.randomize_case;
         let key = |name: &str| name.trim_matches('.').to_ascii_lowercase();
         let static_names = settings.static_names.iter().map(|(name, ip)| (key(name), *ip)).collect();
-        Ok(Self { handle, options, limit, static_names, dnssec: settings.dnssec })
+        Ok(Self { handle, options, limit, static_names, dnssec: settings.dnssec, answered: AtomicU64::default() })
     }
 
     /// The TXT records of a name, the character-strings of each joined (RFC 1035 section 3.3.14).
@@ -127,6 +125,17 @@ impl Dns {
         let (v4, v6) = (v4?, v6?);
         let what = if v4.exists || v6.exists { "no A or AAAA record" } else { "no such name (NXDOMAIN)" };
         Err(Fault::passing(Kind::Dns, format!("There is {what} for {name}{}.", v4.via())))
+    }
+
+    /// How many questions were answered until now, whoever asked them.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Whether the resolvers do their work: some question was answered since so many were, or else this one is, which every
+    /// resolver can answer: what the name servers of the root are. One question at most, within its time.
+    pub async fn works_since(&self, answered: u64) -> bool {
+        self.answered() != answered || self.ask(&Name::root(), RecordType::NS).await.is_ok()
     }
 
     /// What answers are worth, for the evidence.
@@ -160,7 +169,7 @@ impl Dns {
                 trail.note(format!("{kind} {name}{}: {}", answer.via(), answer.summary()));
                 Ok(answer)
             }
-            Err(Failure { why, may_heal }) => {
+            Err(Failure { why, may_heal, .. }) => {
                 trail.note(format!("{kind} {name}: {why}"));
                 let detail = match kind {
                     // CAA-07: a fault of the zone to be put right, and no permission.
@@ -208,12 +217,20 @@ impl Dns {
         let text = plain(name);
         let last = text.rsplit('.').next().unwrap_or_default();
         if last == "localhost" || last == "onion" || (is_alias && self.is_static(&text)) {
-            return Err(Failure { why: format!("{} is never looked up", clean(text.as_bytes())), may_heal: false });
+            return Err(Failure::lasting(format!("{} is never looked up", clean(text.as_bytes()))));
         }
         Ok(())
     }
 
     async fn ask(&self, name: &Name, kind: RecordType) -> Result<DnsResponse, Failure> {
+        let response = self.put(name, kind).await;
+        if response.as_ref().err().is_none_or(|failure| failure.answered) {
+            self.answered.fetch_add(1, Ordering::Relaxed);
+        }
+        response
+    }
+
+    async fn put(&self, name: &Name, kind: RecordType) -> Result<DnsResponse, Failure> {
         let query = Query::query(name.clone(), kind);
         let (handle, options) = (&self.handle, self.options);
         let asking = async {
@@ -224,7 +241,7 @@ impl Dns {
         };
         let response = match tokio::time::timeout(self.limit, asking).await {
             Ok(result) => result.or_else(negative)?,
-            Err(_) => return Err(Failure::passing(format!("{NO_TIME} {} ms", self.limit.as_millis()))),
+            Err(_) => return Err(Failure::unanswered(format!("no answer within {} ms", self.limit.as_millis()))),
         };
         judge(response, self.is_validating())
     }
@@ -234,7 +251,7 @@ impl Dns {
 fn judge(response: DnsResponse, validating: bool) -> Result<DnsResponse, Failure> {
     match response.response_code {
         ResponseCode::NoError | ResponseCode::NXDomain => {}
-        code => return Err(Failure::answered(code)),
+        code => return Err(Failure::code(code)),
     }
     if validating {
         // What could not be proven either way (a DS record withheld, say) counts as little as what is bogus.
@@ -248,7 +265,7 @@ fn judge(response: DnsResponse, validating: bool) -> Result<DnsResponse, Failure
         && response.soa().is_none()
         && response.authorities.iter().any(|record| record.record_type() == RecordType::NS);
     if refers {
-        return Err(Failure::passing("the resolver answered with a referral, so it is not a recursive one".into()));
+        return Err(Failure::unanswered("the resolver answered with a referral, so it is not a recursive one".into()));
     }
     Ok(response)
 }
@@ -338,15 +355,25 @@ impl<T: Held> Answer<T> {
 struct Failure {
     why: String,
     may_heal: bool,
+    /// Whether it is an answer, be it of no use; else the resolver may be to blame.
+    answered: bool,
 }
 
 impl Failure {
     fn passing(why: String) -> Self {
-        Self { why, may_heal: true }
+        Self { why, may_heal: true, answered: true }
     }
 
-    fn answered(code: ResponseCode) -> Self {
-        Self::passing(format!("the resolver answered {}", format!("{code:?}").to_ascii_uppercase()))
+    fn lasting(why: String) -> Self {
+        Self { may_heal: false, ..Self::passing(why) }
+    }
+
+    fn unanswered(why: String) -> Self {
+        Self { answered: false, ..Self::passing(why) }
+    }
+
+    fn code(code: ResponseCode) -> Self {
+        Self::unanswered(format!("the resolver answered {}", format!("{code:?}").to_ascii_uppercase()))
     }
 }
 
@@ -364,13 +391,15 @@ fn negative(error: NetError) -> Result<DnsResponse, Failure> {
         }
         // An unsigned zone proves nothing, and its answer counts as any other's.
         NetError::Dns(DnsError::Nsec { response, proof: Proof::Insecure, .. }) => return Ok(*response),
-        NetError::Dns(DnsError::Nsec { .. } | DnsError::DnssecBogus) => "DNSSEC validation failed".to_owned(),
-        NetError::Dns(DnsError::ResponseCode(code)) => return Err(Failure::answered(code)),
-        NetError::Timeout => NO_ANSWER.to_owned(),
-        NetError::Io(error) => format!("{NO_WAY}: {}", root_cause(&*error)),
+        NetError::Dns(DnsError::Nsec { .. } | DnsError::DnssecBogus) => {
+            return Err(Failure::passing("DNSSEC validation failed".to_owned()));
+        }
+        NetError::Dns(DnsError::ResponseCode(code)) => return Err(Failure::code(code)),
+        NetError::Timeout => "the resolver did not answer".to_owned(),
+        NetError::Io(error) => format!("the resolver can't be reached: {}", root_cause(&*error)),
         other => clean(other.to_string().as_bytes()).trim_matches('"').to_owned(),
     };
-    Err(Failure::passing(why))
+    Err(Failure::unanswered(why))
 }
 
 fn alias_of<'r>(record: &'r Record, name: &Name) -> Option<&'r Name> {
@@ -387,8 +416,8 @@ fn plain(name: &Name) -> String {
 
 /// The name with its final dot, which keeps search lists out.
 fn fqdn(name: &str) -> Result<Name, Failure> {
-    let mut parsed = Name::from_ascii(name)
-        .map_err(|error| Failure { why: format!("it is not a name for the DNS: {error}"), may_heal: false })?;
+    let mut parsed =
+        Name::from_ascii(name).map_err(|error| Failure::lasting(format!("it is not a name for the DNS: {error}")))?;
     parsed.set_fqdn(true);
     Ok(parsed)
 }

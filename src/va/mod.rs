@@ -121,12 +121,9 @@ pub struct Outcome {
     pub hints: Vec<String>,
     /// One line for each thing that was looked up, where, and what came back: for the audit log.
     pub evidence: Vec<String>,
-}
-
-/// Whether a validation failed because a resolver of this server did not answer, which says nothing of the name.
-pub fn resolver_failed(problem: &Problem) -> bool {
-    problem.kind == Kind::Dns
-        && [dns::NO_ANSWER, dns::NO_TIME, dns::NO_WAY].iter().any(|told| problem.detail.contains(told))
+    /// Whether the DNS failed here while the resolvers of this server answered nothing at all, which says nothing of the
+    /// name. While they answer anything, a name whose questions fail does so by the fault of its own servers.
+    pub resolver_failed: bool,
 }
 
 /// The validator.
@@ -205,6 +202,7 @@ impl Va {
 
     async fn validate_here(&self, task: &Task) -> Outcome {
         let (seen, beside, allowed) = (Trail::default(), Trail::default(), Trail::default());
+        let answered = self.dns.answered();
         // CAA-04, VAL-40, CAA-08: with every method, and never left out.
         let (method, caa) = tokio::join!(
             self.in_time(self.look(task, &seen, &beside), &seen),
@@ -222,23 +220,24 @@ impl Va {
         };
         let told = hints.iter().map(|hint| format!("hint: {hint}")).collect();
         let evidence = [seen.into_evidence(), beside.into_evidence(), allowed.into_evidence(), told].concat();
-        Outcome { hints, ..Outcome::of(result, evidence) }
+        Outcome { hints, ..self.outcome(result, evidence, answered).await }
     }
 
     /// Looks whether the challenge is met, whatever CAA says: who wants a certificate revoked asks for none.
     pub async fn prove(&self, task: &Task) -> Outcome {
-        let (seen, beside) = (Trail::default(), Trail::default());
+        let (seen, beside, answered) = (Trail::default(), Trail::default(), self.dns.answered());
         let result = self.in_time(self.look(task, &seen, &beside), &seen).await;
-        let outcome = Outcome::of(result.map(|_| ()), [seen.into_evidence(), beside.into_evidence()].concat());
+        let evidence = [seen.into_evidence(), beside.into_evidence()].concat();
+        let outcome = self.outcome(result.map(|_| ()), evidence, answered).await;
         // Whoever misleads this server alone must not have others' certificates revoked either.
         self.corroborated(outcome, Question::Prove(task)).await
     }
 
     /// Looks whether CAA permits issuance for a name. Addresses have no CAA (RFC 8738 section 8).
     pub async fn check_caa(&self, identifier: &Identifier, wildcard: bool, terms: &CaaTerms) -> Outcome {
-        let trail = Trail::default();
+        let (trail, answered) = (Trail::default(), self.dns.answered());
         let result = self.in_time(self.caa(identifier, wildcard, terms, &trail), &trail).await;
-        let outcome = Outcome::of(result, trail.into_evidence());
+        let outcome = self.outcome(result, trail.into_evidence(), answered).await;
         match identifier {
             Identifier::Dns(_) => self.corroborated(outcome, Question::Caa(identifier, wildcard, terms)).await,
             // There is nothing to see.
@@ -296,6 +295,18 @@ impl Va {
         }
     }
 
+    /// What a look came to that began when so many questions were answered.
+    async fn outcome(&self, result: Result<(), Fault>, mut evidence: Vec<String>, answered: u64) -> Outcome {
+        let may_heal = matches!(&result, Err(fault) if fault.may_heal);
+        let of_dns = matches!(&result, Err(fault) if fault.problem.kind == Kind::Dns);
+        let resolver_failed = of_dns && !self.dns.works_since(answered).await;
+        if resolver_failed {
+            evidence.push("no resolver of this server answers anything, the root's name servers included".to_owned());
+        }
+        let result = result.map_err(|fault| fault.problem);
+        Outcome { result, may_heal, hints: Vec::new(), evidence, resolver_failed }
+    }
+
     async fn in_time<T>(&self, look: impl Future<Output = Result<T, Fault>>, trail: &Trail) -> Result<T, Fault> {
         match tokio::time::timeout(self.timeout, look).await {
             Ok(result) => result,
@@ -312,11 +323,4 @@ fn places(settings: &Settings) -> Result<Vec<(SocketAddr, dns::Dns)>, BoxError> 
         Ok((*resolver, dns::Dns::new(&settings)?))
     };
     several.map(alone).collect()
-}
-
-impl Outcome {
-    fn of(result: Result<(), Fault>, evidence: Vec<String>) -> Self {
-        let may_heal = matches!(&result, Err(fault) if fault.may_heal);
-        Self { result: result.map_err(|fault| fault.problem), may_heal, hints: Vec::new(), evidence }
-    }
 }

@@ -187,7 +187,8 @@ impl Perspectives {
         }
         // It may heal if those whose failure may pass would be enough.
         let may_heal = self.is_quorum(&votes, |vote| vote.corroborates() || vote.may_heal());
-        Outcome { result: Err(told(&votes, seen, question)), may_heal, hints: Vec::new(), evidence }
+        let result = Err(told(&votes, seen, question));
+        Outcome { result, may_heal, hints: Vec::new(), evidence, resolver_failed: false }
     }
 
     async fn ask_all(&self, question: &'static str, body: Vec<u8>) -> Vec<Vote> {

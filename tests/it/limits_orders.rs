@@ -232,22 +232,41 @@ async fn failed_validations_are_counted_by_account_and_name() {
 }
 
 #[tokio::test]
-async fn what_fails_because_of_the_resolver_is_no_failure_of_the_client() {
+async fn a_zone_that_never_answers_fails_by_its_own_fault() {
+    let world = World::with(|config| config.limits.failed_validations = rate(1, HOUR)).await;
+    let client = unserved(&world).await;
+    for (name, failure) in
+        [("a.example.com", Failure::Drop), ("b.example.com", Failure::ServFail), ("c.example.com", Failure::Refused)]
+    {
+        world.dns.fail(name, failure);
+        assert_eq!(fail(&client, name).await.expect(200).json()["status"], "invalid", "{name}");
+        refused(&fail(&client, name).await, "failed_validations", "1 failed validations");
+    }
+    // So does one that lets only CAA go unanswered.
+    world.dns.fail_type("d.example.com", "CAA", Failure::Drop);
+    world.web.serve_any(&client.thumbprint());
+    assert_eq!(fail(&client, "d.example.com").await.expect(200).json()["status"], "invalid");
+    refused(&fail(&client, "d.example.com").await, "failed_validations", "1 failed validations");
+}
+
+#[tokio::test]
+async fn what_fails_while_no_resolver_answers_anything_is_no_failure_of_the_client() {
     let world = World::with(|config| {
         config.limits.failed_validations = rate(1, HOUR);
-        config.validation.dns_timeout_ms = 2_000;
+        (config.limits.pause_after, config.limits.pause_days) = (1, 0);
     })
     .await;
     let client = unserved(&world).await;
-    world.dns.fail("a.example.com", Failure::Drop);
-    for _ in 0..3 {
-        let answer = fail(&client, "a.example.com").await.expect(200).json();
-        // Which of two clocks strikes first decides how it is told.
-        assert_eq!(answer["status"], "invalid", "{answer}");
+    for failure in [Failure::Drop, Failure::ServFail, Failure::Refused] {
+        world.dns.fail_everything(Some(failure));
+        for _ in 0..2 {
+            let answer = fail(&client, "a.example.com").await.expect(200).json();
+            assert_eq!(answer["status"], "invalid", "{answer}");
+        }
     }
-    world.dns.fail("b.example.com", Failure::ServFail);
-    fail(&client, "b.example.com").await.expect(200);
-    refused(&fail(&client, "b.example.com").await, "failed_validations", "1 failed validations");
+    world.dns.fail_everything(None);
+    fail(&client, "a.example.com").await.expect(200);
+    client.new_order(&["a.example.com"]).await.expect_problem(429, "rateLimited");
 }
 
 #[tokio::test]

@@ -229,6 +229,37 @@ async fn failures_of_so_many_names_are_kept_and_no_more() {
 }
 
 #[tokio::test]
+async fn room_for_further_names_is_made_for_several_at_once_and_the_paused_stay() {
+    let world = World::with(|config| {
+        config.limits.pause_after = 2;
+        config.limits.pause_days = 0;
+        config.limits.pauses_per_account = 16;
+    })
+    .await;
+    let client = unserved(&world).await;
+    let name = |number: usize| format!("n{number}.example.com");
+    fail(&client, &name(0)).await;
+    for number in 0..16 {
+        fail(&client, &name(number)).await;
+        world.pass(DAY).await;
+    }
+    link(&client.new_order(&[&name(0)]).await);
+    // The next one takes the place of the two that failed longest ago and are not paused; their next failure is a first one.
+    fail(&client, &name(16)).await;
+    for number in [2, 1] {
+        fail(&client, &name(number)).await;
+        client.new_order(&[&name(number)]).await.expect(201);
+    }
+    // For those two again two had to go, and no more.
+    for number in [0, 6, 7, 15, 16] {
+        if number > 0 {
+            fail(&client, &name(number)).await;
+        }
+        link(&client.new_order(&[&name(number)]).await);
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_paused_where_that_is_switched_off() {
     let world = World::with(|config| (config.limits.pause_after, config.limits.pause_days) = (0, 0)).await;
     let client = unserved(&world).await;

@@ -21,7 +21,7 @@ use crate::perspectives_world::Around;
 use crate::support::dns::{Dns, Failure};
 use crate::support::signer::b64;
 use crate::support::target::{AlpnTarget, Target};
-use crate::va_world::{KEY_AUTHORIZATION, TOKEN, accepted, bounded, identifier, refused, settings, task, terms};
+use crate::va_world::{KEY_AUTHORIZATION, TOKEN, accepted, bounded, hasty, identifier, refused, settings, task, terms};
 
 const THREE: [Region; 3] = [Apnic, Arin, RipeNcc];
 const NAME: &str = "www.example.com";
@@ -153,6 +153,30 @@ async fn a_perspective_that_is_down_counts_against_the_quorum() {
     let outcome = primary.validates(&task(NAME, Dns01)).await;
     refused(&outcome, Kind::ServerInternal, &["During secondary validation: 1 of 3", "did not answer", "Try again"]);
     assert!(outcome.may_heal);
+}
+
+#[tokio::test]
+async fn a_perspective_without_a_resolver_has_seen_nothing() {
+    let around = Around::with(&THREE, |config| {
+        if config.perspective.region != Apnic {
+            config.validation = hasty(config.validation.clone());
+        }
+    })
+    .await;
+    around.seats.iter().for_each(|seat| publish(&seat.dns));
+    let primary = Primary::asking(around.asked(Mode::Enforce)).await;
+    for seat in &around.seats[1..] {
+        seat.dns.fail_everything(Some(Failure::Drop));
+    }
+    let outcome = primary.validates(&task(NAME, Dns01)).await;
+    refused(&outcome, Kind::ServerInternal, &["During secondary validation: 1 of 3", "did not answer", "Try again"]);
+    // A zone that answers them no question is another matter.
+    around.seats[1..].iter().for_each(|seat| {
+        seat.dns.fail_everything(None).fail(&format!("_acme-challenge.{NAME}"), Failure::Drop);
+    });
+    let outcome = primary.validates(&task(NAME, Dns01)).await;
+    refused(&outcome, Kind::Dns, &["During secondary validation: ", "1 of 3"]);
+    assert!(!outcome.resolver_failed);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use super::*;
 use crate::domain::authz::Attempt;
 use crate::domain::certificate::RevocationReason;
 use crate::domain::csr::SubjectKey;
+use crate::domain::limit::Allowance;
 use crate::domain::order::Purpose;
 use crate::domain::plan::{CaaMode, Method};
 use crate::domain::{AccountId, AuthzId, DnsName, Identifier, JobId, OrderId, Problem, Serial};
@@ -31,6 +32,7 @@ fn order(phase: Phase) -> Order {
         purpose: Purpose::New,
         purchase: None,
         application: None,
+        allowance: Allowance::Whole,
         causes: Vec::new(),
         created: NOW - DAY,
         expires: NOW + DAY,

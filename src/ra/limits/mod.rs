@@ -59,6 +59,7 @@ pub(super) struct Limits {
 pub(super) struct Taken<'a> {
     limits: &'a Limits,
     wants: Vec<Want>,
+    at: Timestamp,
 }
 
 impl Limits {
@@ -125,9 +126,9 @@ impl Limits {
         want.into_iter().filter(|_| count > 0).map(|want| Want { count, ..want }).collect()
     }
 
-    /// What a failed validation takes.
+    /// What a failed validation takes; a wildcard is validated as the name below its `*.`.
     pub(super) fn failure(&self, account: &AccountId, name: &Identifier) -> Vec<Want> {
-        let name = name.to_string();
+        let name = name.base().to_string();
         let whose = Whose { account: Some(account), name: Some(&name), ..Whose::default() };
         self.want(Limit::FailedValidations, format!("account {account} and {name}"), whose).into_iter().collect()
     }
@@ -185,12 +186,18 @@ impl Limits {
             }
             self.make_room(&mut counters, now);
         }
-        Ok(Taken { limits: self, wants })
+        Ok(Taken { limits: self, wants, at: now })
     }
 
     /// Refuses while not all that is wanted could be taken; takes nothing.
     pub(super) fn check(&self, wants: Vec<Want>, now: Timestamp) -> Result<()> {
         self.take(wants, now).map(drop)
+    }
+
+    /// Takes all that is wanted, allowed or not.
+    pub(super) fn take_anyway(&self, wants: Vec<Want>, now: Timestamp) -> Taken<'_> {
+        self.count(&wants, now);
+        Taken { limits: self, wants, at: now }
     }
 
     /// Counts what has happened already, allowed or not.
@@ -206,13 +213,14 @@ impl Limits {
         self.make_room(&mut counters, now);
     }
 
-    /// Gives back what was taken earlier.
-    pub(super) fn give_back(&self, wants: &[Want]) {
+    /// Gives back what was taken at `since`. What has come back by itself meanwhile is not given back once more, which would
+    /// let others have what they used.
+    pub(super) fn give_back(&self, wants: &[Want], since: Timestamp, now: Timestamp) {
         if wants.is_empty() {
             return;
         }
         let mut counters = self.counters.lock();
-        for want in wants {
+        for want in wants.iter().filter(|want| now.since(since) < want.rate.per()) {
             if let Some(cell) = counters.get_mut(&want.key) {
                 *cell = cell.give_back(want.rate, want.count);
             }
@@ -248,7 +256,7 @@ impl Taken<'_> {
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        self.limits.give_back(&self.wants);
+        self.limits.give_back(&self.wants, self.at, self.at);
     }
 }
 

@@ -188,6 +188,18 @@ fn what_happened_already_is_counted_even_when_nothing_is_left() {
     }
     let refused = limits.check(limits.failure(&account, &name), at(0)).unwrap_err();
     assert_eq!(refused.retry_after_hint(), Some(Duration::from_secs(1800)), "it never lies further ahead than an hour");
-    limits.give_back(&limits.failure(&account, &name));
+    limits.give_back(&limits.failure(&account, &name), at(0), at(0));
     limits.check(limits.failure(&account, &name), at(0)).unwrap();
+}
+
+#[test]
+fn what_came_back_by_itself_is_not_given_back_once_more() {
+    let limits = limits(|settings| settings.orders_per_hour = 1);
+    let account = AccountId::random();
+    take(&limits, limits.order(&account, None), at(0)).unwrap();
+    take(&limits, limits.order(&account, None), at(3600)).unwrap();
+    limits.give_back(&limits.order(&account, None), at(0), at(3600));
+    limits.check(limits.order(&account, None), at(3600)).unwrap_err();
+    limits.give_back(&limits.order(&account, None), at(3600), at(3601));
+    limits.check(limits.order(&account, None), at(3601)).unwrap();
 }

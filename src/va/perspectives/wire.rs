@@ -62,7 +62,7 @@ pub struct Answer {
 impl Answer {
     /// An outcome as a perspective tells it.
     pub fn of(perspective: &str, region: Region, outcome: Outcome) -> Self {
-        let Outcome { result, may_heal, hints, evidence } = outcome;
+        let Outcome { result, may_heal, hints, evidence, .. } = outcome;
         Self { perspective: perspective.to_owned(), region, problem: result.err(), may_heal, hints, evidence }
     }
 
@@ -123,7 +123,8 @@ mod tests {
     use super::*;
 
     fn answer(kind: Kind, detail: &str, evidence: Vec<String>) -> Answer {
-        let outcome = Outcome { result: Err(Problem::new(kind, detail)), may_heal: true, hints: Vec::new(), evidence };
+        let result = Err(Problem::new(kind, detail));
+        let outcome = Outcome { result, may_heal: true, hints: Vec::new(), evidence, resolver_failed: false };
         Answer::of("a", Region::Arin, outcome)
     }
 

@@ -34,6 +34,7 @@ pub enum Failure {
 struct Zone {
     records: BTreeMap<(String, RecordType), Vec<RData>>,
     failures: BTreeMap<(String, Option<RecordType>), Failure>,
+    trouble: Option<Failure>,
     default_address: Option<IpAddr>,
     leaves_aliases: bool,
     lowers_case: bool,
@@ -123,6 +124,12 @@ impl Dns {
     /// Makes the questions of one type ("A", "TXT", "CAA", ..) about a name fail.
     pub fn fail_type(&self, name: &str, kind: &str, failure: Failure) -> &Self {
         self.zone.lock().failures.insert((key(name), Some(kind.parse().unwrap())), failure);
+        self
+    }
+
+    /// Makes every question about whatever fails, or no more.
+    pub fn fail_everything(&self, failure: Option<Failure>) -> &Self {
+        self.zone.lock().trouble = failure;
         self
     }
 
@@ -229,6 +236,9 @@ impl Zone {
     }
 
     fn resolve(&self, mut name: String, kind: RecordType) -> Result<(Vec<Record>, ResponseCode), Failure> {
+        if let Some(trouble) = self.trouble {
+            return Err(trouble);
+        }
         let mut answer = Vec::new();
         let mut seen = BTreeSet::new();
         loop {
