@@ -115,14 +115,27 @@ impl Ra {
             .without::<BlockedKey>(spki_sha256))
     }
 
+    /// The serial under which everything about a certificate is kept, and by which it is judged: of the second of a pair that
+    /// of the first, of any other its own.
+    pub(super) async fn face_of(&self, serial: &Serial) -> Result<Serial> {
+        let row = self.records.follow(&Index::SignatureOf(serial)).await?;
+        Ok(row.map(|row| target::<Serial>(&row)).transpose()?.unwrap_or(*serial))
+    }
+
+    /// The serials of the pair that a certificate belongs to, its face first; its own if it belongs to none.
+    pub(super) async fn halves_of(&self, serial: &Serial) -> Result<Vec<Serial>> {
+        let face = self.face_of(serial).await?;
+        let pair = self.records.find::<CertificatePair>(face).await?;
+        Ok(std::iter::once(face).chain(pair.map(|pair| pair.encryption)).collect())
+    }
+
     /// The pair that a certificate belongs to, whichever of both it is.
     pub(super) async fn pair_of(&self, certificate: &Certificate) -> Result<Option<CertificatePair>> {
         if certificate.key != SubjectKey::Sm2 {
             return Ok(None);
         }
-        let row = self.records.follow(&Index::SignatureOf(&certificate.serial)).await?;
-        let signature = row.map(|row| target::<Serial>(&row)).transpose()?.unwrap_or(certificate.serial);
-        Ok(self.records.find::<CertificatePair>(signature).await?.map(Stored::into_value))
+        let face = self.face_of(&certificate.serial).await?;
+        Ok(self.records.find::<CertificatePair>(face).await?.map(Stored::into_value))
     }
 
     /// The same certificates with the other halves of the pairs among them, as far as those are in force: both are revoked

@@ -14,7 +14,7 @@ use x509_parser::prelude::{CertificateRevocationList, FromDer as _};
 use crate::acme_tools::{ders, has_parts, look, parsed};
 use crate::ca_sm2::{DISTID, sm2_request, verify};
 use crate::ca_tools::{RSA2048, openssl_request, pem};
-use crate::desk_tools::{Company, MINUTE, PDF, PRICED, approve, reviewer};
+use crate::desk_tools::{Company, GIF, MINUTE, PDF, PRICED, approve, reviewer};
 use crate::paper_keystores::files_of;
 use crate::portfolio_tools::run;
 use crate::support::client::Client;
@@ -209,6 +209,120 @@ async fn both_certificates_of_a_pair_are_revoked_together() {
             let revoked = |act: &&Act| matches!(act, Act::CertificateRevoked { serial, .. } if *serial == wanted);
             assert_eq!(acts.iter().filter(revoked).count(), 1);
         }
+    }
+}
+
+/// Has an order fulfilled, and gives the certificate for signatures and the one for encryption, DER.
+async fn pair(company: &Company, order: &Value, csr: &[u8]) -> [Vec<u8>; 2] {
+    let done = company.acme.finalize(order, csr).await.expect(200).json();
+    let first = chain(company, &done).await.remove(0);
+    let files = bundle(company, &serial_of(&first).unwrap(), &[]).await;
+    let second = files.iter().find(|(name, _)| name.ends_with("_encryption_cert.crt")).unwrap().1;
+    [first, ders(std::str::from_utf8(second).unwrap()).remove(0)]
+}
+
+#[tokio::test]
+async fn a_pair_in_use_is_revoked_by_neither_of_its_certificates() {
+    // REVOKE-09
+    for deployed in [0, 1] {
+        let world = World::documented_but(&PRICED).await;
+        let (company, order) = approved(&world, OV).await;
+        let both = pair(&company, &order, &kept(&company).await).await;
+        let serials = [0, 1].map(|half| serial_of(&both[half]).unwrap());
+        let cdn = json!({ "resources": [{ "type": "cdn", "id": "cdn-1", "url": "https://cdn.zone-one.cn/" }] });
+        let made = company.rest.post(&format!("/certificates/{}/deployments", serials[deployed]), &cdn).await;
+        assert_eq!(made["certificate"], serials[0].to_string(), "a pair is one thing to its owner");
+        for half in [0, 1] {
+            let told = company.acme.revoke(&both[half], Some(5)).await.expect_problem(403, "unauthorized");
+            has_parts(&told, &["in use by cdn cdn-1", "REVOKE-09"]);
+            let path = format!("/certificates/{}/revocations", serials[half]);
+            let refused = company.rest.send("POST", &path, &json!({ "grounds": "Closed" })).await.expect(403).json();
+            has_parts(refused["detail"].as_str().unwrap(), &["in use by cdn cdn-1", "REVOKE-09"]);
+            let path = format!("/certificates/{}/revoke", serials[half]);
+            let refused = Operator::of(&world).send("POST", &path, &json!({ "reason": 5 })).await.expect(409).json();
+            has_parts(refused["detail"].as_str().unwrap(), &["cdn cdn-1", "REVOKE-09"]);
+        }
+        assert_eq!(on_list(&world).await, Vec::<Vec<u8>>::new());
+    }
+}
+
+#[tokio::test]
+async fn the_reissues_of_a_pair_go_with_it_whichever_certificate_is_named() {
+    // REVOKE-01, REVOKE-06
+    let world = World::documented_but(&PRICED).await;
+    let desk = reviewer(&world, "Zhao").await;
+    let (company, order) = approved(&world, OV).await;
+    let original = pair(&company, &order, &kept(&company).await).await;
+    let (_, order) = company.ready(&world, OV, &NAMES).await;
+    let reissue = pair(&company, &order, &kept(&company).await).await;
+    let [named, other] = [&original[1], &original[0]].map(|der| serial_of(der).unwrap());
+    for half in &reissue {
+        let told = company.acme.revoke(half, Some(5)).await.expect_problem(403, "userActionRequired");
+        has_parts(&told, &["Revoke the original", "REVOKE-06"]);
+    }
+    let asked = json!({ "reason": "cessationOfOperation", "grounds": "The shop is closed" });
+    let begun = company.rest.post(&format!("/certificates/{named}/revocations"), &asked).await;
+    assert_eq!(begun["certificate"], other.to_string());
+    for serial in [named, other, serial_of(&reissue[1]).unwrap()] {
+        let path = format!("/certificates/{serial}/bundle?format=nginx");
+        let refused = company.rest.get(&path).await.expect(403).json();
+        has_parts(refused["detail"].as_str().unwrap(), &["REVOKE-01"]);
+    }
+    for serial in [named, other] {
+        let path = format!("/certificates/{serial}/revocations");
+        let listed = company.rest.get(&path).await.expect(200).json();
+        assert_eq!(listed["items"].as_array().unwrap().len(), 1, "{listed}");
+        company.rest.send("POST", &path, &asked).await.expect(409);
+    }
+    let letter = format!("/revocations/{}/letter", begun["id"].as_str().unwrap());
+    company.rest.request("PUT", &letter, "application/pdf", PDF.to_vec()).await.expect(200);
+    approve(&desk, begun["id"].as_str().unwrap()).await.expect(200);
+    let all = original.iter().chain(&reissue).map(|der| serial_of(der).unwrap().as_bytes().to_vec());
+    assert_eq!(on_list(&world).await, all.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn an_ev_pair_is_decided_at_the_desk_by_two_and_revoked_there() {
+    // KEY-11, REVIEW-06, REVOKE-11
+    let changes: Vec<(&str, &str)> = PRICED.into_iter().chain([("approvers = {}", "approvers = { ev = 2 }")]).collect();
+    let world = World::documented_but(&changes).await;
+    let desks = [reviewer(&world, "Wang").await, reviewer(&world, "Zhao").await];
+    let company = Company::new(&world).await;
+    let purchase = company.buy(&world, "dnspod-sm-ev").await;
+    let review = company.apply(&purchase).await["id"].as_str().unwrap().to_owned();
+    company.upload(&purchase, PDF).await.expect(204);
+    let (url, order) = company.ready(&world, "dnspod-sm-ev", &NAMES).await;
+    let csr = kept(&company).await;
+    assert_eq!(company.acme.finalize(&order, &csr).await.expect(200).json()["status"], "processing");
+    for (desk, status) in desks.iter().zip(["processing", "valid"]) {
+        approve(desk, &review).await.expect(200);
+        world.pass(MINUTE).await;
+        assert_eq!(look(&company.acme, &url).await["status"], status);
+    }
+    let both = pair(&company, &order, &csr).await;
+    for der in &both {
+        let subject = parsed(der).subject().to_string();
+        has_parts(&subject, &["O=Shenzhen Zone Trading Co., Ltd.", "91440300708461136T", "Private Organization"]);
+    }
+    assert_eq!(on_list(&world).await, Vec::<Vec<u8>>::new());
+
+    let serials = [0, 1].map(|half| serial_of(&both[half]).unwrap());
+    for der in &both {
+        let told = company.acme.revoke(der, Some(5)).await.expect_problem(403, "userActionRequired");
+        has_parts(&told, &["stamped letter", "REVOKE-11"]);
+    }
+    let asked = json!({ "reason": "cessationOfOperation", "grounds": "The shop is closed" });
+    let begun = company.rest.post(&format!("/certificates/{}/revocations", serials[1]), &asked).await;
+    let id = begun["id"].as_str().unwrap();
+    company.rest.request("PUT", &format!("/revocations/{id}/letter"), "image/gif", GIF.to_vec()).await.expect(200);
+    for desk in &desks {
+        approve(desk, id).await;
+    }
+    let expected: BTreeSet<Vec<u8>> = serials.iter().map(|serial| serial.as_bytes().to_vec()).collect();
+    assert_eq!(on_list(&world).await, expected.into_iter().collect::<Vec<_>>());
+    for serial in serials {
+        let shown = company.rest.get(&format!("/certificates/{serial}")).await.expect(200).json();
+        assert_eq!((&shown["status"], &shown["reason"]), (&json!("revoked"), &json!("cessationOfOperation")));
     }
 }
 
