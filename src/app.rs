@@ -249,7 +249,7 @@ async fn keep_statuses(ra: Arc<Ra>) {
 /// and looks at the lists of offline roots.
 async fn tell_operations(ra: Arc<Ra>) {
     loop {
-        ra.watch_root_lists();
+        ra.watch_root_lists().await;
         if let Err(error) = ra.tell_operations_head().await {
             tracing::error!(error = ?error, "the end of the operation log could not be read");
         }
