@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::documents::NewDocument;
 use super::{Ra, Stop};
 use crate::ca::{self, LeafPlan, Prepared, Signed};
-use crate::domain::account::Holder;
+use crate::domain::account::{Account, Holder};
 use crate::domain::audit::{Act, Signature};
 use crate::domain::certificate::{Certificate, hex32};
 use crate::domain::csr::SubjectKey;
@@ -160,6 +160,23 @@ impl Ra {
             found.extend(other.filter(|other| self.in_force(other).is_ok()));
         }
         Ok(found)
+    }
+
+    /// The private key for encryption of an account's pair, which either serial names, enveloped for the holder of its key for
+    /// signatures: SM2EnvelopedKey, DER (GM/T 0009). So it needs no password, and nobody on the way can read it. A pair that is
+    /// revoked, or is being revoked, is not given out (REVOKE-01).
+    pub async fn enveloped_key(&self, account: &Account, serial: &Serial) -> Result<Vec<u8>> {
+        let none = || Error::not_found("This account has no such pair of certificates.");
+        let first = self.records.find::<Certificate>(self.face_of(serial).await?).await?;
+        let first = first.filter(|first| first.account == account.id).ok_or_else(none)?;
+        let pair = self.pair_of(&first).await?.ok_or_else(none)?;
+        self.in_force(&first)?;
+        self.refuse_while_revoking(&first.serial).await?;
+        let (_, private) = self.read_document(&pair.private_key).await?;
+        let enveloped = ca::request::enveloped(&private, &first.der)?;
+        let act = Act::PrivateKeyRead { of: first.serial.to_string() };
+        self.records.commit(Batch::of(act, self.now())).await?;
+        Ok(enveloped)
     }
 
     /// The certificate for encryption of the pair that a certificate for signatures begins, its key locked with the password if

@@ -13,8 +13,9 @@ use x509_parser::prelude::{CertificateRevocationList, FromDer as _};
 
 use crate::acme_tools::{ders, has_parts, look, parsed};
 use crate::ca_sm2::{DISTID, sm2_request, verify};
-use crate::ca_tools::{RSA2048, openssl_request, pem};
+use crate::ca_tools::{RSA2048, openssl, openssl_request, pem};
 use crate::desk_tools::{Company, GIF, MINUTE, PDF, PRICED, approve, reviewer};
+use crate::ocsp_tools::{SEQUENCE, der, elements};
 use crate::paper_keystores::files_of;
 use crate::portfolio_tools::run;
 use crate::support::client::Client;
@@ -24,6 +25,9 @@ use crate::support::world::World;
 const OV: &str = "dnspod-sm-ov";
 const NAMES: [&str; 1] = ["shop.zone-one.cn"];
 const SIGNED: [&str; 2] = ["-sigopt", DISTID];
+
+/// The tag of a BIT STRING.
+const BITS: u8 = 3;
 
 /// A company whose application for an OV certificate was approved, with an order that only lacks its CSR.
 async fn approved(world: &World, product: &str) -> (Company, Value) {
@@ -324,6 +328,61 @@ async fn an_ev_pair_is_decided_at_the_desk_by_two_and_revoked_there() {
         let shown = company.rest.get(&format!("/certificates/{serial}")).await.expect(200).json();
         assert_eq!((&shown["status"], &shown["reason"]), (&json!("revoked"), &json!("cessationOfOperation")));
     }
+}
+
+#[tokio::test]
+async fn the_key_for_encryption_comes_in_an_envelope_that_the_key_for_signatures_opens() {
+    // GM/T 0009: SM2EnvelopedKey, opened by openssl.
+    let mut world = World::documented_but(&PRICED).await;
+    let (company, order) = approved(&world, OV).await;
+    let csr = kept(&company).await;
+    let both = pair(&company, &order, &csr).await;
+    let serials = [0, 1].map(|half| serial_of(&both[half]).unwrap());
+    let done = company.acme.finalize(&order, &csr).await.expect(200).json();
+    let answer = company.acme.post_as_get(done["certificate"].as_str().unwrap()).await.expect(200);
+    let link = answer.links("urn:chancery:encryption-key").remove(0);
+    let answer = company.acme.post_as_get(&link).await.expect(200);
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let [(SEQUENCE, parts)] = elements(&answer.body)[..] else { panic!("{:02x?}", answer.body) };
+    let [(SEQUENCE, algorithm), (SEQUENCE, sealed_key), (BITS, public), (BITS, sealed)] = elements(parts)[..] else {
+        panic!("{parts:02x?}")
+    };
+    // sm4-ecb, as openssl lists it: 1.2.156.10197.1.104.1
+    assert_eq!(algorithm, [6, 8, 0x2a, 0x81, 0x1c, 0xcf, 0x55, 1, 0x68, 1]);
+    assert_eq!(public[1..], *parsed(&both[1]).public_key().subject_public_key.data);
+    let directory = TempDir::new().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let files = bundle(&company, &serials[0], &[]).await;
+    let (sign, decrypt) = (&files["2_shop.zone-one.cn.key"], &files["4_shop.zone-one.cn_encryption.key"]);
+    for (name, content) in [("sign", &sign[..]), ("decrypt", decrypt), ("sealed", &sealed[1..])] {
+        std::fs::write(path(name), content).unwrap();
+    }
+    std::fs::write(path("sealed-key"), der(SEQUENCE, &[sealed_key])).unwrap();
+    let opened_by = |key: &str| {
+        let line = ["pkeyutl", "-decrypt", "-inkey", &path(key), "-in", &path("sealed-key"), "-out", &path("key")];
+        openssl(&line).map(|_| std::fs::read(path("key")).unwrap())
+    };
+    let key: String = opened_by("sign").unwrap().iter().map(|octet| format!("{octet:02x}")).collect();
+    assert_eq!(key.len(), 32);
+    let line = ["enc", "-d", "-sm4-ecb", "-nopad", "-K", &key, "-in", &path("sealed"), "-out", &path("number")];
+    openssl(&line).unwrap();
+    let number = std::fs::read(path("number")).unwrap();
+    let private = pem::parse(decrypt).unwrap().into_contents();
+    assert!(number.len() == 32 && private.windows(32).any(|part| part == number));
+    assert!(opened_by("decrypt").is_err());
+    // Each envelope is another one; either certificate names it, and nobody else gets it.
+    let by_second = link.replace(&serials[0].to_string(), &serials[1].to_string());
+    assert_ne!(company.acme.post_as_get(&by_second).await.expect(200).body, answer.body);
+    world.client().await.post_as_get(&link).await.expect_problem(404, "malformed");
+    company.acme.get(&link).await.expect(405);
+    let asked = json!({ "grounds": "The shop is closed" });
+    company.rest.post(&format!("/certificates/{}/revocations", serials[0]), &asked).await;
+    has_parts(&company.acme.post_as_get(&link).await.expect_problem(403, "unauthorized"), &["REVOKE-01"]);
+    company.acme.revoke(&both[0], Some(1)).await.expect(200);
+    company.acme.post_as_get(&link).await.expect_problem(400, "alreadyRevoked");
+    let read = |act: &Act| matches!(act, Act::PrivateKeyRead { of } if *of == serials[0].to_string());
+    // The two archives and the two envelopes.
+    assert_eq!(world.audit().await.iter().filter(|act| read(act)).count(), 4);
 }
 
 /// The serials on the list of the SM2 issuer, sorted.
