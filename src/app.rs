@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::acme::{self, Acme, Links};
 use crate::api::{self, Api, OperatorToken, WebhookSecret};
-use crate::ca::Ca;
+use crate::ca::{Ca, KeysInUse};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Fault, ReadCatalog};
 use crate::domain::audit::Observation;
@@ -47,6 +47,8 @@ pub struct App {
     pub pki: Router,
     /// What it runs on, for the audit log.
     pub observed: Observation,
+    /// That the CA's keys are in memory, which no ceremony may take away meanwhile.
+    pub keys: KeysInUse,
 }
 
 /// A server that accepts connections.
@@ -62,6 +64,7 @@ pub struct Running {
     built_in: Vec<PathBuf>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<io::Result<()>>,
+    _keys: KeysInUse,
 }
 
 impl App {
@@ -74,6 +77,7 @@ impl App {
         if let Some(shortfall) = config.validation.perspectives.shortfall(clock.now()) {
             tracing::warn!(shortfall, "too few remote perspectives for a public CA");
         }
+        let keys = KeysInUse::note(&data_dir.join("keys"))?;
         let ca = Ca::open(&data_dir.join("keys"), &config.ca_settings(), &config.pki.public_url, clock.now())?;
         write_public(&data_dir.join("root.pem"), ca.root_pem())?;
         let vault = Vault::open(&data_dir.join("keys").join("vault.key"))?;
@@ -97,7 +101,8 @@ impl App {
         let api = Api::new(ra.clone(), token, webhook_secret(config)?);
         let large_bodies = api::large_bodies(api.clone());
         let main = acme::router(acme).nest("/api/v1", api::router(api));
-        Ok(Self { main, dress, large_bodies, pki: pki::router(published(&ra)), observed: ra.observation(digests), ra })
+        let (pki, observed) = (pki::router(published(&ra)), ra.observation(digests));
+        Ok(Self { main, dress, large_bodies, pki, observed, ra, keys })
     }
 
     /// What the main listener serves.
@@ -148,7 +153,8 @@ pub async fn start(mut config: Config, clock: Arc<dyn Clock>) -> Result<Running,
     tasks.spawn(until_stopped(keep_jobs(app.ra.clone()), stopped));
     let directory_url = Links::new(&config.server.public_url).directory();
     tracing::info!(directory = %directory_url, jobs = resumed, "ready");
-    Ok(Running { directory_url, monitor: monitor_address, ra: app.ra, config, built_in, stop, tasks })
+    let keys = app.keys;
+    Ok(Running { directory_url, monitor: monitor_address, ra: app.ra, config, built_in, stop, tasks, _keys: keys })
 }
 
 impl Running {
@@ -253,7 +259,7 @@ async fn keep_statuses(ra: Arc<Ra>) {
 /// and looks at the lists of offline roots.
 async fn tell_operations(ra: Arc<Ra>) {
     loop {
-        ra.watch_root_lists();
+        ra.watch_root_lists().await;
         if let Err(error) = ra.tell_operations_head().await {
             tracing::error!(error = ?error, "the end of the operation log could not be read");
         }

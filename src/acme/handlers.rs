@@ -13,6 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::jws::{Binding, external_binding};
+use super::pairs;
 use super::problem::Refusal;
 use super::signed::{Cursor, Fetch, FetchOr, Object, Path, Raw, Signed, SignedByEither, SignedByKey};
 use super::wire::{self, AccountObject, AuthzObject, ChallengeObject, OrderObject, Rfc3339};
@@ -408,8 +409,9 @@ async fn download(acme: &Acme, request: &Signed<Fetch>, serial: &str, chain: usi
     }
     if let Some(encryption) = &found.encryption {
         // KEY-11: RFC 8555 knows one certificate of an order, so the other one of a pair is pointed to.
-        let link = format!("<{}>;rel=\"related\"", acme.links.certificate(encryption));
-        answer.headers_mut().append(header::LINK, header_value(&link));
+        for link in pairs::links(&acme.links, &serial, encryption) {
+            answer.headers_mut().append(header::LINK, header_value(&link));
+        }
     }
     Ok(answer)
 }

@@ -95,6 +95,11 @@ impl Links {
         self.resource(&format!("certificate/{serial}"))
     }
 
+    /// The private key for encryption of the SM2 pair that a certificate for signatures begins.
+    pub fn encryption_key(&self, serial: &Serial) -> String {
+        self.resource(&format!("encryption-key/{serial}"))
+    }
+
     /// A certificate with the chain of that number, 0 being the default.
     pub fn certificate_chain(&self, serial: &Serial, chain: usize) -> String {
         match chain {

@@ -7,6 +7,7 @@ pub mod json;
 pub mod jws;
 mod links;
 pub mod nonce;
+mod pairs;
 pub mod problem;
 mod signed;
 mod unpause;
@@ -71,6 +72,7 @@ pub fn router(acme: Arc<Acme>) -> Router {
         .route("/acme/challenge/{authz}/{method}", post(h::challenge))
         .route("/acme/certificate/{serial}", post(h::certificate))
         .route("/acme/certificate/{serial}/{chain}", post(h::alternate_certificate))
+        .route("/acme/encryption-key/{serial}", post(pairs::encryption_key))
         .route("/acme/revoke-cert", post(h::revoke_cert))
         .route("/acme/renewal-info/{certificate}", get(h::renewal_info))
         .route("/acme/unpause/{token}", get(unpause::show).post(unpause::submit))

@@ -144,7 +144,8 @@ pub(super) async fn seen(api: &super::Api, caller: &Caller, text: &str) -> Resul
     let reference: CertificateRef = id("certificate", text)?;
     let listed = api.ra.listed(&reference).await?;
     caller.sees_of(listed.customer.as_ref())?;
-    Ok((reference, listed))
+    // Of a pair it may have been the other certificate that was named.
+    Ok((listed.certificate.reference(), listed))
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -3,6 +3,7 @@
 //!
 //! Every step writes whole files and takes no other file's place, so that one that was broken off is begun again.
 
+mod install;
 mod offline;
 mod online;
 mod sealed;

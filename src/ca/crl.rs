@@ -13,8 +13,8 @@ use crate::domain::{Error, Result, Serial, Timestamp};
 mod encode;
 mod presigned;
 
-pub(super) use presigned::Presigned;
 pub use presigned::PresignedList;
+pub(super) use presigned::{ListFile, Presigned};
 
 /// CABF-CRL-04: the latest next update, for CRLs of leaves and for those of intermediates.
 const MAX_AHEAD: Duration = Duration::from_secs(10 * 86_400);

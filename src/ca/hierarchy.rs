@@ -2,7 +2,8 @@
 
 mod sm2;
 
-use std::path::PathBuf;
+pub(super) use sm2::no_root as no_sm2_root;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::{ASN1Time, FromDer as _};
 
+use super::crl::{ListFile, Presigned};
 use super::keys::Vault;
 use super::leaf::{authority_information_access, certificate_policies};
 use super::lint::authority::{self, Place};
@@ -47,7 +49,7 @@ pub(super) struct Authority {
     /// First second of its validity.
     pub(super) not_before: Timestamp,
     /// Of an offline root: the file with the revocation list that it signed ahead.
-    pub(super) list: Option<PathBuf>,
+    pub(super) list: Option<ListFile>,
 }
 
 /// Roots in order, then intermediates.
@@ -177,8 +179,8 @@ impl Opening<'_> {
         let key =
             Key::away(certificate.public_key().raw).ok_or_else(|| format!("{name}.pem: a key of an unknown kind"))?;
         let mut root = Authority::load(name, key, der)?;
-        super::crl::Presigned::read(&list, &root)?;
-        root.list = Some(self.vault.list_path(name));
+        Presigned::read(&list, &root)?;
+        root.list = Some(ListFile::at(self.vault.list_path(name)));
         Ok(root)
     }
 

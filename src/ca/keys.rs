@@ -1,7 +1,7 @@
 //! The key directory: private keys as PKCS#8 PEM (mode 0600) with their certificates beside them, written atomically.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -23,6 +23,43 @@ pub(super) struct Vault {
     path: PathBuf,
     directory: File,
     token: Option<(Arc<Token>, token::Settings)>,
+}
+
+/// That a server has the keys of a directory in memory, for as long as this is held.
+pub struct KeysInUse(#[expect(dead_code, reason = "the lock ends with the file")] File);
+
+impl KeysInUse {
+    /// Notes that this process has the keys of a directory in memory. Refuses while a ceremony takes them away.
+    pub fn note(directory: &Path) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let (path, lock) = lock_of(directory)?;
+        match lock.try_lock_shared() {
+            Ok(()) => Ok(Self(lock)),
+            Err(TryLockError::WouldBlock) => Err("a key ceremony is under way; start the server after it".into()),
+            Err(TryLockError::Error(error)) => Err(format!("{}: {error}", path.display()).into()),
+        }
+    }
+
+    /// Sees to it that no server has the keys of a directory in memory, or takes them up meanwhile.
+    pub(super) fn refuse(directory: &Path) -> Result<Self, Refusal> {
+        let (path, lock) = lock_of(directory)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self(lock)),
+            Err(TryLockError::WouldBlock) => Err(format!(
+                "a server runs with the keys of {}: stop it first; it has the root's key in memory, and would go on with it",
+                directory.display()
+            )
+            .into()),
+            Err(TryLockError::Error(error)) => Err(format!("{}: {error}", path.display()).into()),
+        }
+    }
+}
+
+/// The file beside a key directory that servers and ceremonies lock.
+fn lock_of(directory: &Path) -> Result<(PathBuf, File), Refusal> {
+    let path = directory.with_extension("lock");
+    let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let lock = opened.map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok((path, lock))
 }
 
 impl Vault {

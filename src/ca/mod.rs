@@ -34,6 +34,7 @@ pub mod token;
 mod weak;
 
 use hierarchy::{Authority, Hierarchy, Opening};
+pub use keys::KeysInUse;
 use lint::rules::Scope;
 use national::Use;
 pub use settings::{Schedule, Settings};

@@ -1,11 +1,12 @@
 //! Key pairs and requests made for customers (CSR-01).
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, SanType};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 use zeroize::Zeroizing;
 
 use super::signer::{Key, KeyKind};
 use super::spki::PublicKey;
-use super::{MAX_COMMON_NAME, national};
+use super::{MAX_COMMON_NAME, national, sm2};
 use crate::domain::csr::SubjectKey;
 use crate::domain::{Error, Identifier, Result};
 
@@ -54,6 +55,14 @@ pub fn sm2_key() -> Result<(Zeroizing<Vec<u8>>, Vec<u8>)> {
     let der = Key::generate(KeyKind::Sm2).map_err(Error::internal)?;
     let key = Key::from_pkcs8(&der).ok_or_else(|| Error::internal("a key that was just made can't be read"))?;
     Ok((der, key.spki()))
+}
+
+/// An SM2 key (PKCS#8, DER) as the holder of the key of that certificate (DER), which is of SM2 too, can open it:
+/// SM2EnvelopedKey, DER (GM/T 0009).
+pub fn enveloped(private: &[u8], certificate: &[u8]) -> Result<Vec<u8>> {
+    let (_, holder) = X509Certificate::from_der(certificate).map_err(Error::internal)?;
+    let sealed = sm2::enveloped(private, &holder.public_key().subject_public_key.data);
+    sealed.ok_or_else(|| Error::internal("an envelope takes two SM2 keys"))
 }
 
 /// Whether a private key (PKCS#8, DER) is that of a SubjectPublicKeyInfo (DER).

@@ -1,13 +1,20 @@
 //! SM2 signatures with SM3 (GB/T 32918, RFC 8998 section 3.2.1): the one place that computes on that curve. The crate below has
 //! seen no audit, so what it signs is verified before it leaves. `sm2_absent` stands here in a build without the feature.
 
+use std::convert::Infallible;
+
 use sm2::dsa::signature::{Signer as _, Verifier as _};
 use sm2::dsa::{Signature, SigningKey, VerifyingKey};
+use sm2::elliptic_curve::rand_core::{TryCryptoRng, TryRng};
 use sm2::elliptic_curve::sec1::ToSec1Point as _;
 use sm2::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _};
+use sm2::pke::EncryptingKey;
 use sm2::{PublicKey, SecretKey};
+use sm4::Sm4;
+use sm4::cipher::{Block, BlockCipherEncrypt as _, KeyInit as _};
 use zeroize::Zeroizing;
 
+use super::der;
 use crate::domain::id::random_bytes;
 
 /// Whether this build computes with SM2.
@@ -65,6 +72,52 @@ pub(super) fn is_point(octets: &[u8]) -> bool {
     octets.len() == 65 && octets[0] == 4 && PublicKey::from_sec1_bytes(octets).is_ok()
 }
 
+/// SM4 in ECB mode: 1.2.156.10197.1.104.1, AlgorithmIdentifier without parameters, DER.
+const SM4_ECB: [u8; 12] = [0x30, 0x0a, 0x06, 0x08, 0x2a, 0x81, 0x1c, 0xcf, 0x55, 0x01, 0x68, 0x01];
+
+/// A private key (PKCS#8, DER) as whoever holds the private key of a point can open it: SM2EnvelopedKey, DER (GB/T 35276
+/// section 7.4, GM/T 0009). The secret number, two blocks long, is encrypted with a fresh SM4 key, and that with SM2. None unless
+/// both are keys of the curve.
+pub(super) fn enveloped(private: &[u8], point: &[u8]) -> Option<Vec<u8>> {
+    let secret = SecretKey::from_pkcs8_der(private).ok()?;
+    let key = Zeroizing::new(random_bytes::<16>());
+    let sealed_key = EncryptingKey::from_sec1_bytes(point).ok()?.encrypt_der(&mut Source, &*key).ok()?;
+    let cipher = Sm4::new_from_slice(&*key).ok()?;
+    let number = Zeroizing::new(secret.to_bytes().to_vec());
+    let mut sealed = vec![0];
+    for half in number.chunks_exact(16) {
+        let mut block = Block::<Sm4>::try_from(half).ok()?;
+        cipher.encrypt_block(&mut block);
+        sealed.extend_from_slice(&block);
+    }
+    let public = secret.public_key().to_sec1_point(false);
+    let public = der::encode(der::BIT_STRING, &[&[0], public.as_bytes()]);
+    let sealed = der::encode(der::BIT_STRING, &[&sealed]);
+    Some(der::encode(der::SEQUENCE, &[&SM4_ECB, &sealed_key, &public, &sealed]))
+}
+
+/// The random source of this program, as the crate below asks for it.
+struct Source;
+
+impl TryRng for Source {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(u32::from_ne_bytes(random_bytes()))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(u64::from_ne_bytes(random_bytes()))
+    }
+
+    fn try_fill_bytes(&mut self, octets: &mut [u8]) -> Result<(), Infallible> {
+        octets.chunks_mut(8).for_each(|part| part.copy_from_slice(&random_bytes::<8>()[..part.len()]));
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Source {}
+
 /// The public key (65 octets) of a secret number, 32 octets; none for a number that is no secret of the curve.
 pub(super) fn public_key(secret: &[u8; 32]) -> Option<Vec<u8>> {
     let secret = SecretKey::from_slice(secret).ok()?;
@@ -77,7 +130,6 @@ mod tests {
     use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
 
     use super::*;
-    use crate::ca::der;
 
     fn octets(digits: &str) -> Vec<u8> {
         (0..digits.len() / 2).map(|n| u8::from_str_radix(&digits[2 * n..2 * n + 2], 16).unwrap()).collect()

@@ -45,6 +45,11 @@ pub(super) fn verify(_: &[u8], _: &str, _: &[u8], _: &[u8]) -> bool {
     false
 }
 
+/// There is no such key here.
+pub(super) fn enveloped(_: &[u8], _: &[u8]) -> Option<Vec<u8>> {
+    None
+}
+
 /// No point is known to be one.
 pub(super) fn is_point(_: &[u8]) -> bool {
     false

@@ -1,19 +1,19 @@
 //! Keys in hardware: a PKCS#11 token (OASIS PKCS#11 2.40), its sessions, and the keys that it holds and never gives out.
 
+mod objects;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
-    VerificationAlgorithm,
-};
+use aws_lc_rs::signature::UnparsedPublicKey;
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error as TokenError, RvError};
 use cryptoki::mechanism::Mechanism;
-use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
+use cryptoki::object::{Attribute, ObjectClass, ObjectHandle};
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
@@ -21,9 +21,10 @@ use parking_lot::{Condvar, Mutex};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use self::objects::{P256, P384, ecdsa_der, find, identifier, public_key, verification};
 use super::hierarchy::is_root_name;
 use super::signer::{KeyKind, Scheme};
-use super::{Refusal, der, is_of_family, keys};
+use super::{Refusal, is_of_family, keys};
 use crate::domain::id::random_bytes;
 
 /// How long a signature waits for a session that others use.
@@ -31,10 +32,6 @@ const SESSION_WAIT: Duration = Duration::from_secs(20);
 
 /// Most sessions that a pool may have.
 const MAX_SESSIONS: u16 = 256;
-
-/// Object identifiers of the curves, DER, as CKA_EC_PARAMS has them.
-const P256: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
-const P384: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22];
 
 /// DigestInfo for SHA-256, up to the digest (RFC 8017 section 9.2, note 1).
 const SHA256_DIGEST_INFO: [u8; 19] =
@@ -112,6 +109,10 @@ pub(super) struct Token {
     settings: Settings,
     pool: Mutex<Pool>,
     freed: Condvar,
+    /// Held while a session is opened.
+    opening: Mutex<()>,
+    /// How often the library was initialised anew: handles of objects are good until then.
+    generation: AtomicU64,
 }
 
 /// Sessions that nobody uses, and how many are open.
@@ -119,6 +120,8 @@ pub(super) struct Token {
 struct Pool {
     idle: Vec<Session>,
     open: u16,
+    /// Of the open ones those that somebody uses; the others are idle, or still to be opened.
+    in_use: u16,
     /// The SHA-256 of a PIN that the token refused.
     refused_pin: Option<Vec<u8>>,
 }
@@ -129,7 +132,8 @@ pub(super) struct TokenKey {
     label: String,
     id: Vec<u8>,
     scheme: Scheme,
-    handle: Mutex<Option<ObjectHandle>>,
+    /// Its handle, and the generation that this is of.
+    handle: Mutex<Option<(u64, ObjectHandle)>>,
 }
 
 /// What there is to know of a key on a token.
@@ -152,12 +156,16 @@ fn module(path: &Path) -> Result<Pkcs11, Refusal> {
     }
     let told = |error: TokenError| format!("the PKCS#11 library {}: {error}", path.display());
     let module = Pkcs11::new(path).map_err(told)?;
-    match module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
-        Ok(()) | Err(TokenError::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
-        Err(error) => return Err(told(error).into()),
-    }
+    initialize(&module).map_err(told)?;
     modules.insert(path.to_owned(), module.clone());
     Ok(module)
+}
+
+fn initialize(module: &Pkcs11) -> Result<(), TokenError> {
+    match module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
+        Err(TokenError::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => Ok(()),
+        other => other,
+    }
 }
 
 /// The name of a key on the token, which it may share with other programs.
@@ -169,8 +177,14 @@ impl Token {
     /// Loads the library, finds the token and logs in, so that a wrong PIN and a missing token show at once.
     pub(super) fn open(settings: &Settings) -> Result<Arc<Self>, Refusal> {
         let module = module(&settings.module)?;
-        let (settings, pool, freed) = (settings.clone(), Mutex::default(), Condvar::new());
-        let token = Arc::new(Self { module, settings, pool, freed });
+        let token = Arc::new(Self {
+            module,
+            settings: settings.clone(),
+            pool: Mutex::default(),
+            freed: Condvar::new(),
+            opening: Mutex::default(),
+            generation: AtomicU64::new(0),
+        });
         token.with_session(|_| Ok(()))?;
         Ok(token)
     }
@@ -189,19 +203,20 @@ impl Token {
             let id = identifier(session, *private)?;
             let public = find(session, ObjectClass::PUBLIC_KEY, &label, Some(&id))?;
             let [public] = public.as_slice() else { return Ok((1, None)) };
-            Ok((1, Some((*private, id, public_key(session, *public)?))))
+            Ok((1, Some((id, public_key(session, *public)?))))
         })?;
         let refuse = |why: &str| Err(format!("the token \"{}\": \"{label}\": {why}", self.label()).into());
-        let (private, id, (scheme, public)) = match found {
+        let (id, (scheme, public)) = match found {
             (0, _) => return Ok(None),
-            (1, Some((_, _, None))) => {
+            (1, Some((_, None))) => {
                 return refuse("not a P-256, P-384 or RSA key with a public part that can be read");
             }
-            (1, Some((private, id, Some(public)))) => (private, id, public),
+            (1, Some((id, Some(public)))) => (id, public),
             (1, None) => return refuse("the private key has not exactly one public key of the same label and id"),
             (count, _) => return refuse(&format!("{count} private keys have this label; one is to be left")),
         };
-        let handle = Mutex::new(Some(private));
+        // It is looked for again where it is used: the library may have been initialised anew meanwhile.
+        let handle = Mutex::default();
         let key = TokenKey { token: self.clone(), label: label.clone(), id, scheme, handle };
         // The public object is only a copy: whoever can write to the token could have replaced it.
         let proof = random_bytes::<32>();
@@ -251,11 +266,14 @@ impl Token {
             Err(error) => error,
         };
         tracing::warn!(token = self.label(), %error, "a session with the token is of no use; another is opened");
-        drop(session);
+        self.discard(session);
         self.drop_idle();
         let again = self.open_session().and_then(|session| match work(&session) {
             Ok(done) => Ok((session, done)),
-            Err(error) => Err(self.told("does not answer as it should", error)),
+            Err(error) => {
+                self.discard(session);
+                Err(self.told("does not answer as it should", error))
+            }
         });
         match again {
             Ok((session, done)) => {
@@ -274,6 +292,7 @@ impl Token {
         let mut pool = self.pool.lock();
         loop {
             if let Some(session) = pool.idle.pop() {
+                pool.in_use += 1;
                 return Ok(session);
             }
             if pool.open < self.settings.sessions {
@@ -301,14 +320,53 @@ impl Token {
     fn put_back(&self, session: Option<Session>) {
         let mut pool = self.pool.lock();
         match session {
-            Some(session) => pool.idle.push(session),
+            Some(session) => {
+                pool.in_use = pool.in_use.saturating_sub(1);
+                pool.idle.push(session);
+            }
             None => pool.open = pool.open.saturating_sub(1),
         }
         self.freed.notify_one();
     }
 
+    /// Closes a session that is of no use, whose place stays taken.
+    fn discard(&self, session: Session) {
+        drop(session);
+        let mut pool = self.pool.lock();
+        pool.in_use = pool.in_use.saturating_sub(1);
+    }
+
     fn open_session(&self) -> Result<Session, Refusal> {
-        let slot = self.slot()?;
+        let _one_at_a_time = self.opening.lock();
+        let slot = match self.slot() {
+            Err(away) => {
+                self.reload().map_err(|error| format!("{away}; {error}"))?;
+                self.slot()?
+            }
+            found => found?,
+        };
+        let session = self.logged_in(slot)?;
+        self.pool.lock().in_use += 1;
+        Ok(session)
+    }
+
+    /// Initialises the library anew: many look for tokens then and at no other time, so that one that was taken out and put in
+    /// again stays away without it. Only while nobody uses a session, which would break off; `opening` is held.
+    fn reload(&self) -> Result<(), Refusal> {
+        let mut pool = self.pool.lock();
+        if pool.in_use > 0 {
+            return Err("its library is still in use".into());
+        }
+        let stale = std::mem::take(&mut pool.idle);
+        pool.open = pool.open.saturating_sub(u16::try_from(stale.len()).unwrap_or(u16::MAX));
+        drop(stale);
+        self.generation.fetch_add(1, Ordering::SeqCst);
+        // After a try in vain there is nothing to end.
+        let _ = self.module.clone().finalize();
+        initialize(&self.module).map_err(|error| self.told("the library can't be initialised anew", error))
+    }
+
+    fn logged_in(&self, slot: Slot) -> Result<Session, Refusal> {
         let session =
             self.module.open_rw_session(slot).map_err(|error| self.told("no session could be opened", error))?;
         let pin = read_pin(&self.settings.pin_file)?;
@@ -393,106 +451,14 @@ impl TokenKey {
     }
 
     fn handle(&self, session: &Session) -> Result<ObjectHandle, TokenError> {
-        if let Some(handle) = *self.handle.lock() {
+        let generation = self.token.generation.load(Ordering::SeqCst);
+        if let Some((_, handle)) = self.handle.lock().filter(|(of, _)| *of == generation) {
             return Ok(handle);
         }
         let found = find(session, ObjectClass::PRIVATE_KEY, &self.label, Some(&self.id))?;
         // The key is away, or the login is: in either case what a handle of old would be answered.
         let handle = *found.first().ok_or(TokenError::InvalidValue)?;
-        *self.handle.lock() = Some(handle);
+        *self.handle.lock() = Some((generation, handle));
         Ok(handle)
-    }
-}
-
-fn find(
-    session: &Session,
-    class: ObjectClass,
-    label: &str,
-    id: Option<&[u8]>,
-) -> Result<Vec<ObjectHandle>, TokenError> {
-    let mut template =
-        vec![Attribute::Class(class), Attribute::Label(label.as_bytes().to_vec()), Attribute::Token(true)];
-    template.extend(id.map(|id| Attribute::Id(id.to_vec())));
-    session.find_objects(&template)
-}
-
-fn identifier(session: &Session, object: ObjectHandle) -> Result<Vec<u8>, TokenError> {
-    let attributes = session.get_attributes(object, &[AttributeType::Id])?;
-    Ok(attributes
-        .into_iter()
-        .find_map(|found| if let Attribute::Id(id) = found { Some(id) } else { None })
-        .unwrap_or_default())
-}
-
-/// How a public key's owner signs, and the content of its `subjectPublicKey`; none for a kind that is not in use here.
-fn public_key(session: &Session, object: ObjectHandle) -> Result<Option<(Scheme, Vec<u8>)>, TokenError> {
-    let wanted = [AttributeType::KeyType, AttributeType::EcParams, AttributeType::EcPoint];
-    let ec = session.get_attributes(object, &wanted[..1])?;
-    if ec.contains(&Attribute::KeyType(KeyType::RSA)) {
-        let parts = session.get_attributes(object, &[AttributeType::Modulus, AttributeType::PublicExponent])?;
-        let (mut modulus, mut exponent) = (Vec::new(), Vec::new());
-        for part in parts {
-            match part {
-                Attribute::Modulus(octets) => modulus = octets,
-                Attribute::PublicExponent(octets) => exponent = octets,
-                _ => {}
-            }
-        }
-        let public = der::encode(der::SEQUENCE, &[&unsigned(&modulus), &unsigned(&exponent)]);
-        return Ok((!modulus.is_empty() && !exponent.is_empty()).then_some((Scheme::RsaSha256, public)));
-    }
-    let (mut curve, mut point) = (Vec::new(), Vec::new());
-    for part in session.get_attributes(object, &wanted[1..])? {
-        match part {
-            Attribute::EcParams(octets) => curve = octets,
-            Attribute::EcPoint(octets) => point = octets,
-            _ => {}
-        }
-    }
-    // The point stands in an OCTET STRING, which some libraries leave out.
-    let point = der::only(&point, der::OCTET_STRING).map_or(point.clone(), <[u8]>::to_vec);
-    let (scheme, length) = match curve.as_slice() {
-        P256 => (Scheme::EcdsaSha256, 65),
-        P384 => (Scheme::EcdsaSha384, 97),
-        _ => return Ok(None),
-    };
-    Ok((point.len() == length && point[0] == 4).then_some((scheme, point)))
-}
-
-/// An unsigned number as INTEGER.
-fn unsigned(octets: &[u8]) -> Vec<u8> {
-    let octets = &octets[octets.iter().take_while(|b| **b == 0).count().min(octets.len().saturating_sub(1))..];
-    let sign: &[u8] = if octets.first().is_some_and(|first| first & 0x80 != 0) { &[0] } else { &[] };
-    der::encode(der::INTEGER, &[sign, octets])
-}
-
-/// `r || s` as ECDSA-Sig-Value (RFC 3279 section 2.2.3).
-fn ecdsa_der(signature: &[u8]) -> Option<Vec<u8>> {
-    if signature.is_empty() || !signature.len().is_multiple_of(2) {
-        return None;
-    }
-    let (r, s) = signature.split_at(signature.len() / 2);
-    Some(der::encode(der::SEQUENCE, &[&unsigned(r), &unsigned(s)]))
-}
-
-fn verification(scheme: Scheme) -> &'static dyn VerificationAlgorithm {
-    match scheme {
-        Scheme::EcdsaSha256 => &ECDSA_P256_SHA256_ASN1,
-        Scheme::EcdsaSha384 => &ECDSA_P384_SHA384_ASN1,
-        _ => &RSA_PKCS1_2048_8192_SHA256,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_written_in_their_shortest_form() {
-        assert_eq!(unsigned(&[0, 0, 1]), [2, 1, 1]);
-        assert_eq!(unsigned(&[0, 0x80]), [2, 2, 0, 0x80]);
-        assert_eq!(unsigned(&[0, 0]), [2, 1, 0]);
-        assert_eq!(ecdsa_der(&[0, 0x81, 0, 5]).unwrap(), [0x30, 7, 2, 2, 0, 0x81, 2, 1, 5]);
-        assert_eq!(ecdsa_der(&[1, 2, 3]), None);
     }
 }

@@ -88,9 +88,9 @@ pub(super) enum CeremonyCommand {
         /// PEM file of a certificate to be revoked; may be given again
         #[arg(long = "revoke", value_name = "FILE")]
         revoke: Vec<PathBuf>,
-        /// The reason code of RFC 5280 section 5.3.1
-        #[arg(long, default_value_t = 0, value_name = "CODE")]
-        reason: u8,
+        /// Why, as the code of RFC 5280 section 5.3.1: 1, 3, 4 or 5. Certificates of CAs are not revoked without one
+        #[arg(long, value_name = "CODE", requires = "revoke")]
+        reason: Option<u8>,
         /// Days until the next list is due
         #[arg(long, default_value_t = 365, value_name = "DAYS")]
         days: u32,
@@ -192,7 +192,7 @@ fn carry_out(command: &CeremonyCommand) -> Result<Transcript, Failure> {
             ceremony.link(&root.directory, root.number, old_passphrase(root)?.as_ref(), new, out)
         }
         CeremonyCommand::Crl { root, revoke, reason, days, .. } => {
-            let reason = RevocationReason::from_code(u64::from(*reason))?;
+            let reason = reason.map_or(Ok(RevocationReason::Unspecified), |code| authority_reason(code))?;
             let passphrase = old_passphrase(root)?;
             ceremony.list(&root.directory, root.number, passphrase.as_ref(), revoke, reason, *days)
         }
@@ -214,6 +214,18 @@ impl CeremonyCommand {
             | Self::Rollover { common, .. } => common,
         }
     }
+}
+
+/// The reason of that code, if it is one for a CA's certificate.
+fn authority_reason(code: u8) -> Result<RevocationReason, Failure> {
+    let known = RevocationReason::from_code(u64::from(code)).ok();
+    known.filter(|reason| reason.is_for_authorities()).ok_or_else(|| {
+        format!(
+            "--reason {code}: a CA's certificate is revoked for 1 (its key is or may be compromised), 3 (what it says of its \
+             owner changed), 4 (another takes its place) or 5 (it is used no more) (Baseline Requirements 7.2.2)"
+        )
+        .into()
+    })
 }
 
 fn begin(config: &Config, common: &Common) -> Result<Ceremony, Failure> {

@@ -82,6 +82,11 @@ impl RevocationReason {
         }
     }
 
+    /// Whether a CA's certificate may be revoked for it: whose entry always has a reason (Baseline Requirements 7.2.2).
+    pub fn is_for_authorities(self) -> bool {
+        self != Self::Unspecified
+    }
+
     /// From the number in a `revokeCert` request; others are `badRevocationReason`.
     pub fn from_code(code: u64) -> Result<Self> {
         match code {

@@ -21,6 +21,9 @@ pub struct Job {
     /// How often it was tried and put off.
     #[serde(default)]
     pub tries: u32,
+    /// How often it waited for keys that could not be reached, which is no try.
+    #[serde(default)]
+    pub waits: u32,
     /// What to do.
     pub work: Work,
 }
@@ -28,7 +31,7 @@ pub struct Job {
 impl Job {
     /// A job to be done at once.
     pub fn new(work: Work, now: Timestamp) -> Self {
-        Self { id: JobId::random(), due: now, tries: 0, work }
+        Self { id: JobId::random(), due: now, tries: 0, waits: 0, work }
     }
 
     /// A look at an order that was asked for: of each order one is stored at most.
@@ -49,6 +52,14 @@ impl Job {
     pub fn put_off(mut self, until: Timestamp) -> Self {
         self.due = until;
         self.tries += 1;
+        self
+    }
+
+    /// The same job, put off because what it needs is away.
+    #[must_use]
+    pub fn wait(mut self, until: Timestamp) -> Self {
+        self.due = until;
+        self.waits += 1;
         self
     }
 }

@@ -33,9 +33,10 @@ impl Ra {
     }
 
     /// Looks how long the lists that offline roots signed ahead are still good for; tells operators in time.
-    pub fn watch_root_lists(&self) {
-        let now = self.now();
-        for (root, until) in self.ca.presigned_lists() {
+    pub async fn watch_root_lists(&self) {
+        let (now, ca) = (self.now(), self.ca.clone());
+        let Ok(lists) = tokio::task::spawn_blocking(move || ca.presigned_lists()).await else { return };
+        for (root, until) in lists {
             let left = until.filter(|until| now < *until).map(|until| until.since(now)).unwrap_or_default();
             metrics::gauge!(telemetry::ROOT_CRL_SECONDS, "root" => root.clone()).set(left.as_secs_f64());
             if left < LIST_WARNING {

@@ -203,8 +203,9 @@ impl Ra {
                 // Keys that can't be reached, as those of a token that was taken out: the order waits, until its own end.
                 Err(Stop::Refused(error)) if error.kind() == Kind::Unavailable => {
                     tracing::error!(order = %id, error = ?error, "a certificate could not be made now and is tried again");
-                    let pause = KEYS_RETRY * 2_u32.pow(job.tries.min(5));
-                    return self.put_off(job, id, pause).await;
+                    let pause = KEYS_RETRY * 2_u32.pow(job.waits.min(5));
+                    let later = (**job).clone().wait(self.now() + pause);
+                    return self.put_off(job, id, later).await;
                 }
                 Err(Stop::Refused(error)) => {
                     if error.kind() == Kind::ServerInternal {
@@ -213,7 +214,10 @@ impl Ra {
                     error.into_problem()
                 }
             },
-            Err((_, true)) if job.tries + 1 < ISSUE_TRIES => return self.put_off(job, id, ISSUE_RETRY).await,
+            Err((_, true)) if job.tries + 1 < ISSUE_TRIES => {
+                let later = (**job).clone().put_off(self.now() + ISSUE_RETRY);
+                return self.put_off(job, id, later).await;
+            }
             Err((problem, _)) => problem,
         };
         settle(|| self.fail_order(job, id, refused.clone())).await
@@ -425,11 +429,10 @@ impl Ra {
         Ok(self.order_view(&order.id).await?.order)
     }
 
-    async fn put_off(&self, job: &Stored<Job>, order: &OrderId, pause: Duration) -> Result<Next> {
-        let now = self.now();
-        let later = (**job).clone().put_off(now + pause);
+    /// Puts a job off: `later` is what becomes of it.
+    async fn put_off(&self, job: &Stored<Job>, order: &OrderId, later: Job) -> Result<Next> {
         let act = Act::IssuancePutOff { order: order.clone(), until: later.due };
-        self.records.commit(Batch::of(act, now).replace(job, &later)).await?;
+        self.records.commit(Batch::of(act, self.now()).replace(job, &later)).await?;
         Ok(Next::At(later.due))
     }
 

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::Ra;
 use crate::ca::Ca;
@@ -23,6 +23,10 @@ use crate::store::records::{Index, ListState, Revocation, Rows, SerialEntry};
 /// How far behind the last look rows are read again: a row may be committed so much later than its moment says, and clocks of
 /// nodes may differ by so much.
 const OVERLAP: Duration = Duration::from_secs(300);
+
+/// How long nobody who asks has lists made after a try that failed: at first, then twice as long each time, and at most.
+const REST: Duration = Duration::from_secs(1);
+const LONGEST_REST: Duration = Duration::from_secs(60);
 
 /// Records that are read at a time.
 const PAGE: usize = 5_000;
@@ -39,8 +43,18 @@ pub(super) struct IssuerLists {
     /// What it has revoked; held while lists are made of it, so that they are made one after the other.
     pub(super) model: tokio::sync::Mutex<Model>,
     signed: RwLock<HashMap<u16, Arc<SignedList>>>,
+    /// Held while lists are made because somebody asks: whoever else asks waits for the same try.
+    pub(super) asking: tokio::sync::Mutex<()>,
+    /// The tries that failed since the last one that did not; none if that was the last.
+    failed: Mutex<Option<Failed>>,
     /// Whether all lists that there are were signed since the start: before that a missing one may still come.
     complete: AtomicBool,
+}
+
+/// Tries to make lists that failed, one after the other.
+struct Failed {
+    count: u32,
+    last: Timestamp,
 }
 
 /// A list, DER.
@@ -87,6 +101,8 @@ impl Lists {
             issuer: issuer.to_owned(),
             model: tokio::sync::Mutex::default(),
             signed: RwLock::default(),
+            asking: tokio::sync::Mutex::default(),
+            failed: Mutex::default(),
             complete: AtomicBool::default(),
         };
         let issuers = ca.list_issuers().map(|issuer| (issuer.to_owned(), Arc::new(lists(issuer)))).collect();
@@ -114,6 +130,23 @@ impl IssuerLists {
             None if !self.complete.load(Ordering::Acquire) => Ok(None),
             None => Err(Error::not_found(format!("The CRL of \"{}\" has no shard {shard}.", self.issuer))),
         }
+    }
+
+    /// Notes how a try to make lists ended.
+    pub(super) fn tried(&self, well: bool, now: Timestamp) {
+        let mut failed = self.failed.lock();
+        let count = failed.as_ref().map_or(1, |failed| failed.count.saturating_add(1));
+        *failed = (!well).then_some(Failed { count, last: now });
+    }
+
+    /// How long nobody who asks has lists made any more: each try takes a number and leaves an audit event. None if there is
+    /// no need to rest.
+    pub(super) fn rest(&self, now: Timestamp) -> Option<Duration> {
+        let failed = self.failed.lock();
+        // One of the future was before the clock was set back.
+        let failed = failed.as_ref().filter(|failed| failed.last <= now)?;
+        let rest = (REST * 2_u32.pow((failed.count - 1).min(6))).min(LONGEST_REST);
+        Some((failed.last + rest).since(now)).filter(|left| !left.is_zero())
     }
 
     /// All lists that there are were signed.

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::documents::NewDocument;
 use super::{Ra, Stop};
 use crate::ca::{self, LeafPlan, Prepared, Signed};
-use crate::domain::account::Holder;
+use crate::domain::account::{Account, Holder};
 use crate::domain::audit::{Act, Signature};
 use crate::domain::certificate::{Certificate, hex32};
 use crate::domain::csr::SubjectKey;
@@ -115,14 +115,27 @@ impl Ra {
             .without::<BlockedKey>(spki_sha256))
     }
 
+    /// The serial under which everything about a certificate is kept, and by which it is judged: of the second of a pair that
+    /// of the first, of any other its own.
+    pub(super) async fn face_of(&self, serial: &Serial) -> Result<Serial> {
+        let row = self.records.follow(&Index::SignatureOf(serial)).await?;
+        Ok(row.map(|row| target::<Serial>(&row)).transpose()?.unwrap_or(*serial))
+    }
+
+    /// The serials of the pair that a certificate belongs to, its face first; its own if it belongs to none.
+    pub(super) async fn halves_of(&self, serial: &Serial) -> Result<Vec<Serial>> {
+        let face = self.face_of(serial).await?;
+        let pair = self.records.find::<CertificatePair>(face).await?;
+        Ok(std::iter::once(face).chain(pair.map(|pair| pair.encryption)).collect())
+    }
+
     /// The pair that a certificate belongs to, whichever of both it is.
     pub(super) async fn pair_of(&self, certificate: &Certificate) -> Result<Option<CertificatePair>> {
         if certificate.key != SubjectKey::Sm2 {
             return Ok(None);
         }
-        let row = self.records.follow(&Index::SignatureOf(&certificate.serial)).await?;
-        let signature = row.map(|row| target::<Serial>(&row)).transpose()?.unwrap_or(certificate.serial);
-        Ok(self.records.find::<CertificatePair>(signature).await?.map(Stored::into_value))
+        let face = self.face_of(&certificate.serial).await?;
+        Ok(self.records.find::<CertificatePair>(face).await?.map(Stored::into_value))
     }
 
     /// The same certificates with the other halves of the pairs among them, as far as those are in force: both are revoked
@@ -147,6 +160,23 @@ impl Ra {
             found.extend(other.filter(|other| self.in_force(other).is_ok()));
         }
         Ok(found)
+    }
+
+    /// The private key for encryption of an account's pair, which either serial names, enveloped for the holder of its key for
+    /// signatures: SM2EnvelopedKey, DER (GM/T 0009). So it needs no password, and nobody on the way can read it. A pair that is
+    /// revoked, or is being revoked, is not given out (REVOKE-01).
+    pub async fn enveloped_key(&self, account: &Account, serial: &Serial) -> Result<Vec<u8>> {
+        let none = || Error::not_found("This account has no such pair of certificates.");
+        let first = self.records.find::<Certificate>(self.face_of(serial).await?).await?;
+        let first = first.filter(|first| first.account == account.id).ok_or_else(none)?;
+        let pair = self.pair_of(&first).await?.ok_or_else(none)?;
+        self.in_force(&first)?;
+        self.refuse_while_revoking(&first.serial).await?;
+        let (_, private) = self.read_document(&pair.private_key).await?;
+        let enveloped = ca::request::enveloped(&private, &first.der)?;
+        let act = Act::PrivateKeyRead { of: first.serial.to_string() };
+        self.records.commit(Batch::of(act, self.now())).await?;
+        Ok(enveloped)
     }
 
     /// The certificate for encryption of the pair that a certificate for signatures begins, its key locked with the password if

@@ -156,12 +156,14 @@ impl Ra {
         Ok(found.map_or_else(|| Portfolio::of(id.clone()), Stored::into_value))
     }
 
-    /// The certificate of that id, issued or uploaded; one that its owner deleted is gone.
+    /// The certificate of that id, issued or uploaded; one that its owner deleted is gone. A pair is shown as its certificate
+    /// for signatures, whichever of both is named.
     pub async fn listed(&self, id: &CertificateRef) -> Result<Listed> {
         let gone = || Error::not_found(format!("There is no certificate {id}."));
         let certificate = match id {
             CertificateRef::Issued(serial) => {
-                Kept::Issued(Box::new(self.records.find::<Certificate>(serial).await?.ok_or_else(gone)?.into_value()))
+                let face = self.face_of(serial).await?;
+                Kept::Issued(Box::new(self.records.find::<Certificate>(face).await?.ok_or_else(gone)?.into_value()))
             }
             CertificateRef::Uploaded(upload) => {
                 Kept::Uploaded(Box::new(self.records.find::<Upload>(upload).await?.ok_or_else(gone)?.into_value()))

@@ -52,18 +52,19 @@ impl Ra {
     /// is made because somebody asks, unless there is none that is still good.
     pub async fn crl(self: &Arc<Self>, issuer: &str, shard: u16) -> Result<CurrentList> {
         let now = self.now();
-        if let Some(list) = self.ca.presigned_list(issuer, now) {
+        if self.ca.signs_ahead(issuer) {
             // A root has one list alone.
             if shard > 0 {
                 return Err(Error::not_found(format!("The CRL of \"{issuer}\" has no shard {shard}.")));
             }
-            return presigned(list?, now);
+            let (ca, issuer) = (self.ca.clone(), issuer.to_owned());
+            return Ok(presigned(apart(move || ca.presigned_list(&issuer)).await?, now));
         }
         let lists = self.lists.of_issuer(issuer)?;
         let list = match lists.current(shard, now)? {
             Some(list) => list,
             None => {
-                self.publish(lists).await?;
+                self.publish_for_asker(lists, shard).await?;
                 let wait = Duration::from_secs(60);
                 let late = || Error::unavailable("The list of revoked certificates is being made.", wait);
                 lists.current(shard, self.now())?.ok_or_else(late)?
@@ -138,8 +139,29 @@ impl Ra {
         }
     }
 
-    /// Reads what was revoked, and signs the lists of an issuer that are due.
+    /// Has lists made because somebody asks for one that is not there. However many ask, there is one try at a time, and a rest
+    /// after each that failed.
+    async fn publish_for_asker(self: &Arc<Self>, lists: &Arc<IssuerLists>, shard: u16) -> Result<()> {
+        let _one_at_a_time = lists.asking.lock().await;
+        let now = self.now();
+        if lists.current(shard, now)?.is_some() {
+            return Ok(());
+        }
+        match lists.rest(now) {
+            Some(rest) => Err(Error::unavailable("The list of revoked certificates can't be made now.", rest)),
+            None => self.publish(lists).await,
+        }
+    }
+
+    /// Signs the lists of an issuer that are due, and notes whether that went well.
     async fn publish(self: &Arc<Self>, lists: &Arc<IssuerLists>) -> Result<()> {
+        let published = self.publish_due(lists).await;
+        lists.tried(published.is_ok(), self.now());
+        published
+    }
+
+    /// Reads what was revoked, and signs the lists of an issuer that are due.
+    async fn publish_due(self: &Arc<Self>, lists: &Arc<IssuerLists>) -> Result<()> {
         let mut model = lists.model.lock().await;
         self.catch_up(&lists.issuer, &mut model).await?;
         let begun = self.now();
@@ -218,13 +240,11 @@ impl Ra {
     }
 }
 
-/// The list of an offline root, as long as it holds: it comes from a file, which a ceremony replaces.
-fn presigned(list: PresignedList, now: Timestamp) -> Result<CurrentList> {
-    let PresignedList { der, this_update, next_update } = list;
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &der);
-    let tag = hex32::encode(digest.as_ref());
+/// The list of an offline root: it comes from a file, which a ceremony replaces.
+fn presigned(list: PresignedList, now: Timestamp) -> CurrentList {
+    let PresignedList { der, sha256: tag, this_update, next_update } = list;
     let fresh = FRESH.min(next_update.since(now));
-    Ok(CurrentList { der: der.into(), tag, this_update, next_update, datable: true, now, fresh })
+    CurrentList { der, tag, this_update, next_update, datable: true, now, fresh }
 }
 
 /// Signs a list, and makes its tag.

@@ -93,9 +93,12 @@ impl Ra {
         Ok(false)
     }
 
-    /// The orders that reissue, or were to reissue, a certificate.
+    /// The orders that reissue, or were to reissue, a certificate, or the other one of its pair.
     async fn reissue_orders(&self, serial: &Serial) -> Result<Vec<Order>> {
-        let rows = self.records.rows(&Rows::ReissuesOf(serial), None, 1000).await?;
+        let mut rows = Vec::new();
+        for half in self.halves_of(serial).await? {
+            rows.extend(self.records.rows(&Rows::ReissuesOf(&half), None, 1000).await?);
+        }
         let ids = rows.iter().map(|(_, id)| target::<OrderId>(id)).collect::<Result<Vec<_>, _>>()?;
         let found = self.records.find_all::<Order>(&ids).await?;
         Ok(found.into_iter().flatten().map(Stored::into_value).collect())

@@ -93,7 +93,7 @@ impl Ra {
         }
         // REVOKE-09; a compromised key waits for nothing (Baseline Requirements 4.9.1.1).
         if matches!(authority, Authority::Operator) && reason != RevocationReason::KeyCompromise {
-            let portfolio = self.portfolio(&CertificateRef::Issued(*serial)).await?;
+            let portfolio = self.portfolio(&CertificateRef::Issued(self.face_of(serial).await?)).await?;
             portfolio.unbound("revoking it", "REVOKE-09, DIAG-23")?;
         }
         if standing == Standing::Owner {
@@ -339,9 +339,9 @@ impl Ra {
         revocation::route(catalog, &case, self.now())
     }
 
-    /// The resources that use a certificate, as a sentence has them (REVOKE-09).
+    /// The resources that use a certificate, or the pair that it belongs to, as a sentence has them (REVOKE-09).
     async fn in_use_by(&self, serial: &Serial) -> Result<Option<String>> {
-        let portfolio = self.portfolio(&CertificateRef::Issued(*serial)).await?;
+        let portfolio = self.portfolio(&CertificateRef::Issued(self.face_of(serial).await?)).await?;
         let users: Vec<String> = portfolio.deployed.iter().map(ToString::to_string).collect();
         Ok((!users.is_empty()).then(|| users.join(", ")))
     }

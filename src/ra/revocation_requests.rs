@@ -55,15 +55,22 @@ impl Ra {
     }
 
     async fn begin_revocation(&self, asked: &NewRevocation) -> Result<RevocationId, Stop> {
-        let read = self.records.find::<Certificate>(&asked.serial).await?;
+        let named = self.records.find::<Certificate>(&asked.serial).await?;
         // REVOKE-04
         let unknown = "There is no certificate of that serial. What another CA issued is revoked there: ask the CA that \
                        issued it (REVOKE-04).";
-        let read = read.ok_or_else(|| Error::not_found(unknown))?;
-        if let Err(over) = self.in_force(&read) {
-            self.heed(&read, asked.reason, Standing::Owner, &format!("account {}", read.account)).await?;
+        let named = named.ok_or_else(|| Error::not_found(unknown))?;
+        if let Err(over) = self.in_force(&named) {
+            self.heed(&named, asked.reason, Standing::Owner, &format!("account {}", named.account)).await?;
             return Err(over.into());
         }
+        // Of a pair both are revoked by the one request, which is about the first.
+        let key = named.spki_sha256;
+        let face = self.face_of(&asked.serial).await?;
+        let read = match face == asked.serial {
+            true => named,
+            false => self.records.find::<Certificate>(&face).await?.ok_or_else(|| Error::not_found(unknown))?,
+        };
         let row = self.records.follow(&Index::RevocationOf(&read.serial)).await?;
         let earlier = match &row {
             Some(row) => self.records.find::<RevocationRequest>(&target::<RevocationId>(row)?).await?,
@@ -101,6 +108,10 @@ impl Ra {
             stage: request.stage.as_str().to_owned(),
         };
         let batch = Batch::of(act, now).point(&Index::RevocationOf(&request.serial), row.as_ref(), id.as_str());
+        let batch = match key == read.spki_sha256 {
+            true => batch,
+            false => block(batch, key, asked.reason, Standing::Owner, now),
+        };
         if let Route::AtOnce = route {
             self.revoke_as_asked(batch.check(&read), request, None).await?;
             return Ok(id);
@@ -211,7 +222,8 @@ impl Ra {
     /// All requests for the revocation of a certificate, the newest first.
     pub async fn revocations_of(&self, serial: &Serial) -> Result<Vec<RevocationView>> {
         let mut found = Vec::new();
-        let mut next = self.records.follow(&Index::RevocationOf(serial)).await?;
+        let face = self.face_of(serial).await?;
+        let mut next = self.records.follow(&Index::RevocationOf(&face)).await?;
         let mut id = next.take().map(|row| target::<RevocationId>(&row)).transpose()?;
         while let Some(this) = id {
             let view = self.revocation(&this).await?;
@@ -228,7 +240,8 @@ impl Ra {
 
     /// The request by which a certificate is being revoked; none if it is not.
     pub(super) async fn open_revocation(&self, serial: &Serial) -> Result<Option<Stored<RevocationRequest>>> {
-        self.open_at(self.records.follow(&Index::RevocationOf(serial)).await?.as_ref()).await
+        let face = self.face_of(serial).await?;
+        self.open_at(self.records.follow(&Index::RevocationOf(&face)).await?.as_ref()).await
     }
 
     /// The request that a row leads to, if it goes on.

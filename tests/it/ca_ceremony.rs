@@ -23,10 +23,10 @@ use crate::support::target::Target;
 use crate::support::world::World;
 use crate::token_tools::{own_process, private};
 
-const PASSPHRASE: &str = "a long phrase of several words";
+pub const PASSPHRASE: &str = "a long phrase of several words";
 
 /// Noon of the day on which the worlds of the tests begin.
-const NOON: Timestamp = Timestamp::from_secs(1_795_262_400);
+pub const NOON: Timestamp = Timestamp::from_secs(1_795_262_400);
 
 /// One product, of the one issuer.
 const CATALOG: &str = r#"
@@ -51,33 +51,33 @@ fn chancery(arguments: &[&str]) -> Output {
 }
 
 #[track_caller]
-fn said(output: &Output) -> String {
+pub fn said(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
 #[track_caller]
-fn refused(output: &Output) -> String {
+pub fn refused(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-fn files(directory: &Path) -> BTreeSet<String> {
+pub fn files(directory: &Path) -> BTreeSet<String> {
     let names = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     names.filter(|name| !name.starts_with("transcript-")).collect()
 }
 
-fn names(texts: &[&str]) -> BTreeSet<String> {
+pub fn names(texts: &[&str]) -> BTreeSet<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
 /// A place for the files of a ceremony by commands.
-struct Place {
+pub struct Place {
     directory: TempDir,
 }
 
 impl Place {
-    fn new(config: &str) -> Self {
+    pub fn new(config: &str) -> Self {
         let place = Self { directory: TempDir::new().unwrap() };
         let catalog = place.text("catalog.toml");
         let config = format!(
@@ -90,16 +90,16 @@ impl Place {
         place
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn text(&self, name: &str) -> String {
+    pub fn text(&self, name: &str) -> String {
         self.path(name).to_str().unwrap().to_owned()
     }
 
     /// Runs a step with the configuration and the data directory of the server. `@` stands for a file of this place.
-    fn step(&self, line: &str) -> Output {
+    pub fn step(&self, line: &str) -> Output {
         let mut arguments = vec!["ceremony".to_owned()];
         arguments.extend(line.split(' ').map(|word| match word.strip_prefix('@') {
             Some(name) => self.text(name),
@@ -135,7 +135,7 @@ async fn issue(url: &str, root: &Path, web: &Target) -> String {
 }
 
 /// A server that does not stay behind, whatever comes of its test.
-struct Served(std::process::Child);
+pub struct Served(std::process::Child);
 
 impl Drop for Served {
     fn drop(&mut self) {
@@ -146,6 +146,12 @@ impl Drop for Served {
 
 /// Starts the server of a place, issues from it and stops it. Gives the chain, PEM.
 async fn serve_and_issue(place: &Place, web: &Target, environment: Option<PathBuf>) -> String {
+    let (_server, url) = serve(place, environment);
+    issue(&url, &place.path("data/root.pem"), web).await
+}
+
+/// Starts the server of a place. Gives the URL of its directory.
+pub fn serve(place: &Place, environment: Option<PathBuf>) -> (Served, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chancery"));
     command.current_dir(env!("CARGO_MANIFEST_DIR")).stdout(Stdio::piped());
     command.args([
@@ -163,10 +169,10 @@ async fn serve_and_issue(place: &Place, web: &Target, environment: Option<PathBu
     let mut ready = String::new();
     BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut ready).unwrap();
     let url = ready.trim_end().strip_prefix("ready ").unwrap_or_else(|| panic!("not ready: {ready:?}")).to_owned();
-    issue(&url, &place.path("data/root.pem"), web).await
+    (server, url)
 }
 
-fn server_sections(web: &Target) -> String {
+pub fn server_sections(web: &Target) -> String {
     format!(
         "[pki]\nlisten = \"127.0.0.1:0\"\n[monitor]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"warn\"\n[validation]\n\
          http_port = {}\nallow_private_addresses = true\n",
@@ -331,15 +337,15 @@ fn a_root_that_the_server_made_is_taken_offline() {
 }
 
 /// A ceremony by the calls that the commands make, at a moment of the test's.
-struct Rite {
-    ceremony: Ceremony,
-    passphrase: Passphrase,
-    offline: TempDir,
-    keys: PathBuf,
+pub struct Rite {
+    pub ceremony: Ceremony,
+    pub passphrase: Passphrase,
+    pub offline: TempDir,
+    pub keys: PathBuf,
 }
 
 impl Rite {
-    fn of(config: &Config, now: Timestamp) -> Self {
+    pub fn of(config: &Config, now: Timestamp) -> Self {
         let by = ["Ann".to_owned()];
         let ceremony = Ceremony::new(&config.ca, &config.pki.public_url, now, &by).unwrap();
         let passphrase = Passphrase::new(Zeroizing::new(PASSPHRASE.to_owned())).unwrap();
@@ -347,32 +353,32 @@ impl Rite {
     }
 
     /// The same keys and directories on another day.
-    fn later(self, config: &Config, now: Timestamp) -> Self {
+    pub fn later(self, config: &Config, now: Timestamp) -> Self {
         Self { offline: self.offline, ..Self::of(config, now) }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.offline.path().join(name)
     }
 
-    fn all(&self) {
+    pub fn all(&self) {
         fs::create_dir_all(self.keys.parent().unwrap()).unwrap();
         self.ceremony.all(&self.keys, &self.path("roots"), &self.passphrase).unwrap();
     }
 
-    fn sign(&self, number: u8, request: &str, out: &str) {
+    pub fn sign(&self, number: u8, request: &str, out: &str) {
         let request = [self.path(request)];
         self.ceremony.sign(&self.path("roots"), number, Some(&self.passphrase), &request, &self.path(out)).unwrap();
     }
 
-    fn install(&self, from: &[&str]) {
+    pub fn install(&self, from: &[&str]) {
         let from: Vec<PathBuf> = from.iter().map(|name| self.path(name)).collect();
         self.ceremony.install(&self.keys, &from).unwrap();
     }
 }
 
 /// A world whose root is offline from the beginning.
-async fn offline_world() -> (World, Rite) {
+pub async fn offline_world() -> (World, Rite) {
     let mut rite = None;
     let world = World::with(|config| {
         config.ca.rsa_issuers = false;
@@ -400,7 +406,7 @@ async fn chains(world: &World, client: &Client, name: &str) -> Vec<String> {
     found
 }
 
-async fn fetch(world: &World, path: &str) -> (u16, Vec<u8>) {
+pub async fn fetch(world: &World, path: &str) -> (u16, Vec<u8>) {
     use tower::ServiceExt as _;
     let request = axum::http::Request::get(path).body(axum::body::Body::empty()).unwrap();
     let answer = world.pki().oneshot(request).await.unwrap();
@@ -423,7 +429,7 @@ async fn the_list_of_an_offline_root_is_served_watched_and_replaced_while_the_se
 
     world.clock.advance(340 * DAY);
     let recorder = chancery::telemetry::recorder();
-    world.ra().watch_root_lists();
+    world.ra().watch_root_lists().await;
     assert!(recorder.render().contains("chancery_root_crl_seconds{root=\"root\"}"));
     let rite = rite.later(&world.config, world.now());
     let revoked = [rite.keys.join("chancery.pem")];

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use chancery::ca::{Ca, Settings};
 use chancery::domain::audit::Act;
@@ -10,9 +11,11 @@ use cryptoki::object::{Attribute, AttributeType, ObjectClass};
 use cryptoki::session::UserType;
 use cryptoki::types::AuthPin;
 
-use crate::acme_tools::{HOUR, look};
+use crate::acme_tools::{DAY, HOUR, leaf, look, parsed};
 use crate::ca_tools::{NOW, P256, PKI, RSA2048, TestCa, one_issuer, openssl, plan, request};
-use crate::support::client::csr;
+use crate::ocsp_tools::{SHA1, TRY_LATER, ask, cert_id, issuer, post, request as status_request};
+use crate::support::client::{Client, Response, csr};
+use crate::support::dns::Failure;
 use crate::support::world::World;
 use crate::token_tools::{PIN, SoftHsm, module, own_process, private};
 
@@ -201,4 +204,118 @@ async fn the_whole_server_issues_over_a_token_and_waits_for_one_that_is_away() {
     assert_eq!(look(&client, &place).await["status"], "valid");
     let put_off = world.audit().await.into_iter().filter(|act| matches!(act, Act::IssuancePutOff { .. })).count();
     assert!(put_off >= 2, "{put_off}");
+}
+
+/// A world whose keys are on a token, and with it how to take that out and put it in again.
+struct Removable {
+    world: World,
+    hsm: SoftHsm,
+}
+
+impl Removable {
+    async fn new(hsm: SoftHsm) -> Self {
+        let settings = hsm.settings();
+        let world = World::with(|config| {
+            config.ca.pkcs11 = Some(settings);
+            config.ca.rsa_issuers = false;
+            // Whoever looks at an order that waits is kept waiting, too.
+            config.acme.finalize_wait_ms = 100;
+            config.acme.challenge_wait_ms = 5_000;
+        })
+        .await;
+        Self { world, hsm }
+    }
+
+    fn take_out(&self) {
+        fs::rename(self.hsm.tokens(), self.hsm.tokens().with_file_name("taken-out")).unwrap();
+    }
+
+    fn put_in(&self) {
+        fs::rename(self.hsm.tokens().with_file_name("taken-out"), self.hsm.tokens()).unwrap();
+    }
+
+    /// Finalizes an order, and gives its URL.
+    async fn finalize(&self, client: &Client, name: &str) -> String {
+        let (place, order) = self.world.ready_order(client, &[name]).await;
+        client.finalize(&order, &csr(&[name]).0).await.expect(200);
+        self.world.ra().drain().await.unwrap();
+        place
+    }
+
+    async fn list(&self) -> Response {
+        let base = &self.world.config.pki.public_url;
+        Client::new(self.world.pki(), base).get(&format!("{base}/crl/chancery/0.crl")).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_taken_out_holds_up_signatures_alone() {
+    let Some(hsm) = own_process("ca_token::a_token_that_is_taken_out_holds_up_signatures_alone") else { return };
+    let mut removable = Removable::new(hsm).await;
+    let client = removable.world.client().await;
+    let place = removable.finalize(&client, "one.test").await;
+    let one = look(&client, &place).await;
+    assert_eq!(one["status"], "valid");
+    let der = leaf(&client.certificate(&one).await);
+    let serial = parsed(&der).raw_serial().to_vec();
+    let status = status_request(&[cert_id(&issuer(&removable.world, "chancery"), &serial, SHA1)]);
+
+    removable.take_out();
+    let place = removable.finalize(&client, "two.test").await;
+    assert_eq!(look(&client, &place).await["status"], "processing");
+    // Nobody is there to certify a responder; what needs no signature is served as before.
+    assert_eq!(post(&removable.world.pki(), &status).await, [0x30, 3, 0x0a, 1, TRY_LATER]);
+    removable.list().await.expect(200);
+    assert_eq!(leaf(&client.certificate(&one).await), der);
+    for _ in 0..4 {
+        removable.world.pass(HOUR / 60 * 6).await;
+    }
+    assert_eq!(look(&client, &place).await["status"], "processing");
+    // The waiting was no look at CAA: that is tried as often as ever.
+    removable.world.dns.fail_type("two.test", "CAA", Failure::ServFail);
+    for _ in 0..2 {
+        removable.world.pass(9 * HOUR).await;
+        assert_eq!(look(&client, &place).await["status"], "processing");
+    }
+    removable.world.dns.clear("two.test");
+    removable.put_in();
+    removable.world.pass(HOUR).await;
+    assert_eq!(look(&client, &place).await["status"], "valid");
+    assert_eq!(ask(&removable.world.pki(), &status).await.statuses(), ["good"]);
+    let place = removable.finalize(&client, "three.test").await;
+    assert_eq!(look(&client, &place).await["status"], "valid");
+    let put_off = removable.world.audit().await.into_iter().filter(|act| matches!(act, Act::IssuancePutOff { .. }));
+    assert!(put_off.count() >= 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_that_can_not_be_signed_are_not_tried_anew_by_everybody_who_asks() {
+    let test = "ca_token::lists_that_can_not_be_signed_are_not_tried_anew_by_everybody_who_asks";
+    let Some(hsm) = own_process(test) else { return };
+    let mut removable = Removable::new(hsm).await;
+    removable.list().await.expect(200);
+    removable.take_out();
+    // Beyond the end of the last list, and before anybody else looks.
+    removable.world.clock.advance(8 * DAY);
+    let second = Duration::from_secs(1);
+    // Each try takes a number, which begins with the moment.
+    let mut tries = Vec::new();
+    for rest in [1, 2, 4] {
+        let moment = removable.world.now().as_millis();
+        for _ in 0..3 {
+            let refused = removable.list().await.expect(503);
+            let after: u32 = refused.header("retry-after").unwrap().parse().unwrap();
+            assert!((1..=60).contains(&after), "{after}");
+        }
+        tries.push(moment..moment + 100);
+        removable.world.clock.advance(rest * second);
+    }
+    removable.put_in();
+    removable.world.clock.advance(8 * second);
+    removable.list().await.expect(200);
+    let acts = removable.world.audit().await;
+    for moment in tries {
+        let count = |act: &&Act| matches!(act, Act::CrlSigned { number, .. } if moment.contains(number));
+        assert_eq!(acts.iter().filter(count).count(), 1, "{moment:?}");
+    }
 }

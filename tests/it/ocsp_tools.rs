@@ -117,6 +117,8 @@ pub struct Answer {
 }
 
 pub const MALFORMED: u8 = 1;
+pub const INTERNAL: u8 = 2;
+pub const TRY_LATER: u8 = 3;
 pub const UNAUTHORIZED: u8 = 6;
 
 impl Answer {

@@ -4,7 +4,10 @@ use std::slice::from_ref;
 use std::time::Duration;
 
 use chancery::domain::audit::Act;
+use chancery::domain::certificate::Certificate;
 use chancery::domain::{Identifier, Serial};
+use chancery::store::records::Record as _;
+use chancery::store::{Key, WriteSet};
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::oid_registry::Oid;
 
@@ -399,4 +402,28 @@ async fn an_issuer_that_issues_no_more_is_still_answered_for() {
         .unwrap();
     world.restart().await;
     assert_eq!(ask(&world.pki(), &request(&ids)).await.statuses(), ["good", &revoked]);
+}
+
+#[tokio::test]
+async fn a_store_that_is_broken_is_an_internal_error_and_says_nothing_of_a_status() {
+    let mut world = world().await;
+    let client = world.client().await;
+    let (whole, broken) = (issued(&world, &client, &[NAME]).await, issued(&world, &client, &["b.example.com"]).await);
+    let serial = chancery::ca::certificate::serial_of(&broken).unwrap();
+    let [whole, broken] = [&whole, &broken].map(|der| request(&[id_of(&world, "chancery", der)]));
+    assert_eq!(ask(&world.pki(), &broken).await.statuses(), ["good"]);
+    world
+        .with_store(async |kv| {
+            let set = WriteSet {
+                puts: vec![(Key { space: Certificate::SPACE, id: serial.as_bytes().to_vec() }, "rubbish".into())],
+                ..WriteSet::default()
+            };
+            kv.commit(set).await.unwrap();
+        })
+        .await;
+    let octets = post(&world.pki(), &broken).await;
+    assert_eq!(octets, [0x30, 3, 0x0a, 1, INTERNAL]);
+    let (response, body) = get(&world.pki(), &broken).await;
+    assert_eq!((response.headers()["cache-control"].to_str().unwrap(), body), ("no-store", octets));
+    assert_eq!(ask(&world.pki(), &whole).await.statuses(), ["good"]);
 }

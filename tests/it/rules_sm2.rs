@@ -13,8 +13,9 @@ use x509_parser::prelude::{CertificateRevocationList, FromDer as _};
 
 use crate::acme_tools::{ders, has_parts, look, parsed};
 use crate::ca_sm2::{DISTID, sm2_request, verify};
-use crate::ca_tools::{RSA2048, openssl_request, pem};
-use crate::desk_tools::{Company, MINUTE, PDF, PRICED, approve, reviewer};
+use crate::ca_tools::{RSA2048, openssl, openssl_request, pem};
+use crate::desk_tools::{Company, GIF, MINUTE, PDF, PRICED, approve, reviewer};
+use crate::ocsp_tools::{SEQUENCE, der, elements};
 use crate::paper_keystores::files_of;
 use crate::portfolio_tools::run;
 use crate::support::client::Client;
@@ -24,6 +25,9 @@ use crate::support::world::World;
 const OV: &str = "dnspod-sm-ov";
 const NAMES: [&str; 1] = ["shop.zone-one.cn"];
 const SIGNED: [&str; 2] = ["-sigopt", DISTID];
+
+/// The tag of a BIT STRING.
+const BITS: u8 = 3;
 
 /// A company whose application for an OV certificate was approved, with an order that only lacks its CSR.
 async fn approved(world: &World, product: &str) -> (Company, Value) {
@@ -210,6 +214,175 @@ async fn both_certificates_of_a_pair_are_revoked_together() {
             assert_eq!(acts.iter().filter(revoked).count(), 1);
         }
     }
+}
+
+/// Has an order fulfilled, and gives the certificate for signatures and the one for encryption, DER.
+async fn pair(company: &Company, order: &Value, csr: &[u8]) -> [Vec<u8>; 2] {
+    let done = company.acme.finalize(order, csr).await.expect(200).json();
+    let first = chain(company, &done).await.remove(0);
+    let files = bundle(company, &serial_of(&first).unwrap(), &[]).await;
+    let second = files.iter().find(|(name, _)| name.ends_with("_encryption_cert.crt")).unwrap().1;
+    [first, ders(std::str::from_utf8(second).unwrap()).remove(0)]
+}
+
+#[tokio::test]
+async fn a_pair_in_use_is_revoked_by_neither_of_its_certificates() {
+    // REVOKE-09
+    for deployed in [0, 1] {
+        let world = World::documented_but(&PRICED).await;
+        let (company, order) = approved(&world, OV).await;
+        let both = pair(&company, &order, &kept(&company).await).await;
+        let serials = [0, 1].map(|half| serial_of(&both[half]).unwrap());
+        let cdn = json!({ "resources": [{ "type": "cdn", "id": "cdn-1", "url": "https://cdn.zone-one.cn/" }] });
+        let made = company.rest.post(&format!("/certificates/{}/deployments", serials[deployed]), &cdn).await;
+        assert_eq!(made["certificate"], serials[0].to_string(), "a pair is one thing to its owner");
+        for half in [0, 1] {
+            let told = company.acme.revoke(&both[half], Some(5)).await.expect_problem(403, "unauthorized");
+            has_parts(&told, &["in use by cdn cdn-1", "REVOKE-09"]);
+            let path = format!("/certificates/{}/revocations", serials[half]);
+            let refused = company.rest.send("POST", &path, &json!({ "grounds": "Closed" })).await.expect(403).json();
+            has_parts(refused["detail"].as_str().unwrap(), &["in use by cdn cdn-1", "REVOKE-09"]);
+            let path = format!("/certificates/{}/revoke", serials[half]);
+            let refused = Operator::of(&world).send("POST", &path, &json!({ "reason": 5 })).await.expect(409).json();
+            has_parts(refused["detail"].as_str().unwrap(), &["cdn cdn-1", "REVOKE-09"]);
+        }
+        assert_eq!(on_list(&world).await, Vec::<Vec<u8>>::new());
+    }
+}
+
+#[tokio::test]
+async fn the_reissues_of_a_pair_go_with_it_whichever_certificate_is_named() {
+    // REVOKE-01, REVOKE-06
+    let world = World::documented_but(&PRICED).await;
+    let desk = reviewer(&world, "Zhao").await;
+    let (company, order) = approved(&world, OV).await;
+    let original = pair(&company, &order, &kept(&company).await).await;
+    let (_, order) = company.ready(&world, OV, &NAMES).await;
+    let reissue = pair(&company, &order, &kept(&company).await).await;
+    let [named, other] = [&original[1], &original[0]].map(|der| serial_of(der).unwrap());
+    for half in &reissue {
+        let told = company.acme.revoke(half, Some(5)).await.expect_problem(403, "userActionRequired");
+        has_parts(&told, &["Revoke the original", "REVOKE-06"]);
+    }
+    let asked = json!({ "reason": "cessationOfOperation", "grounds": "The shop is closed" });
+    let begun = company.rest.post(&format!("/certificates/{named}/revocations"), &asked).await;
+    assert_eq!(begun["certificate"], other.to_string());
+    for serial in [named, other, serial_of(&reissue[1]).unwrap()] {
+        let path = format!("/certificates/{serial}/bundle?format=nginx");
+        let refused = company.rest.get(&path).await.expect(403).json();
+        has_parts(refused["detail"].as_str().unwrap(), &["REVOKE-01"]);
+    }
+    for serial in [named, other] {
+        let path = format!("/certificates/{serial}/revocations");
+        let listed = company.rest.get(&path).await.expect(200).json();
+        assert_eq!(listed["items"].as_array().unwrap().len(), 1, "{listed}");
+        company.rest.send("POST", &path, &asked).await.expect(409);
+    }
+    let letter = format!("/revocations/{}/letter", begun["id"].as_str().unwrap());
+    company.rest.request("PUT", &letter, "application/pdf", PDF.to_vec()).await.expect(200);
+    approve(&desk, begun["id"].as_str().unwrap()).await.expect(200);
+    let all = original.iter().chain(&reissue).map(|der| serial_of(der).unwrap().as_bytes().to_vec());
+    assert_eq!(on_list(&world).await, all.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn an_ev_pair_is_decided_at_the_desk_by_two_and_revoked_there() {
+    // KEY-11, REVIEW-06, REVOKE-11
+    let changes: Vec<(&str, &str)> = PRICED.into_iter().chain([("approvers = {}", "approvers = { ev = 2 }")]).collect();
+    let world = World::documented_but(&changes).await;
+    let desks = [reviewer(&world, "Wang").await, reviewer(&world, "Zhao").await];
+    let company = Company::new(&world).await;
+    let purchase = company.buy(&world, "dnspod-sm-ev").await;
+    let review = company.apply(&purchase).await["id"].as_str().unwrap().to_owned();
+    company.upload(&purchase, PDF).await.expect(204);
+    let (url, order) = company.ready(&world, "dnspod-sm-ev", &NAMES).await;
+    let csr = kept(&company).await;
+    assert_eq!(company.acme.finalize(&order, &csr).await.expect(200).json()["status"], "processing");
+    for (desk, status) in desks.iter().zip(["processing", "valid"]) {
+        approve(desk, &review).await.expect(200);
+        world.pass(MINUTE).await;
+        assert_eq!(look(&company.acme, &url).await["status"], status);
+    }
+    let both = pair(&company, &order, &csr).await;
+    for der in &both {
+        let subject = parsed(der).subject().to_string();
+        has_parts(&subject, &["O=Shenzhen Zone Trading Co., Ltd.", "91440300708461136T", "Private Organization"]);
+    }
+    assert_eq!(on_list(&world).await, Vec::<Vec<u8>>::new());
+
+    let serials = [0, 1].map(|half| serial_of(&both[half]).unwrap());
+    for der in &both {
+        let told = company.acme.revoke(der, Some(5)).await.expect_problem(403, "userActionRequired");
+        has_parts(&told, &["stamped letter", "REVOKE-11"]);
+    }
+    let asked = json!({ "reason": "cessationOfOperation", "grounds": "The shop is closed" });
+    let begun = company.rest.post(&format!("/certificates/{}/revocations", serials[1]), &asked).await;
+    let id = begun["id"].as_str().unwrap();
+    company.rest.request("PUT", &format!("/revocations/{id}/letter"), "image/gif", GIF.to_vec()).await.expect(200);
+    for desk in &desks {
+        approve(desk, id).await;
+    }
+    let expected: BTreeSet<Vec<u8>> = serials.iter().map(|serial| serial.as_bytes().to_vec()).collect();
+    assert_eq!(on_list(&world).await, expected.into_iter().collect::<Vec<_>>());
+    for serial in serials {
+        let shown = company.rest.get(&format!("/certificates/{serial}")).await.expect(200).json();
+        assert_eq!((&shown["status"], &shown["reason"]), (&json!("revoked"), &json!("cessationOfOperation")));
+    }
+}
+
+#[tokio::test]
+async fn the_key_for_encryption_comes_in_an_envelope_that_the_key_for_signatures_opens() {
+    // GM/T 0009: SM2EnvelopedKey, opened by openssl.
+    let mut world = World::documented_but(&PRICED).await;
+    let (company, order) = approved(&world, OV).await;
+    let csr = kept(&company).await;
+    let both = pair(&company, &order, &csr).await;
+    let serials = [0, 1].map(|half| serial_of(&both[half]).unwrap());
+    let done = company.acme.finalize(&order, &csr).await.expect(200).json();
+    let answer = company.acme.post_as_get(done["certificate"].as_str().unwrap()).await.expect(200);
+    let link = answer.links("urn:chancery:encryption-key").remove(0);
+    let answer = company.acme.post_as_get(&link).await.expect(200);
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let [(SEQUENCE, parts)] = elements(&answer.body)[..] else { panic!("{:02x?}", answer.body) };
+    let [(SEQUENCE, algorithm), (SEQUENCE, sealed_key), (BITS, public), (BITS, sealed)] = elements(parts)[..] else {
+        panic!("{parts:02x?}")
+    };
+    // sm4-ecb, as openssl lists it: 1.2.156.10197.1.104.1
+    assert_eq!(algorithm, [6, 8, 0x2a, 0x81, 0x1c, 0xcf, 0x55, 1, 0x68, 1]);
+    assert_eq!(public[1..], *parsed(&both[1]).public_key().subject_public_key.data);
+    let directory = TempDir::new().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let files = bundle(&company, &serials[0], &[]).await;
+    let (sign, decrypt) = (&files["2_shop.zone-one.cn.key"], &files["4_shop.zone-one.cn_encryption.key"]);
+    for (name, content) in [("sign", &sign[..]), ("decrypt", decrypt), ("sealed", &sealed[1..])] {
+        std::fs::write(path(name), content).unwrap();
+    }
+    std::fs::write(path("sealed-key"), der(SEQUENCE, &[sealed_key])).unwrap();
+    let opened_by = |key: &str| {
+        let line = ["pkeyutl", "-decrypt", "-inkey", &path(key), "-in", &path("sealed-key"), "-out", &path("key")];
+        openssl(&line).map(|_| std::fs::read(path("key")).unwrap())
+    };
+    let key: String = opened_by("sign").unwrap().iter().map(|octet| format!("{octet:02x}")).collect();
+    assert_eq!(key.len(), 32);
+    let line = ["enc", "-d", "-sm4-ecb", "-nopad", "-K", &key, "-in", &path("sealed"), "-out", &path("number")];
+    openssl(&line).unwrap();
+    let number = std::fs::read(path("number")).unwrap();
+    let private = pem::parse(decrypt).unwrap().into_contents();
+    assert!(number.len() == 32 && private.windows(32).any(|part| part == number));
+    assert!(opened_by("decrypt").is_err());
+    // Each envelope is another one; either certificate names it, and nobody else gets it.
+    let by_second = link.replace(&serials[0].to_string(), &serials[1].to_string());
+    assert_ne!(company.acme.post_as_get(&by_second).await.expect(200).body, answer.body);
+    world.client().await.post_as_get(&link).await.expect_problem(404, "malformed");
+    company.acme.get(&link).await.expect(405);
+    let asked = json!({ "grounds": "The shop is closed" });
+    company.rest.post(&format!("/certificates/{}/revocations", serials[0]), &asked).await;
+    has_parts(&company.acme.post_as_get(&link).await.expect_problem(403, "unauthorized"), &["REVOKE-01"]);
+    company.acme.revoke(&both[0], Some(1)).await.expect(200);
+    company.acme.post_as_get(&link).await.expect_problem(400, "alreadyRevoked");
+    let read = |act: &Act| matches!(act, Act::PrivateKeyRead { of } if *of == serials[0].to_string());
+    // The two archives and the two envelopes.
+    assert_eq!(world.audit().await.iter().filter(|act| read(act)).count(), 4);
 }
 
 /// The serials on the list of the SM2 issuer, sorted.

@@ -152,7 +152,7 @@ impl Ceremony {
     }
 
     /// The name and key of a request for an intermediate of these settings.
-    fn read_request(&self, path: &Path) -> Result<(String, Key), Refusal> {
+    pub(super) fn read_request(&self, path: &Path) -> Result<(String, Key), Refusal> {
         let place = path.display();
         let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
         let (_, kind, _) = self.settings.intermediate_of(&name).ok_or_else(|| {
@@ -216,8 +216,8 @@ impl Ceremony {
         Ok(told)
     }
 
-    /// Signs the root's next revocation list: what stood on the last one, and these certificates (PEM files) besides. It
-    /// takes the last one's place.
+    /// Signs the root's next revocation list: what stood on the last one, and these certificates (PEM files) besides, which
+    /// are never without a reason. It takes the last one's place.
     pub fn list(
         &self,
         directory: &Path,
@@ -227,6 +227,10 @@ impl Ceremony {
         reason: RevocationReason,
         days: u32,
     ) -> Result<Transcript, Box<dyn std::error::Error + Send + Sync>> {
+        if !revoke.is_empty() && !reason.is_for_authorities() {
+            let told = "say why (--reason): the entry of a CA's certificate has a reason (Baseline Requirements 7.2.2)";
+            return Err(told.into());
+        }
         let vault = self.vault(directory)?;
         let root = self.open_root(&vault, number, passphrase)?;
         // Whoever signs without the list of before would make good again what was revoked on it.

@@ -1,27 +1,17 @@
-//! Steps on the server: making intermediates' keys and requests, and putting in place what came back.
+//! Steps on the server: making intermediates' keys and requests, and taking roots offline.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rcgen::CertificateParams;
-use x509_parser::certificate::X509Certificate;
-use x509_parser::prelude::FromDer as _;
-
+use super::Ceremony;
 use super::offline::sealed_file;
 use super::sealed::Passphrase;
 use super::transcript::Transcript;
-use super::{Ceremony, Presigned};
-use crate::ca::hierarchy::{Authority, certificate_file, check_signature, is_root_name, root_name};
-use crate::ca::keys::{self, Vault};
+use crate::ca::hierarchy::{Authority, certificate_file, no_sm2_root, root_name};
+use crate::ca::keys::{self, KeysInUse, Vault};
 use crate::ca::signer::{Key, KeyKind};
-use crate::ca::{Refusal, generation, hex, rsa_name};
-
-/// Something to be put in place.
-enum Piece {
-    Root { name: String, der: Vec<u8> },
-    Certificate { name: String, root: String, der: Vec<u8> },
-    List { root: String, der: Vec<u8> },
-}
+use crate::ca::{Refusal, SM2_ROOT, generation, hex, rsa_name};
+use rcgen::CertificateParams;
 
 impl Ceremony {
     /// Makes the keys of intermediates (in files of the key directory, or on the token) and writes a request for each to
@@ -158,115 +148,47 @@ impl Ceremony {
         let target = Vault::open(out)?;
         for (name, kind) in wanted {
             let key = self.intermediate_key(vault, name, *kind, &mut told)?;
-            let mut params = CertificateParams::default();
-            params.distinguished_name = self.opening(vault).name(&self.settings.intermediate_common_name(name));
-            let request = params.serialize_request(&key)?;
-            let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
-            let text = pem::encode_config(&pem::Pem::new("CERTIFICATE REQUEST", request.der().to_vec()), config);
-            target.write_new(&format!("{name}.csr"), text.as_bytes())?;
-            told.note("request", name, &format!("{name}.csr")).key_identifier = Some(hex(&key.identifier()));
+            let file = format!("{name}.csr");
+            if target.text(&file)?.is_some() {
+                // One that was broken off, or given again.
+                self.check_request(out, &file, &key)?;
+            } else {
+                self.write_request(&target, name, &key)?;
+            }
+            told.note("request", name, &file).key_identifier = Some(hex(&key.identifier()));
         }
         told.store(&target)?;
         Ok(told)
     }
 
-    /// Puts certificates (`.pem`) and lists (`.crl`) from a ceremony into the key directory, from directories and files.
-    /// All are checked before the first is written. A certificate that differs from one of the same name is kept beside
-    /// it, and both chains are offered; a list takes the place of an older one.
-    pub fn install(
-        &self,
-        keys: &Path,
-        from: &[PathBuf],
-    ) -> Result<Transcript, Box<dyn std::error::Error + Send + Sync>> {
-        let vault = self.vault(keys)?;
-        let mut pieces = Vec::new();
-        for path in from {
-            read_pieces(path, &mut pieces)?;
-        }
-        if pieces.is_empty() {
-            return Err("there is neither a certificate (.pem) nor a list (.crl) to install".into());
-        }
-        let roots = self.known_roots(&vault, &pieces)?;
-        for piece in &pieces {
-            self.check(&vault, piece, &roots)?;
-        }
-        let mut told = self.transcript("install");
-        // Roots and their lists first: with them alone the server says what is missing.
-        pieces.sort_by_key(|piece| match piece {
-            Piece::Root { .. } => 0,
-            Piece::List { .. } => 1,
-            Piece::Certificate { .. } => 2,
-        });
-        for piece in &pieces {
-            put(&vault, piece, &roots, &mut told)?;
-        }
-        told.store(&vault)?;
-        Ok(told)
+    fn write_request(&self, target: &Vault, name: &str, key: &Key) -> Result<(), Refusal> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = self.opening(target).name(&self.settings.intermediate_common_name(name));
+        let request = params.serialize_request(key)?;
+        let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+        let text = pem::encode_config(&pem::Pem::new("CERTIFICATE REQUEST", request.der().to_vec()), config);
+        target.write_new(&format!("{name}.csr"), text.as_bytes())
     }
 
-    /// The roots that are in place, and those that come.
-    fn known_roots(&self, vault: &Vault, pieces: &[Piece]) -> Result<Vec<Authority>, Refusal> {
-        let mut roots: Vec<Authority> = Vec::new();
-        let mut load = |name: &str, der: &[u8]| -> Result<(), Refusal> {
-            if let Some(known) = roots.iter().find(|root| root.name == name) {
-                return match known.der == der {
-                    true => Ok(()),
-                    false => Err(format!("there is another {name}.pem in place; a new root has another number").into()),
-                };
-            }
-            let (_, certificate) = X509Certificate::from_der(der).map_err(|_| format!("{name}.pem: no certificate"))?;
-            let key = Key::away(certificate.public_key().raw).ok_or("a key of no accepted kind")?;
-            let root = Authority::load(name, key, der.to_vec())?;
-            root.check_signed_by(&root)?;
-            roots.push(root);
-            Ok(())
-        };
-        for number in 1..=u8::MAX {
-            if let Some(der) = vault.certificate(&root_name(number))? {
-                load(&root_name(number), &der)?;
-            }
-        }
-        for piece in pieces {
-            if let Piece::Root { name, der } = piece {
-                load(name, der)?;
-            }
-        }
-        Ok(roots)
-    }
-
-    fn check(&self, vault: &Vault, piece: &Piece, roots: &[Authority]) -> Result<(), Refusal> {
-        match piece {
-            Piece::Root { .. } => Ok(()),
-            Piece::List { root, der } => {
-                let authority = find(roots, root)?;
-                let list = Presigned::read(der, authority)?;
-                if let Some(held) = vault.list(root)?
-                    && let Ok(held) = Presigned::read(&held, authority)
-                    && held.number > list.number
-                {
-                    return Err(format!("{root}.crl is older than the one in place").into());
-                }
-                Ok(())
-            }
-            Piece::Certificate { name, root, der } => {
-                check_signature(name, der, find(roots, root)?)?;
-                if is_root_name(name) {
-                    let newer = find(roots, name)?;
-                    let (_, certificate) = X509Certificate::from_der(der)?;
-                    let same =
-                        certificate.public_key().raw == newer.spki && certificate.subject().as_raw() == newer.subject;
-                    return if same { Ok(()) } else { Err(format!("the link is not for {name}.pem").into()) };
-                }
-                let key = vault.key(name)?.ok_or_else(|| {
-                    format!("the key of \"{name}\" is not here; its request was made on another machine, or with other settings")
-                })?;
-                Authority::load(name, key, der.clone()).map(drop)
+    /// Refuses a request that is there already unless it is the one that would be written: for the same name and key.
+    fn check_request(&self, out: &Path, file: &str, key: &Key) -> Result<(), Refusal> {
+        let path = out.join(file);
+        match self.read_request(&path) {
+            Ok((_, asked)) if asked.identifier() == key.identifier() => Ok(()),
+            other => {
+                let why = other.err().map_or_else(|| "it is for another key".to_owned(), |error| error.to_string());
+                Err(format!(
+                    "{} is there already and is not the request to be made ({why}): take it away, or give another directory \
+                     (--out)",
+                    path.display()
+                )
+                .into())
             }
         }
     }
 
     /// Everything on one machine: makes what is missing of roots and intermediates, or takes roots offline that were made
-    /// by the server. The roots' keys are sealed in `out`, with their certificates and lists, and are in no file of the key
+    /// by the server, which must not run meanwhile. The roots' keys are sealed in `out`, with their certificates and lists, and are in no file of the key
     /// directory in the end. A ceremony that was broken off is begun again with the same directories and passphrase.
     pub fn all(
         &self,
@@ -274,7 +196,13 @@ impl Ceremony {
         out: &Path,
         passphrase: &Passphrase,
     ) -> Result<Transcript, Box<dyn std::error::Error + Send + Sync>> {
+        let _alone = KeysInUse::refuse(keys)?;
         let server = self.vault(keys)?;
+        let national: Vec<String> = self.settings.sm2_intermediates().collect();
+        if !national.is_empty() && !server.names()?.iter().any(|name| name == SM2_ROOT) {
+            // The server would not start with what is made here.
+            return Err(no_sm2_root(&national));
+        }
         refuse_same(&server, out)?;
         let offline = self.vault(out)?;
         let mut told = self.transcript("all");
@@ -350,77 +278,5 @@ fn refuse_same(vault: &Vault, out: &Path) -> Result<(), Refusal> {
             Err("--out is the server's own key directory; give another one".into())
         }
         _ => Ok(()),
-    }
-}
-
-fn find<'r>(roots: &'r [Authority], name: &str) -> Result<&'r Authority, Refusal> {
-    roots
-        .iter()
-        .find(|root| root.name == name)
-        .ok_or_else(|| format!("{name}.pem is neither in place nor given").into())
-}
-
-/// Reads a file, or the files of a directory, that `install` may put in place.
-fn read_pieces(path: &Path, pieces: &mut Vec<Piece>) -> Result<(), Refusal> {
-    let told = |error: std::io::Error| format!("{}: {error}", path.display());
-    if path.is_dir() {
-        let mut files: Vec<PathBuf> =
-            fs::read_dir(path).map_err(told)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
-        files.sort();
-        let wanted = |file: &PathBuf| file.extension().is_some_and(|ending| ending == "pem" || ending == "crl");
-        return files.iter().filter(|file| wanted(file)).try_for_each(|file| read_pieces(file, pieces));
-    }
-    let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    if let Some(root) = file.strip_suffix(".crl").filter(|root| is_root_name(root)) {
-        pieces.push(Piece::List { root: root.to_owned(), der: fs::read(path).map_err(told)? });
-        return Ok(());
-    }
-    let Some(stem) = file.strip_suffix(".pem") else {
-        return Err(format!("{}: neither a certificate (.pem) nor a root's list (.crl)", path.display()).into());
-    };
-    let text = keys::read(path)?.ok_or_else(|| format!("there is no file {}", path.display()))?;
-    let block = pem::parse(text.as_bytes()).ok().filter(|block| block.tag() == "CERTIFICATE");
-    let der = block.ok_or_else(|| format!("{} holds no certificate in PEM", path.display()))?.into_contents();
-    let mut parts = stem.split('.');
-    let name = parts.next().unwrap_or_default().to_owned();
-    pieces.push(match parts.next() {
-        None if is_root_name(&name) => Piece::Root { name, der },
-        signer => Piece::Certificate { name, root: signer.unwrap_or("root").to_owned(), der },
-    });
-    Ok(())
-}
-
-fn put(vault: &Vault, piece: &Piece, roots: &[Authority], told: &mut Transcript) -> Result<(), Refusal> {
-    match piece {
-        Piece::Root { name, der } => {
-            if vault.certificate(name)?.is_none() {
-                vault.write_new(&format!("{name}.pem"), keys::certificate_pem(der).as_bytes())?;
-            }
-            told.certificate("certificate", name, &format!("{name}.pem"), der)
-        }
-        Piece::List { root, der } => {
-            let list = Presigned::read(der, find(roots, root)?)?;
-            vault.store_list(root, der)?;
-            told.list(root, der, list.next_update);
-            Ok(())
-        }
-        Piece::Certificate { name, root, der } => {
-            let (_, certificate) = X509Certificate::from_der(der)?;
-            let plain = if is_root_name(name) { format!("{name}.{root}") } else { certificate_file(name, root) };
-            let again = format!("{name}.{root}.{}", &hex(certificate.raw_serial())[..8]);
-            let file = match (vault.certificate(&plain)?, vault.certificate(&again)?) {
-                (Some(held), _) if held == *der => plain,
-                (_, Some(held)) if held == *der => again,
-                (None, _) => {
-                    vault.write_new(&format!("{plain}.pem"), keys::certificate_pem(der).as_bytes())?;
-                    plain
-                }
-                (Some(_), _) => {
-                    vault.write_new(&format!("{again}.pem"), keys::certificate_pem(der).as_bytes())?;
-                    again
-                }
-            };
-            told.certificate("certificate", name, &format!("{file}.pem"), der)
-        }
     }
 }

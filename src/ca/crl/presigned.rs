@@ -1,7 +1,14 @@
 //! The lists of offline roots, which were signed ahead and lie beside their certificates.
 
-use std::path::Path;
+use std::fs::{File, Metadata};
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::time::SystemTime;
 
+use aws_lc_rs::digest::{SHA256, digest};
+use bytes::Bytes;
+use parking_lot::Mutex;
 use x509_parser::prelude::{ASN1Time, CertificateRevocationList, FromDer as _};
 use x509_parser::x509::SubjectPublicKeyInfo;
 
@@ -12,43 +19,78 @@ use crate::domain::certificate::RevocationReason;
 use crate::domain::{Error, Result, Timestamp};
 
 /// A list that was signed ahead, as it is given out.
+#[derive(Clone)]
 pub struct PresignedList {
     /// The list, DER.
-    pub der: Vec<u8>,
+    pub der: Bytes,
+    /// The SHA-256 of it, hexadecimal.
+    pub sha256: String,
     /// When it was made.
     pub this_update: Timestamp,
     /// Until when it holds.
     pub next_update: Timestamp,
 }
 
-impl Ca {
-    /// The list that an offline root signed ahead; none for an issuer that signs its own. An old one is given out too: it still
-    /// tells what was revoked.
-    pub fn presigned_list(&self, issuer: &str, now: Timestamp) -> Option<Result<PresignedList>> {
-        let root = self.roots.iter().find(|root| root.name == issuer)?;
-        Some(presigned(root, root.list.as_ref()?, now))
+/// The file with the list of an offline root, and what was read from it last.
+pub(in crate::ca) struct ListFile {
+    path: PathBuf,
+    last: Mutex<Option<(Stamp, PresignedList)>>,
+}
+
+/// What of a file changes with its content: when it was written, its length in octets, and which file it is.
+type Stamp = (SystemTime, u64, u64);
+
+impl ListFile {
+    /// The file at that path, which is read when somebody asks for it.
+    pub(in crate::ca) fn at(path: PathBuf) -> Self {
+        Self { path, last: Mutex::default() }
     }
 
-    /// The lists that offline roots signed ahead: the root's name, and until when its list holds (none: it is gone, or not
-    /// of that root).
-    pub fn presigned_lists(&self) -> Vec<(String, Option<Timestamp>)> {
-        let away = self.roots.iter().filter_map(|root| Some((root, root.list.as_ref()?)));
-        away.map(|(root, path)| {
-            let read = std::fs::read(path).ok().and_then(|der| Presigned::read(&der, root).ok());
-            (root.name.clone(), read.map(|list| list.next_update))
-        })
-        .collect()
+    /// The list in the file, which is read and verified only if the file is another one than at the last look.
+    fn read(&self, root: &Authority) -> std::result::Result<PresignedList, Refusal> {
+        let told = |error: std::io::Error| format!("{}: {error}", self.path.display());
+        let mut file = File::open(&self.path).map_err(told)?;
+        let stamp = stamp(&file.metadata().map_err(told)?).map_err(told)?;
+        let mut last = self.last.lock();
+        if let Some((_, list)) = last.as_ref().filter(|(held, _)| *held == stamp) {
+            return Ok(list.clone());
+        }
+        let mut der = Vec::new();
+        file.read_to_end(&mut der).map_err(told)?;
+        let Presigned { this_update, next_update, .. } = Presigned::read(&der, root)?;
+        let sha256 = hex(digest(&SHA256, &der).as_ref());
+        let list = PresignedList { der: der.into(), sha256, this_update, next_update };
+        *last = Some((stamp, list.clone()));
+        Ok(list)
     }
 }
 
-fn presigned(root: &Authority, path: &Path, now: Timestamp) -> Result<PresignedList> {
-    let name = &root.name;
-    let der = std::fs::read(path).map_err(|error| Error::internal(format!("{}: {error}", path.display())))?;
-    let Presigned { this_update, next_update, .. } = Presigned::read(&der, root).map_err(Error::internal)?;
-    if now >= next_update {
-        tracing::error!(root = %name, ended = %next_update, "the revocation list of an offline root is out of date");
+fn stamp(file: &Metadata) -> std::io::Result<Stamp> {
+    Ok((file.modified()?, file.len(), file.ino()))
+}
+
+impl Ca {
+    /// Whether that is an offline root, whose one list comes from a file.
+    pub fn signs_ahead(&self, issuer: &str) -> bool {
+        self.roots.iter().any(|root| root.name == issuer && root.list.is_some())
     }
-    Ok(PresignedList { der, this_update, next_update })
+
+    /// The list that an offline root signed ahead; `notFound` for an issuer that signs its own. An old one is given out too: it
+    /// still tells what was revoked. Looks at the file, so it may block.
+    pub fn presigned_list(&self, issuer: &str) -> Result<PresignedList> {
+        let root = self.roots.iter().find(|root| root.name == issuer);
+        let Some((root, file)) = root.and_then(|root| Some((root, root.list.as_ref()?))) else {
+            return Err(Error::not_found(format!("\"{issuer}\" is no offline root.")));
+        };
+        file.read(root).map_err(Error::internal)
+    }
+
+    /// The lists that offline roots signed ahead: the root's name, and until when its list holds (none: it is gone, or not
+    /// of that root). Looks at the files, so it may block.
+    pub fn presigned_lists(&self) -> Vec<(String, Option<Timestamp>)> {
+        let away = self.roots.iter().filter_map(|root| Some((root, root.list.as_ref()?)));
+        away.map(|(root, file)| (root.name.clone(), file.read(root).ok().map(|list| list.next_update))).collect()
+    }
 }
 
 /// What a root's list says.

@@ -25,6 +25,7 @@ impl Opening<'_> {
                 "the key directory holds keys of SM2 intermediates but not root-sm2.key; restore it from a back-up";
             return Err(told.into());
         }
+        self.refuse_to_begin(begun, &named, &hierarchy.roots)?;
         let root = self.national_root()?;
         for name in &named {
             hierarchy.intermediates.push(Arc::new(self.national_intermediate(name, &root)?));
@@ -42,6 +43,14 @@ impl Opening<'_> {
         }
         hierarchy.roots.push(root);
         Ok(())
+    }
+
+    /// Where roots are offline the server makes none of its own, and so begins no hierarchy for SM2.
+    fn refuse_to_begin(&self, begun: bool, named: &[String], roots: &[Authority]) -> Result<(), Refusal> {
+        if begun || roots.iter().all(|root| !root.key.is_away()) {
+            return Ok(());
+        }
+        Err(no_root(named))
     }
 
     fn national_root(&self) -> Result<Authority, Refusal> {
@@ -92,6 +101,16 @@ impl Opening<'_> {
         intermediate.check_not_expired(self.now)?;
         Ok(intermediate)
     }
+}
+
+/// Why there is nobody to certify SM2 keys where roots are offline.
+pub(in crate::ca) fn no_root(named: &[String]) -> Refusal {
+    format!(
+        "sm2_issuers: there is no {SM2_ROOT}.key for {}, and where roots are offline none is made on the server; set \
+         sm2_issuers = [] in [ca], or bring root and intermediates for SM2 here from a back-up (docs/keys.md)",
+        named.join(", ")
+    )
+    .into()
 }
 
 /// So many days, the last second left out (RFC 5280 section 4.1.2.5 counts both ends).
