@@ -60,6 +60,7 @@ mod revocation_proofs;
 mod revocation_requests;
 mod revocation_reviews;
 mod server_certificate;
+mod shares;
 mod signatures;
 mod statuses;
 mod telling;
