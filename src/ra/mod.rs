@@ -91,7 +91,7 @@ pub use customers::{CustomerChange, IdentityWord, NewCustomer, NewExternalKey};
 pub use desk::{Case, Decision, Details, DuePlace, Place, Sort, Verdict};
 pub use diagnoses::{Finding, NameSeen, Report as Diagnosed};
 pub use documents::NewDocument;
-pub use evidence::{CertificateEvidence, Checker, NameEvidence, Walked};
+pub use evidence::{CertificateEvidence, Checker, NameEvidence, Walked, for_customers};
 pub use hand_orders::{HandOrderView, NewApplication, ValidationRecord};
 pub use hosting::{NewDeployment, WantedResource};
 pub use incidents::NewIncident;
