@@ -56,6 +56,8 @@ pub struct Running {
     /// The use cases.
     pub ra: Arc<Ra>,
     config: Config,
+    /// What it ran on at the start.
+    observed: Observation,
     /// Files of the catalogue that were not there at the start.
     built_in: Vec<PathBuf>,
     stop: watch::Sender<bool>,
@@ -90,11 +92,14 @@ impl App {
             account_url: links.account_prefix(),
         });
         let token = OperatorToken::load_or_create(&data_dir.join("operator.token"))?;
+        let operator = ("operator.token".to_owned(), token.digest());
+        let digests = digests.into_iter().chain(config.trust_digests()).chain([operator]).collect();
+        let observed = ra.observation(digests, config.written.clone());
         let acme = Acme::new(ra.clone(), links, config.website.clone(), config.server.node);
         let dress = acme::dresser(acme.clone());
         let main =
             acme::router(acme).nest("/api/v1", api::router(Api::new(ra.clone(), token, webhook_secret(config)?)));
-        Ok(Self { main, dress, pki: pki::router(published(&ra)), observed: ra.observation(digests), ra })
+        Ok(Self { main, dress, pki: pki::router(published(&ra)), observed, ra })
     }
 }
 
@@ -118,7 +123,7 @@ pub async fn start(mut config: Config, clock: Arc<dyn Clock>) -> Result<Running,
     telemetry::recorder();
     let built_in = config.built_in_catalog();
     let app = App::build(&config, clock)?;
-    app.ra.started(app.observed).await?;
+    app.ra.started(app.observed.clone()).await?;
     let (certificate, renew) = server_certificate(&config, &app.ra).await?;
     let (stop, stopped) = watch::channel(false);
     let limits = config.http_limits();
@@ -144,7 +149,16 @@ pub async fn start(mut config: Config, clock: Arc<dyn Clock>) -> Result<Running,
     tasks.spawn(until_stopped(keep_jobs(app.ra.clone()), stopped));
     let directory_url = Links::new(&config.server.public_url).directory();
     tracing::info!(directory = %directory_url, jobs = resumed, "ready");
-    Ok(Running { directory_url, monitor: monitor_address, ra: app.ra, config, built_in, stop, tasks })
+    Ok(Running {
+        directory_url,
+        monitor: monitor_address,
+        ra: app.ra,
+        config,
+        observed: app.observed,
+        built_in,
+        stop,
+        tasks,
+    })
 }
 
 impl Running {
@@ -175,7 +189,10 @@ impl Running {
                 return Err(error.into());
             }
         }
-        Ok(self.ra.observe(self.ra.observation(read.digests)).await?)
+        // The rest is what it was at the start.
+        let mut observed = self.observed.clone();
+        observed.digests.extend(read.digests);
+        Ok(self.ra.observe(observed).await?)
     }
 
     /// Stops accepting, lets requests that have begun end, and waits for it.
@@ -245,8 +262,8 @@ async fn keep_statuses(ra: Arc<Ra>) {
     }
 }
 
-/// Writes the end of the operation log to the server's log at the start and once an hour, anchors the chains of other nodes,
-/// and looks at the lists of offline roots.
+/// Writes the end of the operation log to the server's log at the start and once an hour, and looks at the lists of offline
+/// roots.
 async fn tell_operations(ra: Arc<Ra>) {
     loop {
         ra.watch_root_lists();
@@ -254,9 +271,6 @@ async fn tell_operations(ra: Arc<Ra>) {
             tracing::error!(error = ?error, "the end of the operation log could not be read");
         }
         tokio::time::sleep(Duration::from_secs(3600)).await;
-        if let Err(error) = ra.anchor().await {
-            tracing::error!(error = ?error, "the chains of other nodes could not be anchored");
-        }
     }
 }
 

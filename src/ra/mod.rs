@@ -230,6 +230,8 @@ pub struct Ra {
     endings_seen: Mutex<Option<u64>>,
     /// The minute in which lists and incidents were looked at last.
     minute_seen: Mutex<Option<u64>>,
+    /// The hour in which the chains of other nodes were anchored last.
+    hour_anchored: Mutex<Option<u64>>,
     /// The incidents that are open.
     incidents: ArcSwap<Vec<Arc<Incident>>>,
 }
@@ -256,6 +258,7 @@ impl Ra {
             turns: turns::Turns::default(),
             endings_seen: Mutex::default(),
             minute_seen: Mutex::default(),
+            hour_anchored: Mutex::default(),
             incidents: ArcSwap::default(),
         })
     }

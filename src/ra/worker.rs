@@ -14,6 +14,7 @@ use crate::domain::audit::Act;
 use crate::domain::authz::Authorization;
 use crate::domain::job::{Job, Work};
 use crate::domain::order::Order;
+use crate::domain::revocation::RevocationRequest;
 use crate::domain::{AccountId, Error, JobId, Result, Timestamp};
 use crate::store::records::{Batch, Stored};
 use crate::telemetry;
@@ -26,8 +27,8 @@ const ISSUANCES: usize = 256;
 /// How many of either are of one account.
 const SHARE: usize = 64;
 
-/// How many orders that the server carries through are looked at at once: their names may answer slowly too, and messages
-/// don't wait for them. Of one account they are a quarter.
+/// How many orders that the server carries through, and proofs of revocations, are looked at at once: their names may answer
+/// slowly too, and messages and revocation lists don't wait for them. Of one account they are a quarter.
 const LOOKS: usize = 64;
 
 /// How many messages are sent, and other things done, at once.
@@ -168,7 +169,7 @@ impl Ra {
             let places = match job.work {
                 Work::Validate { .. } => &self.worker.validations,
                 Work::Issue { .. } => &self.worker.issuances,
-                Work::Attend { .. } => &self.worker.looks,
+                Work::Attend { .. } | Work::ProveRevocation { .. } => &self.worker.looks,
                 _ => &self.worker.others,
             };
             let Some(_place) = places.take(account.as_ref()).await else { return };
@@ -193,6 +194,10 @@ impl Ra {
             Work::Issue { order } | Work::Attend { order } => {
                 let order = self.records.find::<Order>(order).await.ok()??;
                 Some(order.account.clone())
+            }
+            Work::ProveRevocation { revocation, .. } => {
+                let request = self.records.find::<RevocationRequest>(revocation).await.ok()??;
+                Some(request.account.clone())
             }
             _ => None,
         }

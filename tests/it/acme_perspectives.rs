@@ -19,9 +19,14 @@ use crate::support::operator::Operator;
 use crate::support::world::World;
 use crate::va_world::bounded;
 
+const REGIONS: [Region; 3] = [Region::Apnic, Region::Arin, Region::RipeNcc];
+
 /// A server whose three perspectives see what the client serves.
 async fn world() -> (World, Around, Client) {
-    let around = Around::start(&[Region::Apnic, Region::Arin, Region::RipeNcc]).await;
+    world_of(Around::start(&REGIONS).await).await
+}
+
+async fn world_of(around: Around) -> (World, Around, Client) {
     let world = World::with(|config| config.validation.perspectives = around.asked(Mode::Enforce)).await;
     let client = world.client().await;
     for seat in &around.seats {
@@ -102,7 +107,8 @@ async fn caa_before_the_certificate_goes_by_quorum_too() {
 
 #[tokio::test]
 async fn customers_see_how_many_corroborated_and_not_who_and_where_they_are() {
-    let (world, around, _) = world().await;
+    // A name that no random id has in it.
+    let (world, around, _) = world_of(Around::called("inner-seat-", &REGIONS, |_| {}).await).await;
     let customer = world.customer(CustomerKind::Individual).await;
     let client = world.client_of(&customer).await;
     for seat in &around.seats[1..] {
@@ -124,7 +130,7 @@ async fn customers_see_how_many_corroborated_and_not_who_and_where_they_are() {
     let rest = with_role(&world, json!({ "name": "x", "role": "customer", "customer": customer })).await;
     for path in [format!("/certificates/{serial}/evidence"), format!("/orders/{order}/events")] {
         let seen = rest.get(&path).await.expect(200).text();
-        for internal in ["p0", "p1", "p2", "apnic", "arin", "ripe-ncc", "quorum", "at most 1 may fail"] {
+        for internal in ["inner-seat", "apnic", "arin", "ripe-ncc", "quorum", "at most 1 may fail"] {
             assert!(!seen.contains(internal), "{internal} in {seen}");
         }
         assert!(seen.contains("A www.example.com: 127.0.0.1"), "{seen}");
@@ -132,7 +138,7 @@ async fn customers_see_how_many_corroborated_and_not_who_and_where_they_are() {
         assert_eq!(seen.matches("\"corroborated by 2 of 3 remote perspectives\"").count(), 1, "{seen}");
         assert_eq!(seen.matches("\"corroborated by 3 of 3 remote perspectives\"").count(), 1, "{seen}");
         let seen = Operator::of(&world).get(&path).await.expect(200).text();
-        assert!(seen.contains("perspective p1 (arin) on www.example.com: corroborates"), "{seen}");
+        assert!(seen.contains("perspective inner-seat-1 (arin) on www.example.com: corroborates"), "{seen}");
     }
 }
 
@@ -143,8 +149,7 @@ async fn names_that_are_slow_elsewhere_hold_up_their_own_account_alone() {
         validation.timeout_ms = 120_000;
         validation.dns_timeout_ms = 120_000;
     };
-    let regions = [Region::Apnic, Region::Arin, Region::RipeNcc];
-    let around = Around::with(&regions, |config| {
+    let around = Around::with(&REGIONS, |config| {
         config.perspective.max_questions = 1_000;
         patient(&mut config.validation);
     })
@@ -201,4 +206,33 @@ async fn names_that_are_slow_elsewhere_hold_up_their_own_account_alone() {
     .await;
     assert_eq!(look(&client, placed.location()).await["status"], "ready");
     assert_eq!(slow_ones(), 64, "and so many of one account are asked about at once");
+}
+
+#[tokio::test]
+async fn metrics_count_the_answers_of_each_perspective_by_question_and_result() {
+    let recorder = chancery::telemetry::recorder();
+    let quorums = |result: &str| -> u64 {
+        let line = format!("chancery_quorums_total{{question=\"validate\",result=\"{result}\"}} ");
+        recorder.render().lines().find_map(|text| text.strip_prefix(&line)?.parse().ok()).unwrap_or(0)
+    };
+    let missed = quorums("missed");
+    let mut around = Around::called("metered", &REGIONS, |_| {}).await;
+    around.stop(2).await;
+    let world = World::with(|config| config.validation.perspectives = around.asked(Mode::Log)).await;
+    let client = world.client().await;
+    around.seats[0].web.serve_any(&client.thumbprint());
+    for name in ["one.example.com", "two.example.com"] {
+        world.certificate(&client, &[name]).await;
+    }
+    let text = recorder.render();
+    for (perspective, result) in [("metered0", "corroborates"), ("metered1", "differs"), ("metered2", "none")] {
+        let labels = format!("perspective=\"{perspective}\",question=\"validate\",result=\"{result}\"");
+        let line = format!("chancery_perspective_answers_total{{{labels}}} 2");
+        assert!(text.lines().any(|found| found == line), "no {line} in {text}");
+        assert_eq!(text.matches(&format!("answers_total{{perspective=\"{perspective}\"")).count(), 1, "{text}");
+        let line = format!("chancery_perspective_seconds_count{{perspective=\"{perspective}\"}} 2");
+        assert!(text.lines().any(|found| found == line), "no {line} in {text}");
+    }
+    // Other tests count on the same counters.
+    assert!(quorums("missed") >= missed + 2, "{text}");
 }
