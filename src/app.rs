@@ -60,6 +60,8 @@ pub struct Running {
     /// The use cases.
     pub ra: Arc<Ra>,
     config: Config,
+    /// What it ran on at the start.
+    observed: Observation,
     /// Files of the catalogue that were not there at the start.
     built_in: Vec<PathBuf>,
     stop: watch::Sender<bool>,
@@ -96,13 +98,15 @@ impl App {
             account_url: links.account_prefix(),
         });
         let token = OperatorToken::load_or_create(&data_dir.join("operator.token"))?;
+        let operator = ("operator.token".to_owned(), token.digest());
+        let digests = digests.into_iter().chain(config.trust_digests()).chain([operator]).collect();
+        let observed = ra.observation(digests, config.written.clone());
         let acme = Acme::new(ra.clone(), links, config.website.clone(), config.server.node);
         let dress = acme::dresser(acme.clone());
         let api = Api::new(ra.clone(), token, webhook_secret(config)?);
         let large_bodies = api::large_bodies(api.clone());
         let main = acme::router(acme).nest("/api/v1", api::router(api));
-        let (pki, observed) = (pki::router(published(&ra)), ra.observation(digests));
-        Ok(Self { main, dress, large_bodies, pki, observed, ra, keys })
+        Ok(Self { main, dress, large_bodies, pki: pki::router(published(&ra)), observed, ra, keys })
     }
 
     /// What the main listener serves.
@@ -133,7 +137,7 @@ pub async fn start(mut config: Config, clock: Arc<dyn Clock>) -> Result<Running,
     let built_in = config.built_in_catalog();
     let app = App::build(&config, clock)?;
     let site = app.site();
-    app.ra.started(app.observed).await?;
+    app.ra.started(app.observed.clone()).await?;
     let (certificate, renew) = server_certificate(&config, &app.ra).await?;
     let (stop, stopped) = watch::channel(false);
     let limits = config.http_limits();
@@ -153,8 +157,17 @@ pub async fn start(mut config: Config, clock: Arc<dyn Clock>) -> Result<Running,
     tasks.spawn(until_stopped(keep_jobs(app.ra.clone()), stopped));
     let directory_url = Links::new(&config.server.public_url).directory();
     tracing::info!(directory = %directory_url, jobs = resumed, "ready");
-    let keys = app.keys;
-    Ok(Running { directory_url, monitor: monitor_address, ra: app.ra, config, built_in, stop, tasks, _keys: keys })
+    Ok(Running {
+        directory_url,
+        monitor: monitor_address,
+        ra: app.ra,
+        config,
+        observed: app.observed,
+        built_in,
+        stop,
+        tasks,
+        _keys: app.keys,
+    })
 }
 
 impl Running {
@@ -185,7 +198,10 @@ impl Running {
                 return Err(error.into());
             }
         }
-        Ok(self.ra.observe(self.ra.observation(read.digests)).await?)
+        // The rest is what it was at the start.
+        let mut observed = self.observed.clone();
+        observed.digests.extend(read.digests);
+        Ok(self.ra.observe(observed).await?)
     }
 
     /// Stops accepting, lets requests that have begun end, and waits for it.
@@ -255,8 +271,8 @@ async fn keep_statuses(ra: Arc<Ra>) {
     }
 }
 
-/// Writes the end of the operation log to the server's log at the start and once an hour, anchors the chains of other nodes,
-/// and looks at the lists of offline roots.
+/// Writes the end of the operation log to the server's log at the start and once an hour, and looks at the lists of offline
+/// roots.
 async fn tell_operations(ra: Arc<Ra>) {
     loop {
         ra.watch_root_lists().await;
@@ -264,9 +280,6 @@ async fn tell_operations(ra: Arc<Ra>) {
             tracing::error!(error = ?error, "the end of the operation log could not be read");
         }
         tokio::time::sleep(Duration::from_secs(3600)).await;
-        if let Err(error) = ra.anchor().await {
-            tracing::error!(error = ?error, "the chains of other nodes could not be anchored");
-        }
     }
 }
 

@@ -6,7 +6,9 @@ mod check;
 mod document;
 mod files;
 mod perspective;
+mod written;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -62,6 +64,9 @@ pub struct Config {
     /// The file that this was read from and its SHA-256, for the audit log; none for what no file says.
     #[serde(skip)]
     pub digest: Option<(String, String)>,
+    /// What the file says, by its keys, for the audit log.
+    #[serde(skip)]
+    pub written: BTreeMap<String, String>,
 }
 
 /// `[server]`.
@@ -195,6 +200,7 @@ impl Config {
             config.store.url = Some(url);
         }
         config.digest = Some((name.to_owned(), files::sha256(text)));
+        config.written = written::settings(text);
         let faults = config.check().into_iter().map(|fault| document.locate(fault)).collect::<Vec<_>>();
         if faults.is_empty() { Ok(config) } else { Err(faults) }
     }

@@ -167,5 +167,5 @@ fn check_task(task: &Task) -> Result<(), String> {
 }
 
 fn most_questions() -> usize {
-    256
+    1_000
 }

@@ -75,7 +75,8 @@ pub(super) async fn export(State(api): Shared, caller: Caller, Asked(asked): Ask
 }
 
 /// What allowed a certificate, and what is wrong with that: what proved each name, how and when, what CAA said, what people
-/// decided. Who decided is for reviewers and operators alone.
+/// decided. Who decided, and which perspectives looked, is for reviewers
+/// and operators alone.
 #[utoipa::path(get, path = "/certificates/{serial}/evidence", tag = "certificates", params(("serial" = String, Path)), responses((status = 200, body = serde_json::Value)))]
 pub(super) async fn evidence(
     State(api): Shared,
@@ -88,6 +89,6 @@ pub(super) async fn evidence(
     }
     super::certificates::seen(&api, &caller, &text).await?;
     let mut evidence = api.ra.certificate_evidence(&serial).await?;
-    evidence.hide_the_desk();
+    evidence.hide_internals();
     Ok(Json(evidence))
 }

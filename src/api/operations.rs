@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{Answer, Asked, Caller, List, Page, Path, Shared, id};
 use crate::domain::{Error, Timestamp};
-use crate::ra::{Operation, OperationFilter};
+use crate::ra::{Operation, OperationFilter, for_customers};
 
 /// An event of the operation log.
 #[derive(Serialize, ToSchema)]
@@ -40,17 +40,21 @@ impl OperationObject {
             at: event.at.to_string(),
             who: event.who,
             from: event.from.map(|address| address.to_string()),
-            node: event.node,
+            node: event.node.unwrap_or_default(),
             act: act.and_then(|act| act.as_str().map(str::to_owned)).unwrap_or_default(),
             about,
         }
     }
 
     /// Takes out what is no business of customers.
-    fn hide_the_desk(&mut self) {
+    fn hide_internals(&mut self) {
         self.from = None;
         if let Some((role @ ("operator" | "reviewer"), _)) = self.who.split_once(' ') {
             self.who = role.to_owned();
+        }
+        if let Some(evidence) = self.about.get_mut("evidence") {
+            let lines: Vec<String> = serde_json::from_value(evidence.take()).unwrap_or_default();
+            *evidence = for_customers(&lines).into();
         }
         // REVIEW-11 has the cause of a refusal told; why somebody agreed is the desk's own.
         let refused = self.about.get("approved") == Some(&Value::Bool(false));
@@ -107,8 +111,8 @@ pub(super) async fn list(
     Ok(Json(List { items: page.items.into_iter().map(OperationObject::of).collect(), next }))
 }
 
-/// The history of an order, oldest first. Where requests came from, and which of the desk's people acted, is for operators
-/// alone.
+/// The history of an order, oldest first. Where requests came from, which of the desk's people acted, and which perspectives
+/// looked, is for operators alone.
 #[utoipa::path(get, path = "/orders/{id}/events", tag = "orders", params(("id" = String, Path)), responses((status = 200, body = List<OperationObject>)))]
 pub(super) async fn of_order(
     State(api): Shared,
@@ -121,7 +125,7 @@ pub(super) async fn of_order(
     let events = api.ra.order_events(&order).await?;
     let mut items: Vec<OperationObject> = events.into_iter().map(OperationObject::of).collect();
     if caller.operator().is_err() {
-        items.iter_mut().for_each(OperationObject::hide_the_desk);
+        items.iter_mut().for_each(OperationObject::hide_internals);
     }
     Ok(Json(List { items, next: None }))
 }

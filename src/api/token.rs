@@ -9,6 +9,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use zeroize::Zeroizing;
 
+use crate::domain::certificate::hex32;
 use crate::domain::id::random_text;
 
 /// Knows whether a token is the operator's; keeps only its hash.
@@ -35,6 +36,11 @@ impl OperatorToken {
             )));
         }
         Ok(Self { sha256: hash(token) })
+    }
+
+    /// Its SHA-256 in hexadecimal digits, for the audit log.
+    pub fn digest(&self) -> String {
+        hex32::encode(&self.sha256)
     }
 
     /// Whether this is the token.

@@ -67,6 +67,8 @@ impl Attending {
 
 /// Runs a perspective until it is told to stop by SIGINT or SIGTERM; prints `ready <url>` on standard output.
 pub async fn run(config: PerspectiveConfig) -> Result<(), Failure> {
+    // A question takes some sockets: for DNS, for the holder's servers.
+    rlimit::increase_nofile_limit(8 * config.perspective.max_questions as u64 + 256)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut attending = start(config).await?;

@@ -73,6 +73,19 @@ impl Config {
         }
     }
 
+    /// SHA-256 of the files that say whom this server believes and what it shows, by their names, in hexadecimal digits; of
+    /// those that can be read.
+    pub fn trust_digests(&self) -> BTreeMap<String, String> {
+        let (validation, asked) = (&self.validation, &self.validation.perspectives);
+        let shown = self.server.tls.as_ref().map(|tls| &tls.certificate);
+        let named = [shown, validation.trust_anchor.as_ref(), asked.ca.as_ref(), asked.certificate.as_ref()];
+        let told = |path: &PathBuf| {
+            let octets = read(path).ok()?;
+            Some((path.display().to_string(), hex32::encode(digest(&SHA256, &octets).as_ref())))
+        };
+        named.into_iter().flatten().filter_map(told).collect()
+    }
+
     /// Whether the files for asking perspectives can be used; those of a server that asks nobody are not read.
     pub fn check_perspective_files(&self) -> Result<(), Vec<Fault>> {
         let settings = &self.validation.perspectives;

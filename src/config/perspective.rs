@@ -73,11 +73,11 @@ impl PerspectiveConfig {
         Limits { max_connections: 64, ..Limits::default() }
     }
 
-    /// What connections may take: few of them, for the primary has one.
+    /// What connections may take: few of them, for the primary has ten at most.
     pub fn http_limits(&self) -> Limits {
         Limits {
             max_connections: 64,
-            // The primary's connection rests between orders.
+            // The primary's connections rest between orders.
             idle_timeout: std::time::Duration::from_secs(3_600),
             max_body_bytes: MAX_QUESTION,
             ..Limits::default()

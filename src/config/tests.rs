@@ -1,13 +1,13 @@
 //! Tests of the configuration and of the files that are shipped with it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 
 #[test]
 fn the_shipped_file_says_the_defaults() {
     let config = Config::parse(BUILT_IN, "chancery.toml").unwrap();
-    let config = Config { digest: None, ..config };
+    let config = Config { digest: None, written: BTreeMap::new(), ..config };
     assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
     assert!(Config::default().check().is_empty());
 }

@@ -10,20 +10,38 @@ use crate::domain::certificate::hex32;
 use crate::store::records::{Batch, Observed};
 
 impl Ra {
-    /// What the server runs on: its version, the digests of these files, the keys of its CA.
-    pub fn observation(&self, files: BTreeMap<String, String>) -> Observation {
+    /// What the server runs on: its version, these settings, the digests of these files, the keys of its CA.
+    pub fn observation(&self, files: BTreeMap<String, String>, settings: BTreeMap<String, String>) -> Observation {
         let key = |name: &str| {
             let identifier = hex32::encode(self.ca.key_identifier(name).unwrap_or_default());
             (format!("key {name}"), identifier)
         };
         let digests = files.into_iter().chain(self.ca.issuer_names().map(key)).collect();
-        Observation { version: env!("CARGO_PKG_VERSION").to_owned(), digests }
+        Observation { version: env!("CARGO_PKG_VERSION").to_owned(), digests, settings }
     }
 
     /// Notes that the server has started, and what it runs on is not what it ran on before.
     pub async fn started(&self, state: Observation) -> Result<()> {
         settle(|| self.note_state(Some(Act::ServerStarted(Box::new(state.clone()))), &state)).await?;
+        *self.hour_anchored.lock() = Some(self.hour());
         self.anchor().await
+    }
+
+    /// Anchors the chains of other nodes, unless that was done in this hour. What goes wrong is told in the log, and tried
+    /// again.
+    pub(super) async fn anchor_each_hour(&self) {
+        let hour = self.hour();
+        if self.hour_anchored.lock().replace(hour) == Some(hour) {
+            return;
+        }
+        if let Err(error) = self.anchor().await {
+            *self.hour_anchored.lock() = None;
+            tracing::error!(error = ?error, "the chains of other nodes could not be anchored");
+        }
+    }
+
+    fn hour(&self) -> u64 {
+        self.now().as_secs() / 3_600
     }
 
     /// Notes what has changed while the server runs.

@@ -40,13 +40,15 @@ impl Ra {
         }
     }
 
-    /// Once a minute, signs the revocation lists that are due, and takes up what other nodes wrote of them and of incidents.
+    /// Once a minute, signs the revocation lists that are due, and takes up what other nodes wrote of them and of incidents;
+    /// once an hour, anchors the chains of other nodes.
     /// What goes wrong is told in the log, and tried again.
     pub(super) async fn look_each_minute(self: &Arc<Self>) {
         let minute = self.now().as_secs() / 60;
         if self.minute_seen.lock().replace(minute) == Some(minute) {
             return;
         }
+        self.anchor_each_hour().await;
         let incidents = self.look_at_incidents().await;
         if let Err(error) = &incidents {
             tracing::error!(error = ?error, "the open incidents could not be read");

@@ -1,16 +1,22 @@
 //! What allowed a certificate: put together from the operation log and the records, and judged.
 
+mod basis;
+mod index;
 mod judge;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use index::{Part, Unindexed};
+
 use super::Ra;
-use crate::domain::audit::{Act, AuditEvent, Proof, Signature};
+use crate::domain::audit::{Act, AuditEvent, Signature};
 use crate::domain::certificate::Certificate;
 use crate::domain::{AccountId, AuthzId, Error, OrderId, Result, Serial, Timestamp};
 use crate::store::records::{Records, Rows, Stored};
+pub use crate::va::perspectives::for_customers;
 
 /// No more events are read for one order, authorization or certificate.
 const MOST: usize = 5_000;
@@ -118,8 +124,15 @@ pub struct Walked {
 }
 
 impl CertificateEvidence {
-    /// Takes out what is no business of customers: which of the desk's people decided, and why they agreed.
-    pub fn hide_the_desk(&mut self) {
+    /// Takes out what is no business of customers: which of the desk's people decided and why they agreed, and which
+    /// perspectives looked.
+    pub fn hide_internals(&mut self) {
+        for name in &mut self.names {
+            name.seen = for_customers(&name.seen);
+            if let Some(caa) = &mut name.caa {
+                caa.seen = for_customers(&caa.seen);
+            }
+        }
         for decision in &mut self.decisions {
             decision.by = decision.by.split(' ').next().unwrap_or_default().to_owned();
             decision.evidence.clear();
@@ -138,6 +151,7 @@ impl CertificateEvidence {
 /// Puts together what allowed each certificate. Reads, and changes nothing.
 pub struct Checker {
     records: Records,
+    unindexed: Unindexed,
 }
 
 /// The events of a certificate and its order, as they were read.
@@ -150,9 +164,20 @@ struct Material {
 }
 
 impl Checker {
-    /// Over these records.
-    pub fn new(records: Records) -> Self {
-        Self { records }
+    /// Over these records, by the index of the log.
+    fn new(records: Records) -> Self {
+        Self { records, unindexed: Unindexed::default() }
+    }
+
+    /// Over these records, after the whole log was read: what the index does not lead to is found all the same.
+    pub async fn reading(records: Records) -> Result<Self> {
+        let unindexed = Unindexed::read(&records, Part::Whole).await?;
+        Ok(Self { records, unindexed })
+    }
+
+    /// Rows of the index that are gone: the events, and what each is about.
+    pub fn index_faults(&self) -> Vec<String> {
+        self.unindexed.faults()
     }
 
     /// Looks at all certificates, first those among the records, then those that the log alone knows; `each` is given one
@@ -211,8 +236,7 @@ impl Checker {
         serial: Serial,
         certificate: Option<Stored<Certificate>>,
     ) -> Result<CertificateEvidence> {
-        let about = format!("certificate:{serial}");
-        let events = self.records.events_of(&Rows::EventsAbout(&about), MOST).await?;
+        let events = self.events_of(&format!("certificate:{serial}")).await?;
         let is_signature =
             |event: &AuditEvent| matches!(&event.act, Act::CertificateIssued { serial: of, .. } if *of == serial);
         let mut signatures: Vec<_> = events.into_iter().filter(|(_, event)| is_signature(event)).collect();
@@ -224,7 +248,7 @@ impl Checker {
             _ => None,
         };
         let order_events = match &order {
-            Some(order) => self.records.events_of(&Rows::EventsOf(order.as_str()), MOST).await?,
+            Some(order) => self.events_of(order.as_str()).await?,
             None => Vec::new(),
         };
         let order_events = order_events.into_iter().map(|(_, event)| event).collect();
@@ -232,17 +256,29 @@ impl Checker {
         self.judge(serial, order, material).await
     }
 
-    /// The events of an authorization.
-    async fn events_of_authz(&self, authz: &AuthzId) -> Result<Vec<AuditEvent>> {
-        let events = self.records.events_of(&Rows::EventsOf(authz.as_str()), MOST).await?;
-        Ok(events.into_iter().map(|(_, event)| event).collect())
+    /// The events of an order or an authorization, or about something else as in `certificate:serial`, in the order in which
+    /// they were committed. Rows that lead to events about other things count for nothing.
+    async fn events_of(&self, what: &str) -> Result<Vec<(Vec<u8>, AuditEvent)>> {
+        let rows = if what.contains(':') { Rows::EventsAbout(what) } else { Rows::EventsOf(what) };
+        let rows = self.records.rows(&rows, None, MOST).await?;
+        let ids = rows.into_iter().map(|(row, _)| row[what.len()..].to_vec());
+        let ids: BTreeSet<Vec<u8>> = ids.chain(self.unindexed.about(what).iter().cloned()).collect();
+        let mut events = self.records.audit_rows(ids).await?;
+        events.retain(|(_, event)| event.act.indexed().iter().any(|of| of == what));
+        Ok(events)
     }
 }
 
 impl Ra {
-    /// What allowed a certificate.
+    /// What allowed a certificate. Where the index leads to too little, what an older version logged is looked through: its
+    /// index was about less.
     pub async fn certificate_evidence(&self, serial: &Serial) -> Result<CertificateEvidence> {
-        Checker::new(self.records.clone()).evidence(*serial).await
+        let found = Checker::new(self.records.clone()).evidence(*serial).await;
+        if found.as_ref().is_ok_and(|evidence| evidence.faults.is_empty()) {
+            return found;
+        }
+        let unindexed = Unindexed::read(&self.records, Part::Older).await?;
+        Checker { records: self.records.clone(), unindexed }.evidence(*serial).await
     }
 }
 
@@ -261,9 +297,4 @@ fn maybe_text<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> std::resu
 /// Days as a time.
 fn days(days: u32) -> Duration {
     Duration::from_secs(u64::from(days) * 86_400)
-}
-
-/// The proofs of a signature, none for events of older versions.
-fn proofs(signature: Option<&Signature>) -> &[Proof] {
-    signature.map_or(&[], |signature| &signature.proofs)
 }

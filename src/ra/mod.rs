@@ -60,6 +60,7 @@ mod revocation_proofs;
 mod revocation_requests;
 mod revocation_reviews;
 mod server_certificate;
+mod shares;
 mod signatures;
 mod statuses;
 mod telling;
@@ -90,7 +91,7 @@ pub use customers::{CustomerChange, IdentityWord, NewCustomer, NewExternalKey};
 pub use desk::{Case, Decision, Details, DuePlace, Place, Sort, Verdict};
 pub use diagnoses::{Finding, NameSeen, Report as Diagnosed};
 pub use documents::NewDocument;
-pub use evidence::{CertificateEvidence, Checker, NameEvidence, Walked};
+pub use evidence::{CertificateEvidence, Checker, NameEvidence, Walked, for_customers};
 pub use hand_orders::{HandOrderView, NewApplication, ValidationRecord};
 pub use hosting::{NewDeployment, WantedResource};
 pub use incidents::NewIncident;
@@ -230,6 +231,8 @@ pub struct Ra {
     endings_seen: Mutex<Option<u64>>,
     /// The minute in which lists and incidents were looked at last.
     minute_seen: Mutex<Option<u64>>,
+    /// The hour in which the chains of other nodes were anchored last.
+    hour_anchored: Mutex<Option<u64>>,
     /// The incidents that are open.
     incidents: ArcSwap<Vec<Arc<Incident>>>,
 }
@@ -257,6 +260,7 @@ impl Ra {
             turns: turns::Turns::default(),
             endings_seen: Mutex::default(),
             minute_seen: Mutex::default(),
+            hour_anchored: Mutex::default(),
             incidents: ArcSwap::default(),
         })
     }

@@ -44,7 +44,8 @@ impl Ra {
             expires: asked.days.map(|count| now + days(count)).into_iter().chain(asked.latest).min(),
             revoked: None,
         };
-        let act = Act::TokenCreated { token: token.id.clone(), role: token.role.as_str().to_owned() };
+        let (role, customer) = (token.role.as_str().to_owned(), token.role.customer().cloned());
+        let act = Act::TokenCreated { token: token.id.clone(), role, customer };
         let batch = Batch::of(act, now).insert(&token);
         let batch = match token.role.customer() {
             Some(customer) => batch.index(&Index::TokenOfCustomer(customer, &token.id), token.id.as_str()),

@@ -5,23 +5,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 
 use super::Ra;
 use super::issuance::Ticket;
+use super::shares::Places;
 use crate::domain::audit::Act;
+use crate::domain::authz::Authorization;
 use crate::domain::job::{Job, Work};
-use crate::domain::{Error, JobId, Result, Timestamp};
+use crate::domain::order::Order;
+use crate::domain::revocation::RevocationRequest;
+use crate::domain::{AccountId, Error, JobId, Result, Timestamp};
 use crate::store::records::{Batch, Stored};
 use crate::telemetry;
 
 /// How many validations are under way at once, and how many issuances: names that answer slowly hold up validations
-/// alone.
+/// alone, and those of their own account.
 const VALIDATIONS: usize = 512;
 const ISSUANCES: usize = 256;
 
-/// How many orders that the server carries through are looked at at once: their names may answer slowly too, and messages
-/// don't wait for them.
+/// How many of either are of one account.
+const SHARE: usize = 64;
+
+/// How many orders that the server carries through, and proofs of revocations, are looked at at once: their names may answer
+/// slowly too, and messages and revocation lists don't wait for them. Of one account they are a quarter.
 const LOOKS: usize = 64;
 
 /// How many messages are sent, and other things done, at once.
@@ -36,10 +43,10 @@ const REST: Duration = Duration::from_secs(10);
 /// The jobs that this process has in hand.
 pub(super) struct Worker {
     in_hand: Mutex<HashMap<JobId, watch::Sender<()>>>,
-    validations: Semaphore,
-    issuances: Semaphore,
-    looks: Semaphore,
-    others: Semaphore,
+    validations: Places,
+    issuances: Places,
+    looks: Places,
+    others: Places,
     nudge: Notify,
     stop: watch::Sender<bool>,
 }
@@ -56,10 +63,10 @@ impl Default for Worker {
     fn default() -> Self {
         Self {
             in_hand: Mutex::default(),
-            validations: Semaphore::new(VALIDATIONS),
-            issuances: Semaphore::new(ISSUANCES),
-            looks: Semaphore::new(LOOKS),
-            others: Semaphore::new(OTHERS),
+            validations: Places::new(VALIDATIONS, SHARE),
+            issuances: Places::new(ISSUANCES, SHARE),
+            looks: Places::new(LOOKS, LOOKS / 4),
+            others: Places::new(OTHERS, OTHERS),
             nudge: Notify::new(),
             stop: watch::channel(false).0,
         }
@@ -158,13 +165,14 @@ impl Ra {
         let mut due = job.due;
         loop {
             self.sleep_until(due).await;
-            let permits = match job.work {
+            let account = self.account_of(&job.work).await;
+            let places = match job.work {
                 Work::Validate { .. } => &self.worker.validations,
                 Work::Issue { .. } => &self.worker.issuances,
-                Work::Attend { .. } => &self.worker.looks,
+                Work::Attend { .. } | Work::ProveRevocation { .. } => &self.worker.looks,
                 _ => &self.worker.others,
             };
-            let Ok(_permit) = permits.acquire().await else { return };
+            let Some(_place) = places.take(account.as_ref()).await else { return };
             due = match self.run(&job.id, ticket.take()).await {
                 Ok(Next::Done) => return,
                 Ok(Next::At(later)) => later,
@@ -173,6 +181,25 @@ impl Ra {
                     self.now() + REST
                 }
             };
+        }
+    }
+
+    /// The account whose names a job looks at; none where it looks at none, or can't be told now.
+    async fn account_of(&self, work: &Work) -> Option<AccountId> {
+        match work {
+            Work::Validate { authz, .. } => {
+                let authz = self.records.find::<Authorization>(authz).await.ok()??;
+                Some(authz.account.clone())
+            }
+            Work::Issue { order } | Work::Attend { order } => {
+                let order = self.records.find::<Order>(order).await.ok()??;
+                Some(order.account.clone())
+            }
+            Work::ProveRevocation { revocation, .. } => {
+                let request = self.records.find::<RevocationRequest>(revocation).await.ok()??;
+                Some(request.account.clone())
+            }
+            _ => None,
         }
     }
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use index::{Index, Rows};
-pub use log::{ChainEvent, ChainLink};
+pub use log::{ChainEvent, ChainLink, Unindexed};
 pub use spaces::{
     BlockedKey, ListState, Observed, Record, Revocation, SerialEntry, clearance_id, document_part_id,
     hosting_target_id, serials_part_id,
@@ -193,7 +193,7 @@ impl Records {
         let Batch { mut set, events } = batch;
         set.node = self.node;
         set.puts.extend(events.into_iter().map(|(id, event)| {
-            let event = AuditEvent { node: self.node, ..event };
+            let event = AuditEvent { node: Some(self.node), ..event };
             let text = serde_json::to_vec(&event).expect("audit events hold no maps with keys that are not strings");
             (Key { space: EVENTS, id }, text.into())
         }));
@@ -228,7 +228,7 @@ impl Batch {
     /// One more act in the same batch.
     pub fn and(mut self, act: Act, now: Timestamp) -> Self {
         let Actor { who, from } = actor::current();
-        let event = AuditEvent { at: now, act: act.bounded(), who, from, node: 0 };
+        let event = AuditEvent { at: now, act: act.bounded(), who, from, node: None };
         let id = [&now.as_millis().to_be_bytes()[..], &random_bytes::<8>()].concat();
         if let Some(subject) = event.act.subject() {
             self = self.index(&Index::EventOf(subject, &id), "");

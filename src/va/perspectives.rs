@@ -1,15 +1,19 @@
 //! Multi-perspective corroboration (Baseline Requirements 3.2.2.9): what this server saw is only believed if enough
 //! perspectives elsewhere in the world see it too.
 
+mod lines;
 pub mod quorum;
 pub mod settings;
+mod shown;
 pub mod wire;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Response, StatusCode, redirect};
+use rustls::ClientConfig;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
@@ -19,8 +23,10 @@ use crate::domain::identifier::is_special_purpose;
 use crate::domain::plan::Method;
 use crate::domain::{Identifier, Kind, Problem};
 use crate::telemetry;
+use lines::{CONNECTIONS, Lines};
 use quorum::Region;
 use settings::{Mode, Remote, Settings};
+pub use shown::for_customers;
 use wire::{Answer, CaaQuestion};
 
 /// What a question takes beyond the validation itself: the way there and back.
@@ -34,7 +40,8 @@ const ALIVE: Duration = Duration::from_secs(5);
 
 /// The perspectives, and how their answers are judged.
 pub(super) struct Perspectives {
-    client: Client,
+    /// How each is reached, in the order of the settings.
+    lines: Vec<Arc<Lines>>,
     settings: Settings,
     patience: Duration,
 }
@@ -127,18 +134,10 @@ impl Perspectives {
         if settings.mode == Mode::Off {
             return Ok(None);
         }
-        let client = Client::builder()
-            .tls_backend_preconfigured(settings.tls()?)
-            // One connection to each, which all questions share.
-            .http2_prior_knowledge()
-            .http2_keep_alive_interval(ALIVE)
-            .http2_keep_alive_timeout(ALIVE)
-            .connect_timeout(CONNECT)
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .user_agent("chancery")
-            .build()?;
-        Ok(Some(Self { client, settings, patience: validation.timeout() + MARGIN }))
+        let tls = settings.tls()?;
+        let clients = (0..CONNECTIONS).map(|_| client(tls.clone())).collect::<Result<Vec<_>, _>>()?;
+        let lines = settings.remotes.iter().map(|_| Arc::new(Lines::new(&clients))).collect();
+        Ok(Some(Self { lines, settings, patience: validation.timeout() + MARGIN }))
     }
 
     /// Asks all of them at once, waits for every answer within the time, and decides. Nothing is kept for another attempt.
@@ -157,7 +156,8 @@ impl Perspectives {
         // Baseline Requirements 5.4.1: each attempt with perspective, name and result, and the quorum as "3/4".
         let mut evidence: Vec<String> = votes.iter().flat_map(|vote| vote.evidence(&name)).collect();
         evidence.push(format!(
-            "quorum {seen}/{count} on {name} ({}): {} (at most {allowed} may fail, and {} regions must agree){}",
+            "{}{seen}/{count} on {name} ({}): {} (at most {allowed} may fail, and {} regions must agree){}",
+            shown::QUORUM,
             question.name(),
             if met { "met" } else { "missed" },
             quorum::REGIONS,
@@ -193,9 +193,9 @@ impl Perspectives {
 
     async fn ask_all(&self, question: &'static str, body: Vec<u8>) -> Vec<Vote> {
         let mut asked = JoinSet::new();
-        for (place, remote) in self.settings.remotes.iter().cloned().enumerate() {
-            let (client, body, patience) = (self.client.clone(), body.clone(), self.patience);
-            asked.spawn(async move { (place, ask(&client, remote, question, body, patience).await) });
+        for (place, (remote, lines)) in self.settings.remotes.iter().zip(&self.lines).enumerate() {
+            let (remote, lines, body, patience) = (remote.clone(), lines.clone(), body.clone(), self.patience);
+            asked.spawn(async move { (place, ask(&lines, remote, question, body, patience).await) });
         }
         let missing = |remote: &Remote| Vote { remote: remote.clone(), answer: Err("it was not asked".to_owned()) };
         let mut votes: Vec<Vote> = self.settings.remotes.iter().map(missing).collect();
@@ -239,7 +239,7 @@ impl Vote {
     /// What is logged of it: the result, and its own evidence behind its name.
     fn evidence(&self, name: &str) -> Vec<String> {
         let Remote { name: perspective, region, .. } = &self.remote;
-        let verdict = format!("perspective {perspective} ({region}) on {name}: {}", self.why());
+        let verdict = format!("{}{perspective} ({region}) on {name}: {}", shown::PERSPECTIVE, self.why());
         let seen = self.answer.iter().flat_map(|answer| &answer.evidence);
         [verdict].into_iter().chain(seen.map(|line| format!("{perspective}: {line}"))).collect()
     }
@@ -288,9 +288,23 @@ fn told(votes: &[Vote], seen: usize, question: Question<'_>) -> Problem {
     Problem::new(problem.kind, detail)
 }
 
-async fn ask(client: &Client, remote: Remote, question: &'static str, body: Vec<u8>, patience: Duration) -> Vote {
+/// A client of one connection to each perspective, which its questions share.
+fn client(tls: ClientConfig) -> reqwest::Result<Client> {
+    Client::builder()
+        .tls_backend_preconfigured(tls)
+        .http2_prior_knowledge()
+        .http2_keep_alive_interval(ALIVE)
+        .http2_keep_alive_timeout(ALIVE)
+        .connect_timeout(CONNECT)
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .user_agent("chancery")
+        .build()
+}
+
+async fn ask(lines: &Lines, remote: Remote, question: &'static str, body: Vec<u8>, patience: Duration) -> Vote {
     let stopwatch = telemetry::Stopwatch::start();
-    let answer = match tokio::time::timeout(patience, put(client, &remote, question, body)).await {
+    let answer = match tokio::time::timeout(patience, put(lines, &remote, question, body)).await {
         Ok(answer) => answer,
         Err(_) => Err(format!("nothing within {}", seconds(patience))),
     };
@@ -308,7 +322,8 @@ async fn ask(client: &Client, remote: Remote, question: &'static str, body: Vec<
 }
 
 /// Puts the question; the error says why there is no answer to it.
-async fn put(client: &Client, remote: &Remote, question: &str, body: Vec<u8>) -> Result<Answer, String> {
+async fn put(lines: &Lines, remote: &Remote, question: &str, body: Vec<u8>) -> Result<Answer, String> {
+    let (client, _place) = lines.take().await.ok_or("there is no way to it")?;
     let url = format!("{}/v1/{question}", remote.url);
     let sent = client.post(url).header(CONTENT_TYPE, "application/json").body(body).send().await;
     let mut response = sent.map_err(|error| root_cause(&error))?;

@@ -1,23 +1,16 @@
 //! Reissues asked for by REST: what they ask for, what comes of them.
 
-use chancery::domain::CustomerId;
 use chancery::domain::customer::CustomerKind;
 use serde_json::{Value, json};
 
 use crate::acme_tools::{DAY, has_parts};
+use crate::desk_tools::at_rest;
 use crate::support::client::csr;
 use crate::support::operator::Operator;
 use crate::support::world::World;
 
 const MULTI: &str = "trustasia-dv-multi";
 const NAMES: [&str; 2] = ["shop.zone-one.cn", "mail.zone-one.cn"];
-
-/// A customer at the REST API.
-pub async fn at_rest(world: &World, customer: &CustomerId) -> Operator {
-    let asked = json!({ "name": "test", "role": "customer", "customer": customer });
-    let token = Operator::of(world).post("/tokens", &asked).await["token"].as_str().unwrap().to_owned();
-    Operator::with(world, Some(format!("Bearer {token}")))
-}
 
 /// A CSR for these names with a key of its own, PEM.
 pub fn request(names: &[&str]) -> String {

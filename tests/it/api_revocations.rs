@@ -8,6 +8,7 @@ use chancery::domain::customer::CustomerKind;
 use serde_json::{Value, json};
 
 use crate::acme_tools::{DAY, HOUR, has_parts};
+use crate::desk_tools::{at_rest, reviewer};
 use crate::rules_tools::{Issued, issue, issue_for, of, place, with};
 use crate::support::client::Client;
 use crate::support::operator::Operator;
@@ -15,13 +16,6 @@ use crate::support::world::World;
 
 const FREE: &str = "trustasia-dv-free";
 const NAMES: [&str; 1] = ["shop.zone-one.cn"];
-
-/// A customer at the REST API.
-async fn at_rest(world: &World, customer: &CustomerId) -> Operator {
-    let asked = json!({ "name": "test", "role": "customer", "customer": customer });
-    let token = Operator::of(world).post("/tokens", &asked).await["token"].as_str().unwrap().to_owned();
-    Operator::with(world, Some(format!("Bearer {token}")))
-}
 
 /// A customer with a free certificate whose proof is over, at ACME and at REST.
 async fn with_lapsed_proofs(world: &World) -> (CustomerId, Client, Operator, Issued) {
@@ -31,6 +25,23 @@ async fn with_lapsed_proofs(world: &World) -> (CustomerId, Client, Operator, Iss
     world.pass(8 * DAY).await;
     let rest = at_rest(world, &customer).await;
     (customer, client, rest, made)
+}
+
+/// A customer with a product for two names whose revocations people decide, at ACME and at REST.
+async fn decided_by_people() -> (World, Client, Operator) {
+    let priced = "id = \"wotrus-dv\"\nprice = { base = 10, included = 2, extra = 5 }";
+    let world = World::documented_but(&[("id = \"wotrus-dv\"", priced)]).await;
+    let customer = world.customer(CustomerKind::Enterprise).await;
+    world.buy(&customer, "wotrus-dv", 2, 1).await;
+    let (client, rest) = (world.client_of(&customer).await, at_rest(&world, &customer).await);
+    (world, client, rest)
+}
+
+/// Begins a revocation: what is told of it, and where it is found.
+async fn begin(rest: &Operator, made: &Issued, asked: Value) -> (Value, String) {
+    let begun = rest.post(&revocations(made), &asked).await;
+    let path = format!("/revocations/{}", begun["id"].as_str().unwrap());
+    (begun, path)
 }
 
 fn revocations(made: &Issued) -> String {
@@ -63,7 +74,7 @@ async fn while_a_revocation_goes_on_the_certificate_is_not_given_out_and_nothing
     let world = World::documented().await;
     let (_, client, rest, made) = with_lapsed_proofs(&world).await;
     download(&client, &made).await.expect(200);
-    let begun = rest.post(&revocations(&made), &json!({ "reason": "superseded" })).await;
+    let (begun, path) = begin(&rest, &made, json!({ "reason": "superseded" })).await;
     assert_eq!(begun["status"], "awaiting-proof");
     assert_eq!(begun["deadline"], (world.now() + 3 * DAY).to_string());
     has_parts(begun["next"].as_str().unwrap(), &["REVOKE-12", "REVOKE-08"]);
@@ -81,7 +92,6 @@ async fn while_a_revocation_goes_on_the_certificate_is_not_given_out_and_nothing
     // REVOKE-02
     let again = rest.send("POST", &revocations(&made), &json!({})).await.expect(409).json();
     has_parts(again["detail"].as_str().unwrap(), &["under way", begun["id"].as_str().unwrap(), "REVOKE-02"]);
-    let path = format!("/revocations/{}", begun["id"].as_str().unwrap());
     rest.request("DELETE", &path, "", axum::body::Body::empty()).await.expect(405);
 }
 
@@ -90,8 +100,7 @@ async fn a_proof_by_file_revokes_when_the_customer_asks_for_a_look() {
     let world = World::documented().await;
     let (_, client, rest, made) = with_lapsed_proofs(&world).await;
     world.web.serve_any("nobody");
-    let begun = rest.post(&revocations(&made), &json!({ "reason": "cessationOfOperation" })).await;
-    let path = format!("/revocations/{}", begun["id"].as_str().unwrap());
+    let (begun, path) = begin(&rest, &made, json!({ "reason": "cessationOfOperation" })).await;
     let looked = rest.send("POST", &format!("{path}/proof"), &json!({})).await.expect(200).json();
     assert_eq!(looked["status"], "awaiting-proof");
     assert!(looked["records"][0]["problem"]["detail"].is_string(), "{looked}");
@@ -136,11 +145,10 @@ async fn without_a_proof_in_three_days_the_certificate_is_issued_as_before() {
     let mut world = World::documented().await;
     let (customer, client, rest, made) = with_lapsed_proofs(&world).await;
     world.web.serve_any("nobody");
-    let first = rest.post(&revocations(&made), &json!({})).await;
+    let (_, path) = begin(&rest, &made, json!({})).await;
     world.pass(3 * DAY - Duration::from_secs(1)).await;
     assert_eq!(order_status(&rest, &made).await, "revoking");
     world.pass(Duration::from_secs(1)).await;
-    let path = format!("/revocations/{}", first["id"].as_str().unwrap());
     let failed = rest.get(&path).await.expect(200).json();
     assert_eq!(failed["status"], "failed");
     // REVOKE-14, REVOKE-08
@@ -148,7 +156,7 @@ async fn without_a_proof_in_three_days_the_certificate_is_issued_as_before() {
     assert_eq!(order_status(&rest, &made).await, "issued");
     download(&client, &made).await.expect(200);
     // It may be begun anew; what ACME proves meanwhile counts.
-    let second = rest.post(&revocations(&made), &json!({})).await;
+    let (second, path) = begin(&rest, &made, json!({})).await;
     assert_eq!(second["status"], "awaiting-proof");
     world.web.serve_any(&client.thumbprint());
     for name in NAMES {
@@ -156,7 +164,6 @@ async fn without_a_proof_in_three_days_the_certificate_is_issued_as_before() {
         let authz = client.post(&client.resource("newAuthz").await, &asked).await.expect(201).json();
         world.prove(&client, &authz).await.expect(200);
     }
-    let path = format!("/revocations/{}", second["id"].as_str().unwrap());
     let done = rest.send("POST", &format!("{path}/proof"), &json!({})).await.expect(200).json();
     assert_eq!(done["status"], "done", "{done}");
     let list = rest.get(&revocations(&made)).await.expect(200).json();
@@ -178,9 +185,8 @@ async fn without_a_proof_in_three_days_the_certificate_is_issued_as_before() {
 async fn a_compromised_key_ends_a_revocation_that_goes_on() {
     let world = World::documented().await;
     let (_, client, rest, made) = with_lapsed_proofs(&world).await;
-    let begun = rest.post(&revocations(&made), &json!({})).await;
+    let (_, path) = begin(&rest, &made, json!({})).await;
     client.revoke(&made.der, Some(1)).await.expect(200);
-    let path = format!("/revocations/{}", begun["id"].as_str().unwrap());
     assert_eq!(rest.get(&path).await.expect(200).json()["status"], "done");
     world.pass(4 * DAY).await;
     assert_eq!(order_status(&rest, &made).await, "revoked");
@@ -198,14 +204,9 @@ async fn what_needs_nothing_is_done_at_once() {
 
 #[tokio::test]
 async fn a_person_decides_where_the_product_wants_it() {
-    let priced = "id = \"wotrus-dv\"\nprice = { base = 10, included = 2, extra = 5 }";
-    let world = World::documented_but(&[("id = \"wotrus-dv\"", priced)]).await;
+    let (world, client, rest) = decided_by_people().await;
     let names = ["shop.zone-one.cn", "mail.zone-one.cn"];
-    let customer = world.customer(CustomerKind::Enterprise).await;
-    world.buy(&customer, "wotrus-dv", 2, 1).await;
-    let client = world.client_of(&customer).await;
     let made = issue(&world, &client, &names, of("wotrus-dv")).await;
-    let rest = at_rest(&world, &customer).await;
     // REVOKE-10, REVOKE-18
     let refused = rest.send("POST", &revocations(&made), &json!({ "grounds": " " })).await.expect(400).json();
     has_parts(refused["detail"].as_str().unwrap(), &["Enter a reason", "REVOKE-10", "REVOKE-18"]);
@@ -238,8 +239,7 @@ async fn a_person_decides_where_the_product_wants_it() {
 async fn others_see_nothing_of_a_revocation() {
     let world = World::documented().await;
     let (_, _, rest, made) = with_lapsed_proofs(&world).await;
-    let begun = rest.post(&revocations(&made), &json!({})).await;
-    let path = format!("/revocations/{}", begun["id"].as_str().unwrap());
+    let (_, path) = begin(&rest, &made, json!({})).await;
     let stranger = at_rest(&world, &world.customer(CustomerKind::Individual).await).await;
     for path in [revocations(&made), path.clone(), format!("{path}/letter")] {
         stranger.get(&path).await.expect(404);
@@ -247,9 +247,7 @@ async fn others_see_nothing_of_a_revocation() {
     stranger.send("POST", &revocations(&made), &json!({})).await.expect(404);
     stranger.send("POST", &format!("{path}/proof"), &json!({})).await.expect(404);
     stranger.request("PUT", &format!("{path}/letter"), "image/png", "x").await.expect(404);
-    let reviewer = Operator::of(&world).post("/tokens", &json!({ "name": "r", "role": "reviewer" })).await;
-    let reviewer = Operator::with(&world, Some(format!("Bearer {}", reviewer["token"].as_str().unwrap())));
-    reviewer.get(&path).await.expect(403);
+    reviewer(&world, "r").await.get(&path).await.expect(403);
     Operator::of(&world).get(&path).await.expect(200);
     // No letter is asked for.
     rest.get(&format!("{path}/letter")).await.expect(409);
@@ -265,11 +263,10 @@ async fn others_see_nothing_of_a_revocation() {
 async fn a_compromised_key_is_told_by_rest_while_a_revocation_goes_on() {
     let world = World::documented().await;
     let (_, client, rest, made) = with_lapsed_proofs(&world).await;
-    let begun = rest.post(&revocations(&made), &json!({ "reason": "superseded" })).await;
+    let (_, path) = begin(&rest, &made, json!({ "reason": "superseded" })).await;
     // Baseline Requirements 4.9.1.1: it waits for nobody, and ends what goes on.
     let done = rest.post(&revocations(&made), &json!({ "reason": "keyCompromise" })).await;
     assert_eq!((&done["status"], &done["reason"]), (&json!("done"), &json!("keyCompromise")));
-    let path = format!("/revocations/{}", begun["id"].as_str().unwrap());
     assert_eq!(rest.get(&path).await.expect(200).json()["status"], "done");
     let list = rest.get(&revocations(&made)).await.expect(200).json();
     assert_eq!(list["items"].as_array().unwrap().len(), 2);
@@ -305,15 +302,10 @@ async fn a_key_that_is_told_compromised_by_rest_takes_along_what_has_it_and_noth
 
 #[tokio::test]
 async fn while_an_original_is_revoked_its_reissues_are_not_given_out_either() {
-    let priced = "id = \"wotrus-dv\"\nprice = { base = 10, included = 2, extra = 5 }";
-    let world = World::documented_but(&[("id = \"wotrus-dv\"", priced)]).await;
+    let (world, client, rest) = decided_by_people().await;
     let names = ["shop.zone-one.cn", "mail.zone-one.cn"];
-    let customer = world.customer(CustomerKind::Enterprise).await;
-    world.buy(&customer, "wotrus-dv", 2, 1).await;
-    let client = world.client_of(&customer).await;
     let first = issue(&world, &client, &names, of("wotrus-dv")).await;
     let second = issue(&world, &client, &names, with(of("wotrus-dv"), json!({ "replaces": first.id() }))).await;
-    let rest = at_rest(&world, &customer).await;
     // REVOKE-01, REVOKE-06; what took the place of a superseded certificate stays.
     for (reason, goes) in [("cessationOfOperation", true), ("superseded", false)] {
         let begun = rest.post(&revocations(&first), &json!({ "reason": reason, "grounds": "Closed" })).await;

@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use chancery::domain::audit::{Act, ChainHead};
 use chancery::domain::{CustomerId, Timestamp};
+use chancery::ra::OperationFilter;
 use chancery::store::records::{Batch, Records};
 use chancery::store::{self, EngineName, Key, Kv, Range};
 use serde_json::{Value, json};
 
+use crate::acme_tools::HOUR;
+use crate::quota_races::cluster::Cluster;
 use crate::store_support::*;
 use crate::support::operator::Operator;
 use crate::support::world::World;
@@ -199,4 +202,43 @@ async fn a_server_anchors_the_chains_of_all_other_nodes_and_says_which_node_it_i
     world.with_store(async |kv| kv.commit(delete(node_key(LINKS, 9, 1))).await.unwrap()).await;
     let told = world.checked().await.faults.join("\n");
     assert!(told.contains("names link 1 of node 9, which is not there"), "{told}");
+}
+
+/// The heads that a node told in its anchors, oldest first.
+async fn anchors_of(cluster: &Cluster, node: u16) -> Vec<ChainHead> {
+    let wanted = OperationFilter { act: Some("anchored".to_owned()), limit: 1_000, ..OperationFilter::default() };
+    let found = cluster.ra().operations(&wanted).await.unwrap().items;
+    let heads = found.into_iter().filter_map(|operation| match operation.event.act {
+        Act::Anchored { heads } if operation.event.node == Some(node) => Some(heads),
+        _ => None,
+    });
+    heads.flatten().collect()
+}
+
+#[tokio::test]
+async fn nodes_anchor_the_chains_of_one_another_each_hour() {
+    let cluster = Cluster::start(2, EngineName::Redb, 20, 20).await;
+    let drain = async || {
+        for node in 0..2 {
+            cluster.node(node).drain().await.unwrap();
+        }
+    };
+    cluster.customer().await;
+    drain().await;
+    // The second node had nothing to say until now, and then the first has a chain to anchor.
+    let begin = [anchors_of(&cluster, 0).await.len(), anchors_of(&cluster, 1).await.len()];
+    assert_eq!(begin, [0, 1]);
+    for hour in 1..4 {
+        cluster.clock.advance(HOUR / 2);
+        drain().await;
+        cluster.clock.advance(HOUR / 2);
+        drain().await;
+        drain().await;
+        for (node, other) in [(0, 1), (1, 0)] {
+            let told = anchors_of(&cluster, node).await;
+            assert_eq!(told.len(), begin[usize::from(node)] + hour, "hour {hour}: {told:#?}");
+            assert!(told.iter().all(|head| head.node == other), "{told:#?}");
+            assert!(told.windows(2).all(|pair| pair[0].sequence < pair[1].sequence), "{told:#?}");
+        }
+    }
 }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chancery::domain::CustomerId;
 use chancery::domain::audit::Act;
 use chancery::store::records::{Batch, Records};
@@ -37,6 +39,33 @@ fn lines(text: &str) -> Vec<Value> {
 
 /// What somebody does to the lines of an export.
 type Change = Box<dyn Fn(&mut Vec<String>)>;
+
+/// Writes the chain of a node anew after lines of it were changed, as somebody would who knows how it is made: each link with
+/// the hash that follows from the one before and from its events.
+fn write_anew(all: &mut [String], node: u64) {
+    let digest = |octets: &[u8]| aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, octets).as_ref().to_vec();
+    let row_of = |line: &str| serde_json::from_str::<Value>(line).unwrap();
+    let mut before = vec![0; 32];
+    let mut of_node: Vec<&mut String> = all.iter_mut().filter(|line| row_of(line)["node"] == node).collect();
+    for lines in of_node.chunk_by_mut(|one, other| row_of(one)["link"] == row_of(other)["link"]) {
+        let row = row_of(lines[0]);
+        let mut text = [&before[..], &row["link"].as_u64().unwrap().to_be_bytes()].concat();
+        for line in lines.iter() {
+            let id = URL_SAFE_NO_PAD.decode(row_of(line)["id"].as_str().unwrap()).unwrap();
+            let event = line.split_once(",\"event\":").unwrap().1.strip_suffix('}').unwrap();
+            text.extend((id.len() as u64).to_be_bytes());
+            text.extend(&id);
+            text.extend(digest(event.as_bytes()));
+        }
+        let hash = digest(&text);
+        for line in lines {
+            let hex = |octets: &[u8]| chancery::domain::certificate::hex32::encode(octets);
+            **line = line.replace(row["previous"].as_str().unwrap(), &hex(&before));
+            **line = line.replace(row["hash"].as_str().unwrap(), &hex(&hash));
+        }
+        before = hash;
+    }
+}
 
 /// A world in which something was done, also by another node that knows the first.
 async fn busy() -> World {
@@ -87,7 +116,7 @@ async fn an_export_is_verified_from_the_file_alone_and_a_changed_line_is_found()
 
     let all: Vec<&str> = text.lines().collect();
     let settled = all.iter().position(|line| line.contains("validation-settled")).unwrap();
-    let cases: [(&str, Change, &str); 6] = [
+    let cases: [(&str, Change, &str); 7] = [
         (
             "a changed word",
             Box::new(move |all| all[settled] = all[settled].replace("http-01", "dns-01")),
@@ -105,6 +134,14 @@ async fn an_export_is_verified_from_the_file_alone_and_a_changed_line_is_found()
             "events are missing or in",
         ),
         ("no JSON", Box::new(move |all| all[settled].truncate(40)), "can't be read"),
+        (
+            "a chain written anew",
+            Box::new(move |all| {
+                all[settled] = all[settled].replace("http-01", "dns-01");
+                write_anew(all, 0);
+            }),
+            "of node 0 with another hash",
+        ),
         (
             "the end cut off",
             Box::new(|all| {
@@ -126,6 +163,10 @@ async fn an_export_is_verified_from_the_file_alone_and_a_changed_line_is_found()
         let (whole, told) = verified(&file, &(changed.join("\n") + "\n"));
         assert!(!whole && told.contains(part), "{case}: {told}");
     }
+    // Written anew without a change it is the same, so it is the anchor alone that finds the change.
+    let mut same: Vec<String> = all.iter().map(|line| (*line).to_owned()).collect();
+    write_anew(&mut same, 0);
+    assert_eq!(same, all);
     // What is there already is not written over.
     let output = world.while_stopped(|data| run(data, &["export", "--out", out.to_str().unwrap()])).await;
     assert_eq!(output.status.code(), Some(1), "{output:?}");

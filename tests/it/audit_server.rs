@@ -8,6 +8,7 @@ use chancery::clock::SystemClock;
 use chancery::config::Config;
 use chancery::domain::audit::Act;
 use chancery::store::records::Records;
+use tempfile::TempDir;
 
 use crate::documents::{CATALOG, NAMES};
 use crate::support::world::unlocked;
@@ -52,7 +53,7 @@ fn changes(acts: &[Act]) -> Vec<Vec<(String, bool, bool)>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn start_and_stop_and_every_change_of_what_the_server_runs_on_are_logged() {
-    let directory = tempfile::TempDir::new().unwrap();
+    let directory = TempDir::new().unwrap();
     let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
     let name = |name: &str| directory.path().join(name).display().to_string();
     write("catalog.toml", CATALOG);
@@ -94,7 +95,56 @@ async fn start_and_stop_and_every_change_of_what_the_server_runs_on_are_logged()
     app::start(other.clone(), Arc::new(SystemClock)).await.unwrap().stop().await.unwrap();
     let told = acts(&other).await;
     let of = |what: &str| (what.to_owned(), true, true);
-    assert_eq!(changes(&told), [vec![of(&name("names.toml"))], vec![of(&name("names.toml")), of("chancery.toml")]]);
+    let new = ("catalog.weak_keys".to_owned(), false, true);
+    assert_eq!(
+        changes(&told),
+        [vec![of(&name("names.toml"))], vec![of(&name("names.toml")), new, of("chancery.toml")]]
+    );
     let text = format!("{told:?}");
     assert!(text.contains(&sha256(&changed)), "the digest of what was in force is told");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_the_operators_token_and_the_files_that_are_trusted_are_told_when_they_changed() {
+    let directory = TempDir::new().unwrap();
+    let place = |name: &str| directory.path().join(name);
+    let write = |name: &str, text: &str| std::fs::write(place(name), text).unwrap();
+    write("catalog.toml", CATALOG);
+    write("names.toml", NAMES);
+    write("ca.pem", "one");
+    let with = |tries: u32| {
+        let ca = place("ca.pem").display().to_string();
+        let more = format!("[acme]\nvalidation_tries = {tries}\n[validation.perspectives]\nca = \"{ca}\"\n");
+        configuration(directory.path(), &more)
+    };
+    let run = async |config: &Config| {
+        let running = app::start(config.clone(), Arc::new(SystemClock)).await.unwrap();
+        // What the catalogue is read from is looked at anew, and the rest is what it was.
+        running.reload().await.unwrap();
+        running.stop().await.unwrap();
+    };
+    run(&with(2)).await;
+    let token = "f".repeat(64);
+    write("data/operator.token", &token);
+    write("ca.pem", "other");
+    run(&with(3)).await;
+    let told = acts(&with(3)).await;
+    let all: Vec<_> = told
+        .iter()
+        .filter_map(|act| match act {
+            Act::ConfigurationChanged { what } => Some(what),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(all.len(), 1, "{all:#?}");
+    let before_and_after = |what: &str| {
+        let found = all[0].iter().find(|change| change.what == what).unwrap_or_else(|| panic!("{what}: {all:#?}"));
+        (found.before.clone().unwrap(), found.after.clone().unwrap())
+    };
+    assert_eq!(before_and_after("acme.validation_tries"), ("2".to_owned(), "3".to_owned()));
+    assert_eq!(before_and_after(&place("ca.pem").display().to_string()), (sha256("one"), sha256("other")));
+    assert_eq!(before_and_after("operator.token").1, sha256(&token));
+    assert_eq!(before_and_after("chancery.toml").1.len(), 64);
+    assert_eq!(all[0].len(), 4, "{all:#?}");
+    assert!(!format!("{told:?}").contains(&token));
 }

@@ -6,14 +6,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use chancery::ca::certificate::serial_of;
 use chancery::domain::customer::CustomerKind;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::acme_tools::DAY;
+use crate::acme_tools::{DAY, HOUR, cert_id, leaf};
 use crate::http_support::{TestServer, patient};
 use crate::support::client::csr;
-use crate::support::world::World;
+use crate::support::world::{BASE, World};
 
 /// A server in a process of its own, on free ports.
 struct Served {
@@ -257,6 +258,62 @@ async fn a_reviewer_works_through_the_queue() {
     let bought = ask_world(&world, &served, &["purchase", "list", "--customer", customer.as_str()]).await;
     let bought = said(&bought);
     assert!(bought.contains("issued") && bought.contains("pending-submission"), "{bought}");
+}
+
+#[tokio::test]
+async fn an_operator_marks_certificates_to_be_renewed_and_takes_that_back() {
+    let world = World::new().await;
+    let client = world.client().await;
+    let mut made = Vec::new();
+    for name in ["a.example", "b.example", "c.example"] {
+        made.push((leaf(&world.certificate(&client, &[name]).await.1), world.now().to_string()));
+        world.clock.advance(HOUR);
+    }
+    let serial = |place: usize| serial_of(&made[place].0).unwrap().to_string();
+    let served = TestServer::plain(world.router(), patient()).await;
+    let (renew_by, now) = ((world.now() + DAY).to_string(), world.now().to_string());
+    let create = ["incident", "create", "--reason", "A fault of ours", "--renew-by", &renew_by, "--json"];
+    let ask = async |arguments: &[&str]| ask_world(&world, &served, arguments).await;
+    let ask_json = async |arguments: &[&str]| serde_json::from_str::<Value>(&said(&ask(arguments).await)).unwrap();
+    // When each is to be renewed, and what page tells why.
+    let advice = async || {
+        let mut told = Vec::new();
+        for (der, _) in &made {
+            let url = format!("{BASE}/acme/renewal-info/{}", cert_id(der));
+            let answer = world.stranger().get(&url).await.expect(200).json();
+            told.push((answer["suggestedWindow"]["end"].clone(), answer["explanationURL"].clone()));
+        }
+        told
+    };
+    let usual = advice().await;
+
+    let (from, until) = (&made[1].1, &made[2].1);
+    let by_time = ["--issuer", "chancery", "--issued-from", from, "--issued-until", until];
+    let tried = ask_json(&[&create[..], &by_time, &["--dry-run"]].concat()).await;
+    assert_eq!((&tried["matched"], &tried["state"]), (&Value::from(2), &Value::from("dry-run")));
+    assert_eq!(advice().await, usual, "a trial marks nothing");
+    let (first, second) = (serial(0), serial(1));
+    let page = "https://status.example/7";
+    let by_serial = ["--serial", &first, "--serial", &second, "--explanation-url", page];
+    let incident = ask_json(&[&create[..], &by_serial].concat()).await;
+    assert_eq!((&incident["matched"], &incident["opened"]), (&Value::from(2), &Value::from(now)));
+    let marked = (Value::from(renew_by.as_str()), Value::from(page));
+    assert_eq!(advice().await, [marked.clone(), marked, usual[2].clone()]);
+    let later = ask_json(&[&create[..], &by_time].concat()).await;
+    assert_eq!(advice().await[2].0, renew_by.as_str());
+
+    let id = incident["id"].as_str().unwrap();
+    assert_eq!(ask_json(&["incident", "show", id, "--json"]).await, incident);
+    let table = said(&ask(&["incident", "list"]).await);
+    assert!(table.lines().count() == 3 && table.contains(id) && table.contains("A fault of ours"), "{table}");
+    for id in [id, later["id"].as_str().unwrap()] {
+        assert_eq!(ask_json(&["incident", "close", id, "--json"]).await["state"], "closed");
+    }
+    assert_eq!(advice().await, usual);
+    let nothing = ask(&create).await;
+    assert!(failed(&nothing, 1).contains("Say which certificates"), "{nothing:?}");
+    let unknown = ask(&["incident", "close", "AAAAAAAAAAAAAAAAAAAAAA"]).await;
+    assert!(failed(&unknown, 1).contains("404"), "{unknown:?}");
 }
 
 #[test]

@@ -134,6 +134,11 @@ pub async fn with_role(world: &World, asked: Value) -> Operator {
     Operator::with(world, Some(format!("Bearer {}", made["token"].as_str().unwrap())))
 }
 
+/// A customer at the REST API.
+pub async fn at_rest(world: &World, customer: &CustomerId) -> Operator {
+    with_role(world, json!({ "name": "test", "role": "customer", "customer": customer })).await
+}
+
 pub async fn reviewer(world: &World, name: &str) -> Operator {
     with_role(world, json!({ "name": name, "role": "reviewer" })).await
 }

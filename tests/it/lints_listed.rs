@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::rules_listed::known_tests;
+use crate::rules_listed::{known_tests, quoted, root, rows_of};
 
 /// The families that concern certificates, CRLs, OCSP answers and their issuers, and how many rows each has, from 1.
 const FAMILIES: [(&str, usize); 9] =
@@ -22,29 +22,15 @@ struct Row {
     remark: String,
 }
 
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn quoted(cell: &str) -> Vec<String> {
-    cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
-}
-
 fn rows() -> Vec<Row> {
-    let list = fs::read_to_string(root().join("docs/lints.md")).unwrap();
-    let cells = list.lines().filter(|line| line.starts_with("| CABF-")).map(|line| {
-        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-        assert_eq!(cells.len(), 5, "a row has five cells: {cells:?}");
-        cells
-    });
-    let row = |cells: Vec<&str>| Row {
-        id: cells[0].to_owned(),
-        lints: quoted(cells[1]),
-        files: quoted(cells[2]),
-        tests: quoted(cells[3]),
-        remark: cells[4].to_owned(),
+    let row = |cells: Vec<String>| Row {
+        id: cells[0].clone(),
+        lints: quoted(&cells[1]),
+        files: quoted(&cells[2]),
+        tests: quoted(&cells[3]),
+        remark: cells[4].clone(),
     };
-    cells.map(row).collect()
+    rows_of("docs/lints.md", 5, |cell| cell.starts_with("CABF-")).into_iter().map(row).collect()
 }
 
 /// The code of the lints, by file, without unit tests.

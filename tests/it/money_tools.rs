@@ -4,6 +4,7 @@ use chancery::domain::CustomerId;
 use chancery::domain::customer::CustomerKind;
 use serde_json::{Value, json};
 
+use crate::desk_tools::at_rest;
 use crate::support::operator::Operator;
 use crate::support::world::World;
 
@@ -13,9 +14,7 @@ pub const WILDCARD: &str = "trustasia-dv-wildcard";
 /// A customer, and somebody with its token.
 pub async fn buyer(world: &World) -> (CustomerId, Operator) {
     let customer = world.customer(CustomerKind::Individual).await;
-    let asked = json!({ "name": "buyer", "role": "customer", "customer": customer });
-    let token = Operator::of(world).post("/tokens", &asked).await;
-    let caller = Operator::with(world, Some(format!("Bearer {}", token["token"].as_str().unwrap())));
+    let caller = at_rest(world, &customer).await;
     (customer, caller)
 }
 

@@ -24,6 +24,8 @@ use crate::support::target::Target;
 /// Perspectives and the private CA of their certificates.
 pub struct Around {
     place: TempDir,
+    /// What their names begin with.
+    named: &'static str,
     pub seats: Vec<Seat>,
     /// Those who could stop what stands in the place of a perspective; nobody does.
     standing: Vec<watch::Sender<bool>>,
@@ -51,7 +53,12 @@ impl Around {
 
     /// The same, their configuration changed.
     pub async fn with(regions: &[Region], change: impl Fn(&mut PerspectiveConfig)) -> Self {
-        let mut around = Self { place: TempDir::new().unwrap(), seats: Vec::new(), standing: Vec::new() };
+        Self::called("p", regions, change).await
+    }
+
+    /// The same, and their names begin like that.
+    pub async fn called(named: &'static str, regions: &[Region], change: impl Fn(&mut PerspectiveConfig)) -> Self {
+        let mut around = Self { place: TempDir::new().unwrap(), named, seats: Vec::new(), standing: Vec::new() };
         around.enroll("primary", &[]);
         for region in regions {
             around.add(*region, &change).await;
@@ -71,7 +78,7 @@ impl Around {
     }
 
     async fn add(&mut self, region: Region, change: &impl Fn(&mut PerspectiveConfig)) {
-        let name = format!("p{}", self.seats.len());
+        let name = format!("{}{}", self.named, self.seats.len());
         self.enroll(&name, &["127.0.0.1"]);
         let (dns, web) = (Dns::start().await, Target::start().await);
         dns.default_address("127.0.0.1");

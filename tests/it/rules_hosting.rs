@@ -18,6 +18,14 @@ pub async fn open_world() -> World {
     World::documented_with(|config| config.notices.allow_private_addresses = true).await
 }
 
+/// Such a world, a resource's webhook, and somebody with a certificate for www.zone.cn whose key is kept here: its id.
+async fn scene() -> (World, Receiver, Owner, String) {
+    let (world, receiver) = (open_world().await, Receiver::start().await);
+    let owner = Owner::new(&world).await;
+    let id = owner.kept(&world, &["www.zone.cn"]).await;
+    (world, receiver, owner, id)
+}
+
 fn balancer(url: Option<&str>) -> Value {
     let mut resource = json!({ "type": "load-balancer", "id": "lb-1" });
     if let Some(url) = url {
@@ -41,9 +49,7 @@ async fn hosted(world: &World, owner: &Owner, receiver: &Receiver, id: &str) -> 
 
 #[tokio::test]
 async fn a_certificate_is_deployed_by_a_signed_message_to_the_resource() {
-    let (world, receiver) = (open_world().await, Receiver::start().await);
-    let owner = Owner::new(&world).await;
-    let id = owner.kept(&world, &["www.zone.cn"]).await;
+    let (world, receiver, owner, id) = scene().await;
     let path = format!("/certificates/{id}/deployments");
     let made = owner.api.post(&path, &balancer(Some(&receiver.url()))).await;
     // HOST-03, HOST-04, HOST-06
@@ -98,9 +104,7 @@ async fn a_resource_uses_one_certificate_at_a_time() {
 #[tokio::test]
 async fn hosting_begins_with_a_deployment() {
     // HOST-05
-    let (world, receiver) = (open_world().await, Receiver::start().await);
-    let owner = Owner::new(&world).await;
-    let id = owner.kept(&world, &["www.zone.cn"]).await;
+    let (world, receiver, owner, id) = scene().await;
     let path = format!("/certificates/{id}/hosting");
     let detail = owner.refusal("PUT", &path, balancer(None), 409).await;
     assert!(detail.contains("Deploy once first") && detail.contains("(HOST-05)"), "{detail}");
@@ -113,9 +117,7 @@ async fn hosting_begins_with_a_deployment() {
 #[tokio::test]
 async fn a_later_certificate_of_the_same_names_replaces_the_hosted_one() {
     // HOST-01
-    let (world, receiver) = (open_world().await, Receiver::start().await);
-    let owner = Owner::new(&world).await;
-    let first = owner.kept(&world, &["www.zone.cn"]).await;
+    let (world, receiver, owner, first) = scene().await;
     hosted(&world, &owner, &receiver, &first).await;
     let unrelated = owner.kept(&world, &["other.zone.cn"]).await;
     world.pass(340 * DAY).await;
@@ -138,9 +140,7 @@ async fn a_later_certificate_of_the_same_names_replaces_the_hosted_one() {
 #[tokio::test]
 async fn a_certificate_of_another_kind_or_without_its_key_is_deployed_by_hand() {
     // HOST-02, HOST-07
-    let (mut world, receiver) = (open_world().await, Receiver::start().await);
-    let owner = Owner::new(&world).await;
-    let first = owner.kept(&world, &["www.zone.cn"]).await;
+    let (mut world, receiver, owner, first) = scene().await;
     hosted(&world, &owner, &receiver, &first).await;
     let unkept = owner.certificate(&world, &["www.zone.cn"]).await;
     world.buy(&owner.id, "trustasia-dv-multi", 1, 1).await;
@@ -204,9 +204,7 @@ async fn a_bound_certificate_is_unbound_before_it_is_deleted_or_its_key_is() {
 #[tokio::test]
 async fn a_certificate_in_use_is_not_revoked_until_it_is_unbound() {
     // REVOKE-09, DIAG-23
-    let (world, receiver) = (open_world().await, Receiver::start().await);
-    let owner = Owner::new(&world).await;
-    let id = owner.kept(&world, &["www.zone.cn"]).await;
+    let (world, receiver, owner, id) = scene().await;
     hosted(&world, &owner, &receiver, &id).await;
     let revoke = format!("/certificates/{id}/revocations");
     let detail = owner.refusal("POST", &revoke, json!({}), 403).await;
@@ -218,9 +216,7 @@ async fn a_certificate_in_use_is_not_revoked_until_it_is_unbound() {
 
 #[tokio::test]
 async fn a_resource_that_does_not_answer_is_called_again_and_its_owner_told_in_the_end() {
-    let (mut world, receiver) = (open_world().await, Receiver::start().await);
-    let owner = Owner::new(&world).await;
-    let id = owner.kept(&world, &["www.zone.cn"]).await;
+    let (mut world, receiver, owner, id) = scene().await;
     let path = format!("/certificates/{id}/deployments");
     receiver.answer("503 Busy");
     owner.api.post(&path, &balancer(Some(&receiver.url()))).await;
@@ -241,9 +237,7 @@ async fn a_resource_that_does_not_answer_is_called_again_and_its_owner_told_in_t
 
 #[tokio::test]
 async fn a_resource_that_does_not_answer_is_left_in_peace_between_tries() {
-    let (world, receiver) = (open_world().await, Receiver::start().await);
-    let owner = Owner::new(&world).await;
-    let id = owner.kept(&world, &["www.zone.cn"]).await;
+    let (world, receiver, owner, id) = scene().await;
     receiver.answer("503 Busy");
     owner.api.post(&format!("/certificates/{id}/deployments"), &balancer(Some(&receiver.url()))).await;
     world.ra().drain().await.unwrap();
@@ -256,9 +250,7 @@ async fn a_resource_that_does_not_answer_is_left_in_peace_between_tries() {
 #[tokio::test]
 async fn a_certificate_that_was_revoked_between_two_tries_is_not_announced() {
     // REVOKE-01
-    let (mut world, receiver) = (open_world().await, Receiver::start().await);
-    let owner = Owner::new(&world).await;
-    let id = owner.kept(&world, &["www.zone.cn"]).await;
+    let (mut world, receiver, owner, id) = scene().await;
     let path = format!("/certificates/{id}/deployments");
     receiver.answer("503 Busy");
     owner.api.post(&path, &balancer(Some(&receiver.url()))).await;
@@ -302,9 +294,7 @@ async fn two_certificates_of_the_same_names_are_both_replaced_where_they_are_hos
 
 #[tokio::test]
 async fn a_customer_has_two_hundred_resources_and_room_for_others_once_some_are_unbound() {
-    let (world, receiver) = (open_world().await, Receiver::start().await);
-    let owner = Owner::new(&world).await;
-    let id = owner.kept(&world, &["www.zone.cn"]).await;
+    let (_world, receiver, owner, id) = scene().await;
     let path = format!("/certificates/{id}/deployments");
     let some = |from: usize, count: usize| {
         let one = |number| json!({ "type": "cdn", "id": format!("r{number}"), "url": receiver.url() });

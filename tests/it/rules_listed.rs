@@ -52,33 +52,35 @@ struct Row {
     remark: String,
 }
 
-fn root() -> PathBuf {
+/// Where the package lies.
+pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// What stands between backquotes.
-fn quoted(cell: &str) -> Vec<String> {
+pub fn quoted(cell: &str) -> Vec<String> {
     cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
+/// The rows of a list of the documentation that begin with such a cell, each with so many cells.
+pub fn rows_of(list: &str, cells: usize, is_first: impl Fn(&str) -> bool) -> Vec<Vec<String>> {
+    let list = fs::read_to_string(root().join(list)).unwrap();
+    let rows = list.lines().filter(|line| line.starts_with("| "));
+    let rows = rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>());
+    let rows: Vec<_> = rows.filter(|row| is_first(&row[0])).collect();
+    assert!(rows.iter().all(|row| row.len() == cells), "a row of {cells} cells has another number of them");
+    rows
+}
+
 fn rows() -> Vec<Row> {
-    let list = fs::read_to_string(root().join("docs/rules.md")).unwrap();
     let is_rule = |cell: &str| cell.rsplit_once('-').is_some_and(|(family, _)| FAMILIES.iter().any(|f| f.0 == family));
-    let cells = list.lines().filter_map(|line| {
-        let cells: Vec<&str> = line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ").map(str::trim).collect();
-        is_rule(cells[0]).then_some(cells)
-    });
-    cells
-        .map(|cells| {
-            assert_eq!(cells.len(), 4, "a row has four cells: {cells:?}");
-            Row {
-                rule: cells[0].to_owned(),
-                files: quoted(cells[1]),
-                tests: quoted(cells[2]),
-                remark: cells[3].to_owned(),
-            }
-        })
-        .collect()
+    let row = |cells: Vec<String>| Row {
+        rule: cells[0].clone(),
+        files: quoted(&cells[1]),
+        tests: quoted(&cells[2]),
+        remark: cells[3].clone(),
+    };
+    rows_of("docs/rules.md", 4, is_rule).into_iter().map(row).collect()
 }
 
 #[test]

@@ -6,7 +6,8 @@ use chancery::domain::customer::CustomerKind;
 use serde_json::{Value, json};
 
 use crate::acme_tools::{DAY, has_parts};
-use crate::api_reissues::{at_rest, request};
+use crate::api_reissues::request;
+use crate::desk_tools::at_rest;
 use crate::rules_tools::{Issued, issue, of};
 use crate::support::client::Client;
 use crate::support::operator::Operator;

@@ -58,6 +58,9 @@ pub enum Act {
     TokenCreated {
         token: TokenId,
         role: String,
+        /// Whose, for the role of a customer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        customer: Option<CustomerId>,
     },
     TokenRevoked {
         token: TokenId,

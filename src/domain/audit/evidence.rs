@@ -105,20 +105,24 @@ pub struct Vetting {
     pub approvers: u32,
 }
 
-/// What a server runs on, by digests.
+/// What a server runs on: settings, and digests of the rest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {
     /// The version of the server.
     pub version: String,
-    /// SHA-256 of configuration, catalogue and word lists by their files, and the key identifiers of the CA's keys by
-    /// their names (`key chancery`), all in hexadecimal digits.
+    /// SHA-256 of configuration, catalogue, word lists, certificates and trust anchors by their files, that of the operator's
+    /// token (`operator.token`), and the key identifiers of the CA's keys by their names (`key chancery`), all in
+    /// hexadecimal digits.
     pub digests: BTreeMap<String, String>,
+    /// What the configuration says, by its keys (`validation.dnssec`); none in events of older versions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
 }
 
 /// Something that is not as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed {
-    /// The file, the key, or `version`.
+    /// The file, the key of the CA, the key of the configuration, or `version`.
     pub what: String,
     /// What it was; none if it was not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -133,7 +137,7 @@ impl Observation {
     pub fn changes_since(&self, before: &Self) -> Vec<Changed> {
         let all = |of: &Self| {
             let version = [("version".to_owned(), of.version.clone())];
-            of.digests.clone().into_iter().chain(version).collect::<BTreeMap<_, _>>()
+            of.digests.clone().into_iter().chain(of.settings.clone()).chain(version).collect::<BTreeMap<_, _>>()
         };
         let (before, after) = (all(before), all(self));
         let names: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
@@ -189,13 +193,14 @@ mod tests {
 
     #[test]
     fn a_change_is_told_with_what_was_and_what_is() {
-        let state = |version: &str, digests: &[(&str, &str)]| Observation {
+        let state = |version: &str, digests: &[(&str, &str)], node: &str| Observation {
             version: version.to_owned(),
             digests: digests.iter().map(|(name, digest)| ((*name).to_owned(), (*digest).to_owned())).collect(),
+            settings: BTreeMap::from([("server.node".to_owned(), node.to_owned())]),
         };
-        let before = state("1", &[("a", "x"), ("b", "y"), ("c", "z")]);
+        let before = state("1", &[("a", "x"), ("b", "y"), ("c", "z")], "1");
         assert_eq!(before.changes_since(&before), []);
-        let after = state("2", &[("a", "x"), ("b", "w"), ("d", "v")]);
+        let after = state("2", &[("a", "x"), ("b", "w"), ("d", "v")], "2");
         let told: Vec<_> = after.changes_since(&before);
         let plain: Vec<_> =
             told.iter().map(|change| (&change.what[..], change.before.as_deref(), change.after.as_deref())).collect();
@@ -205,6 +210,7 @@ mod tests {
                 ("b", Some("y"), Some("w")),
                 ("c", Some("z"), None),
                 ("d", None, Some("v")),
+                ("server.node", Some("1"), Some("2")),
                 ("version", Some("1"), Some("2"))
             ]
         );

@@ -25,9 +25,10 @@ pub struct AuditEvent {
     /// The address that the request came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<IpAddr>,
-    /// The node that wrote it, on whose chain it is.
-    #[serde(default)]
-    pub node: u16,
+    /// The node that wrote it, on whose chain it is; none in events of older versions, which had one chain, and whose index
+    /// knew orders and authorizations alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<u16>,
 }
 
 impl Act {
@@ -75,6 +76,11 @@ impl Act {
             Self::PurchaseCreated { purchase, .. } => vec![format!("purchase:{purchase}")],
             _ => Vec::new(),
         }
+    }
+
+    /// Everything that the index leads to this act from: its subject, and what else it is about.
+    pub fn indexed(&self) -> Vec<String> {
+        self.subject().map(str::to_owned).into_iter().chain(self.about()).collect()
     }
 
     /// The act with evidence of a bounded length.

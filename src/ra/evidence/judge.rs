@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use super::{
-    CaaEvidence, CertificateEvidence, Checker, DecisionEvidence, HANDS, MOST, Material, NameEvidence, days, proofs,
-};
+use super::basis::Basis;
+use super::{CaaEvidence, CertificateEvidence, Checker, DecisionEvidence, HANDS, Material, NameEvidence, days};
 use crate::domain::audit::{Act, AuditEvent, Proof, Signature, Vetting};
 use crate::domain::certificate::{Certificate, hex32};
 use crate::domain::review::is_same_person;
@@ -14,7 +13,7 @@ use crate::domain::{AuthzId, OrderId, PurchaseId, Result, Serial, Timestamp};
 use crate::policy::validity;
 use crate::ra::issuance::CAA_LASTS;
 use crate::ra::operations::shown_id;
-use crate::store::records::{Rows, SerialEntry};
+use crate::store::records::SerialEntry;
 
 impl Checker {
     /// Puts everything about a certificate together, and compares it.
@@ -34,7 +33,7 @@ impl Checker {
             recorded: certificate.is_some(),
             signed: signed.as_ref().map(|(_, event)| event.at),
             event: signed.as_ref().map(|(id, _)| shown_id(id)),
-            node: signed.as_ref().map(|(_, event)| event.node),
+            node: signed.as_ref().map(|(_, event)| event.node.unwrap_or_default()),
             placed: None,
             signature: signature.clone(),
             names: Vec::new(),
@@ -44,11 +43,14 @@ impl Checker {
         };
         match (&signed, &signature) {
             (None, _) => evidence.faults.push("the log has no event of its signature".to_owned()),
+            // An older version did not write it; what it did write is judged below.
+            (Some((_, event)), None) if event.node.is_none() => {}
             (Some(_), None) => {
                 evidence.faults.push("the event of its signature does not say what it rests on".to_owned())
             }
             (Some(_), Some(_)) => {}
         }
+        let signed_by_older = signed.as_ref().is_some_and(|(_, event)| event.node.is_none());
         if signatures > 1 {
             evidence.faults.push(format!("the serial was signed {signatures} times"));
         }
@@ -58,23 +60,37 @@ impl Checker {
                 evidence.faults.push("its serial was not recorded before it was signed".to_owned());
             }
         }
-        let Some(signature) = signature else { return Ok(evidence) };
         let signed = evidence.signed.unwrap_or_default();
-        judge_order(&mut evidence, &order_events, &signature);
+        let basis = match &signature {
+            Some(signature) => Some(Basis::of(signature)),
+            None if signed_by_older => {
+                self.older_basis(signed, certificate.as_deref(), order.as_ref(), &order_events).await?
+            }
+            None => return Ok(evidence),
+        };
+        let Some(basis) = basis else {
+            evidence.faults.push("the log has no event of its order".to_owned());
+            return Ok(evidence);
+        };
+        judge_order(&mut evidence, &order_events, &basis);
         self.judge_review(&mut evidence, signed).await?;
-        if signature.public_calendar && signature.reuse_days > validity::public_reuse_days(signed) {
+        if let Some(signature) = &signature
+            && signature.public_calendar
+            && signature.reuse_days > validity::public_reuse_days(signed)
+        {
             let (said, most) = (signature.reuse_days, validity::public_reuse_days(signed));
             evidence.faults.push(format!("validations of {said} days were accepted where {most} are the most"));
         }
-        for name in &signature.names {
-            let Some(proof) = proofs(Some(&signature)).iter().find(|proof| proof.name == *name) else {
+        for name in &basis.names {
+            let Some(proof) = basis.proofs.iter().find(|proof| proof.name == *name) else {
                 evidence.faults.push(format!("{name}: nothing proves it"));
                 continue;
             };
-            let found = self.judge_name(proof, &signature, &evidence, &order_events).await?;
+            let found = self.judge_name(proof, &basis, &evidence, &order_events).await?;
             evidence.faults.extend(found.1.into_iter().map(|fault| format!("{name}: {fault}")));
             evidence.names.push(found.0);
         }
+        let Some(signature) = signature else { return Ok(evidence) };
         if let Some(vetting) = &signature.vetting {
             self.judge_vetting(&mut evidence, vetting, signed).await?;
         }
@@ -88,7 +104,7 @@ impl Checker {
     async fn judge_name(
         &self,
         proof: &Proof,
-        signature: &Signature,
+        basis: &Basis,
         of: &CertificateEvidence,
         order_events: &[AuditEvent],
     ) -> Result<(NameEvidence, Vec<String>)> {
@@ -97,7 +113,7 @@ impl Checker {
         let mut found = NameEvidence {
             name: proof.name.clone(),
             authorization: Some(proof.authz.clone()),
-            account: Some(signature.account.clone()),
+            account: Some(basis.account.clone()),
             method: Some(proof.method.as_str().to_owned()),
             validated: Some(proof.validated),
             age_days: signed.since(proof.validated).as_secs() / 86_400,
@@ -116,8 +132,8 @@ impl Checker {
                 }
             }
         }
-        if proof.validated + days(signature.reuse_days) <= signed || proof.validated > signed {
-            let most = signature.reuse_days;
+        if proof.validated + days(basis.reuse_days) <= signed || proof.validated > signed {
+            let most = basis.reuse_days;
             faults.push(format!("it was validated at {}, and {most} days are the most", proof.validated));
         }
         let placed = order_events.iter().find_map(|event| match &event.act {
@@ -150,7 +166,7 @@ impl Checker {
         let (mut authz, mut used) = (authz.clone(), used);
         for _ in 0..HANDS {
             let (mut proven, mut taken) = (None, None);
-            for event in self.events_of_authz(&authz).await? {
+            for (_, event) in self.events_of(authz.as_str()).await? {
                 match &event.act {
                     Act::AuthorizationDeactivated { .. } if event.at < used => {
                         faults
@@ -183,7 +199,7 @@ impl Checker {
         signed: Timestamp,
     ) -> Result<()> {
         let matter = format!("application:{}", vetting.application);
-        let events = self.records.events_of(&Rows::EventsAbout(&matter), MOST).await?;
+        let events = self.events_of(&matter).await?;
         if !events.iter().any(|(_, event)| matches!(event.act, Act::ApplicationSubmitted { .. })) {
             evidence.faults.push(format!("the log has no event of application {}", vetting.application));
         }
@@ -207,7 +223,7 @@ impl Checker {
     /// Whether as many people approved the order as had to, where somebody had to look at it.
     async fn judge_review(&self, evidence: &mut CertificateEvidence, signed: Timestamp) -> Result<()> {
         let Some(order) = &evidence.order else { return Ok(()) };
-        let events = self.records.events_of(&Rows::EventsAbout(&format!("order:{order}")), MOST).await?;
+        let events = self.events_of(&format!("order:{order}")).await?;
         let (decisions, rounds) = rounds(events.into_iter().map(|(_, event)| event));
         evidence.decisions.extend(decisions);
         if let Some(Round { approvers, needed, .. }) = rounds.iter().rfind(|round| round.at <= signed)
@@ -219,7 +235,7 @@ impl Checker {
     }
 
     async fn judge_purchase(&self, evidence: &mut CertificateEvidence, purchase: &PurchaseId) -> Result<()> {
-        let events = self.records.events_of(&Rows::EventsAbout(&format!("purchase:{purchase}")), MOST).await?;
+        let events = self.events_of(&format!("purchase:{purchase}")).await?;
         if !events.iter().any(|(_, event)| matches!(event.act, Act::PurchaseCreated { .. })) {
             evidence.faults.push(format!("the log has no event of purchase {purchase}"));
         }
@@ -258,7 +274,7 @@ fn rounds(events: impl Iterator<Item = AuditEvent>) -> (Vec<DecisionEvidence>, V
 }
 
 /// The order, and what people decided about it.
-fn judge_order(evidence: &mut CertificateEvidence, events: &[AuditEvent], signature: &Signature) {
+fn judge_order(evidence: &mut CertificateEvidence, events: &[AuditEvent], basis: &Basis) {
     let (mut placed, mut undecided) = (false, false);
     let signed = evidence.signed.unwrap_or_default();
     for event in events.iter().filter(|event| event.at <= signed) {
@@ -267,11 +283,11 @@ fn judge_order(evidence: &mut CertificateEvidence, events: &[AuditEvent], signat
                 placed = true;
                 evidence.placed = Some(event.at);
                 let (asked, signed): (BTreeSet<_>, BTreeSet<_>) =
-                    (names.iter().collect(), signature.names.iter().collect());
+                    (names.iter().collect(), basis.names.iter().collect());
                 if asked != signed {
                     evidence.faults.push("it has other names than its order".to_owned());
                 }
-                if *account != signature.account {
+                if *account != basis.account {
                     evidence.faults.push(format!("its order is of another account, {account}"));
                 }
             }
@@ -325,7 +341,10 @@ fn caa(
 ) -> Option<CaaEvidence> {
     let recent = |at: Timestamp| at <= signed && signed.since(at) < CAA_LASTS;
     let looks = order_events.iter().rev().filter_map(|event| match &event.act {
-        Act::CaaChecked { name, problem: None, evidence, .. } if *name == proof.name && recent(event.at) => {
+        // Events of older versions say no name.
+        Act::CaaChecked { name, problem: None, evidence, .. }
+            if (*name == proof.name || name.is_empty()) && recent(event.at) =>
+        {
             Some(CaaEvidence { at: event.at, look: "order".to_owned(), seen: evidence.clone() })
         }
         _ => None,

@@ -1,6 +1,6 @@
 //! The operation log as a whole: its chains, link by link.
 
-use super::{AuditEvent, Records, Rows, read_event};
+use super::{AuditEvent, Index, Records, read_event};
 use crate::domain::audit::ChainHead;
 use crate::store::oplog::{EVENTS, HEADS, LINKS, head_key, link_key, read_head_row, read_link_row};
 use crate::store::{Entry, Key, OperationsHead, Range, StoreError};
@@ -25,6 +25,17 @@ pub struct ChainEvent {
     pub id: Vec<u8>,
     /// The octets that the link holds; none if the event is gone.
     pub octets: Option<bytes::Bytes>,
+}
+
+/// An event, and what the index does not lead to it from although it should.
+#[derive(Debug)]
+pub struct Unindexed {
+    /// The name of its row.
+    pub id: Vec<u8>,
+    /// The event.
+    pub event: AuditEvent,
+    /// Orders and authorizations by their ids, other things as in `certificate:serial`.
+    pub missing: Vec<String>,
 }
 
 impl Records {
@@ -89,10 +100,35 @@ impl Records {
         Ok((rows.into_iter().filter(has).map(read_event).collect::<Result<_, _>>()?, last))
     }
 
-    /// The audit events that rows lead to, in the order in which they were committed.
-    pub async fn events_of(&self, rows: &Rows<'_>, limit: usize) -> Result<Vec<(Vec<u8>, AuditEvent)>, StoreError> {
-        let begin = rows.prefix().id.len();
-        let found = self.rows(rows, None, limit).await?;
-        self.audit_rows(found.into_iter().map(|(row, _)| row[begin..].to_vec())).await
+    /// Up to `limit` audit events behind the row called `after`, each with what the index should lead to it from and does
+    /// not; and the name of the last row that was looked at, none at the end of the log.
+    pub async fn audit_unindexed(
+        &self,
+        after: Option<Vec<u8>>,
+        limit: usize,
+    ) -> Result<(Vec<Unindexed>, Option<Vec<u8>>), StoreError> {
+        let rows = self.kv.scan(Range { space: EVENTS, prefix: Vec::new(), after, limit }).await?;
+        let last = rows.last().map(|row| row.key.id.clone());
+        // One that can't be read was changed, which the chain tells.
+        let events: Vec<_> = rows.into_iter().filter_map(|row| read_event(row).ok()).collect();
+        let (mut keys, mut places) = (Vec::new(), Vec::new());
+        for (place, (id, event)) in events.iter().enumerate() {
+            let subject = event.act.subject().map(|subject| (subject.to_owned(), Index::EventOf(subject, id).key()));
+            let about = event.act.about().into_iter().map(|what| {
+                let row = Index::EventAbout(&what, id).key();
+                (what, row)
+            });
+            for (from, row) in subject.into_iter().chain(about) {
+                keys.push(row);
+                places.push((place, from));
+            }
+        }
+        let found = self.kv.read(&keys).await?;
+        let mut missing: Vec<Vec<String>> = vec![Vec::new(); events.len()];
+        for ((place, from), _) in places.into_iter().zip(found).filter(|(_, row)| row.is_none()) {
+            missing[place].push(from);
+        }
+        let read = events.into_iter().zip(missing).map(|((id, event), missing)| Unindexed { id, event, missing });
+        Ok((read.collect(), last))
     }
 }
