@@ -192,7 +192,7 @@ fn carry_out(command: &CeremonyCommand) -> Result<Transcript, Failure> {
             ceremony.link(&root.directory, root.number, old_passphrase(root)?.as_ref(), new, out)
         }
         CeremonyCommand::Crl { root, revoke, reason, days, .. } => {
-            let reason = reason.map_or(Ok(RevocationReason::Unspecified), |code| authority_reason(code))?;
+            let reason = reason.map_or(Ok(RevocationReason::Unspecified), authority_reason)?;
             let passphrase = old_passphrase(root)?;
             ceremony.list(&root.directory, root.number, passphrase.as_ref(), revoke, reason, *days)
         }
