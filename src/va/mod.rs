@@ -298,7 +298,8 @@ impl Va {
     /// What a look came to that began when so many questions were answered.
     async fn outcome(&self, result: Result<(), Fault>, mut evidence: Vec<String>, answered: u64) -> Outcome {
         let may_heal = matches!(&result, Err(fault) if fault.may_heal);
-        let of_dns = matches!(&result, Err(fault) if fault.problem.kind == Kind::Dns);
+        // What is refused for good was refused by what this server knows, or by an answer.
+        let of_dns = may_heal && matches!(&result, Err(fault) if fault.problem.kind == Kind::Dns);
         let resolver_failed = of_dns && !self.dns.works_since(answered).await;
         if resolver_failed {
             evidence.push("no resolver of this server answers anything, the root's name servers included".to_owned());
