@@ -312,7 +312,7 @@ impl Token {
         let mut pool = self.pool.lock();
         let stale = std::mem::take(&mut pool.idle);
         pool.open -= u16::try_from(stale.len()).unwrap_or(pool.open).min(pool.open);
-        drop(pool);
+        // Before anybody else may end the library.
         drop(stale);
     }
 

@@ -104,7 +104,8 @@ fn server(server: &Server, section: &mut Section<'_>) {
     section.within("max_connections", server.max_connections, 1..=1_000_000);
     section.within("max_connections_per_address", server.max_connections_per_address, 0..=1_000_000);
     section.within("answer_timeout_s", server.answer_timeout_s, 1..=3600);
-    section.within("max_buffered_mb", server.max_buffered_mb, 1..=65_536);
+    // A group of addresses may take a quarter of it, which the list of an incident (4.5 MiB) is to fit into.
+    section.within("max_buffered_mb", server.max_buffered_mb, 18..=65_536);
     section.within("header_timeout_s", server.header_timeout_s, 1..=3600);
     section.within("idle_timeout_s", server.idle_timeout_s, 1..=3600);
     section.within("body_timeout_s", server.body_timeout_s, 1..=3600);

@@ -118,9 +118,13 @@ impl Activity {
         self.asked.load(Ordering::Relaxed)
     }
 
-    /// Whether a request is being answered.
-    pub(super) fn is_answering(&self) -> bool {
-        self.requests.lock().running > 0
+    /// Whether it keeps its place although it was told to go, because a request of it is being answered.
+    pub(super) fn stays(&self) -> bool {
+        let requests = self.requests.lock();
+        if requests.running > 0 {
+            self.places.stay(self.number);
+        }
+        requests.running > 0
     }
 
     /// Whether a request is coming, or none ever came.

@@ -158,12 +158,11 @@ impl Server {
                     connection.as_mut().graceful_shutdown();
                 }
                 () = activity.told_to_leave() => {
-                    connection.as_mut().graceful_shutdown();
-                    if activity.is_answering() {
-                        // Its request came whole in the meantime: it goes when that is answered.
-                        closing = true;
+                    // Its request came whole in the meantime.
+                    if activity.stays() {
                         continue;
                     }
+                    connection.as_mut().graceful_shutdown();
                     // Whether it ended in good order or is cut, its place is free. Nobody waits for what is still coming.
                     let patience = if activity.is_coming() { Duration::ZERO } else { LEAVE_WITHIN };
                     let _ = timeout(patience, connection.as_mut()).await;

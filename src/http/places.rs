@@ -148,6 +148,19 @@ impl Places {
             quiet_since.map(|since| group.spare.insert((since, number)));
         });
     }
+
+    /// Keeps a connection that was told to go when a request of it was whole already: it counts as any other again, and can be
+    /// told once more when it is quiet.
+    pub(super) fn stay(&self, number: u64) {
+        let mut taken = self.taken.lock();
+        let Taken { seats, groups, leaving, .. } = &mut *taken;
+        let Some(seat) = seats.get_mut(&number) else { return };
+        if let Sits::Leaving = seat.state {
+            seat.state = Sits::Busy;
+            *leaving -= 1;
+            groups.change(seat.group, |group| group.weight += 1);
+        }
+    }
 }
 
 impl Taken {
@@ -244,6 +257,23 @@ mod tests {
         let places = places(1, 1, Duration::from_secs(3600));
         let only = places.sit(address(1)).unwrap();
         assert!(places.sit(address(1)).is_none() && !is_leaving(&only));
+    }
+
+    #[test]
+    fn a_connection_whose_request_is_whole_when_it_is_told_to_go_stays_and_can_be_told_again() {
+        let places = places(2, 0, Duration::ZERO);
+        let (first, second) = (places.sit(address(1)).unwrap(), places.sit(address(1)).unwrap());
+        let group = Network::group(address(1));
+        let _other = running(&second);
+        assert!(!places.has_room(Network::group(address(2)), Duration::ZERO));
+        assert!(is_leaving(&first) && places.taken.lock().groups.weight(group) == 1);
+        let asking = running(&first);
+        assert!(first.activity.stays() && !is_leaving(&first));
+        let (leaving, weight) = (places.taken.lock().leaving, places.taken.lock().groups.weight(group));
+        assert_eq!((leaving, weight), (0, 2));
+        drop(asking);
+        assert!(!places.has_room(Network::group(address(2)), Duration::ZERO));
+        assert!(is_leaving(&first) && !first.activity.stays());
     }
 
     #[test]
