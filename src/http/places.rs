@@ -269,8 +269,10 @@ mod tests {
         assert!(is_leaving(&first) && places.taken.lock().groups.weight(group) == 1);
         let asking = running(&first);
         assert!(first.activity.stays() && !is_leaving(&first));
-        let (leaving, weight) = (places.taken.lock().leaving, places.taken.lock().groups.weight(group));
-        assert_eq!((leaving, weight), (0, 2));
+        {
+            let taken = places.taken.lock();
+            assert_eq!((taken.leaving, taken.groups.weight(group)), (0, 2));
+        }
         drop(asking);
         assert!(!places.has_room(Network::group(address(2)), Duration::ZERO));
         assert!(is_leaving(&first) && !first.activity.stays());
